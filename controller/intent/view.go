@@ -1,0 +1,253 @@
+package intent
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// Unmanaged says what happens to switch ports that no tenant port is bound to.
+type Unmanaged string
+
+const (
+	UnmanagedLearn Unmanaged = "learn" // they form one learning domain
+	UnmanagedDrop  Unmanaged = "drop"  // their packets are dropped
+)
+
+// LocalPortNo is the OpenFlow number of a bridge's own port (OFPP_LOCAL).
+const LocalPortNo uint32 = 0xfffffffe
+
+// maxZone bounds the conntrack zones that are given to ports by their OpenFlow
+// number; the zones above are kept for routers and load balancers.
+const maxZone = 32767
+
+// View is all that one switch has to know, with every reference resolved.
+// Equal inputs give equal views, so equal flows.
+type View struct {
+	DPID      DPID
+	Revision  int64
+	Unmanaged Unmanaged
+	Ports     []LocalPort // bound ports that can be realized, by OpenFlow number
+	Free      []uint32    // ports that no tenant port is bound to
+	Networks  []LocalNetwork
+	Sets      []GroupSet
+	// States has an entry for every port bound here: what its status becomes
+	// once the flows of this view are confirmed.
+	States []PortState
+}
+
+// PortState is the realized status of a port.
+type PortState struct {
+	ID     string
+	Num    uint32
+	Status PortStatus
+	Reason string
+}
+
+// LocalPort is a tenant port at a port of this switch.
+type LocalPort struct {
+	ID     string
+	Num    uint32
+	OFPort uint32
+	Zone   uint16 // conntrack zone, unique on this switch
+	VNI    uint32
+	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
+	MAC    mac.Addr
+	IPs    []netip.Addr
+	Up     bool // false: administratively down, its packets are dropped
+}
+
+// LocalNetwork is a network with ports on this switch.
+type LocalNetwork struct {
+	VNI   uint32
+	Ports []LocalPort // those that are up
+}
+
+// GroupSet is a distinct set of security groups that ports of this switch have.
+// Rules are compiled once per set, not per port.
+type GroupSet struct {
+	Slot  uint32
+	Rules []SetRule // by mark
+}
+
+// SetRule is a rule with its remote group resolved to addresses.
+type SetRule struct {
+	Rule
+	// Remotes are the prefixes the other side must be in. AnyRemote is set
+	// where the rule does not restrict it; no Remotes and not AnyRemote is a
+	// group without members and matches nothing.
+	Remotes   []netip.Prefix
+	AnyRemote bool
+}
+
+// View computes what the switch d with the given ports has to know.
+func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *View {
+	v := &View{DPID: d, Revision: s.Revision, Unmanaged: unmanaged}
+	byName := make(map[string]uint32, len(switchPorts))
+	present := make(map[uint32]bool, len(switchPorts))
+	for _, p := range switchPorts {
+		byName[p.Name] = p.No
+		present[p.No] = true
+	}
+
+	taken := map[uint32]string{} // OpenFlow number → the port that holds it
+	sets := map[string][]string{}
+	bound := s.PortsOn(d)
+	// The older port wins a contested switch port, whichever way it was named.
+	slices.SortFunc(bound, func(a, b Port) int { return cmp.Compare(a.Num, b.Num) })
+	for _, p := range bound {
+		state := PortState{ID: p.ID, Num: p.Num, Status: PortDown}
+		network, ok := s.networks[p.NetworkID]
+		no := p.Binding.PortNo
+		if p.Binding.InterfaceName != "" {
+			no = byName[p.Binding.InterfaceName]
+		}
+		switch {
+		case !ok:
+			state.Reason = fmt.Sprintf("network %s is gone", p.NetworkID)
+		case p.Binding.InterfaceName != "" && no == 0:
+			state.Reason = fmt.Sprintf("switch %s has no port named %q", d, p.Binding.InterfaceName)
+		case !present[no]:
+			state.Reason = fmt.Sprintf("switch %s has no port number %d", d, no)
+		case no > maxZone:
+			state.Status = PortError
+			state.Reason = fmt.Sprintf("port number %d of switch %s is above %d, the last one that can be bound", no, d, maxZone)
+		case taken[no] != "":
+			state.Status = PortError
+			state.Reason = fmt.Sprintf("port number %d of switch %s is bound to port %s already", no, d, taken[no])
+		default:
+			taken[no] = p.ID
+			up := p.AdminUp && network.AdminUp
+			if up {
+				state.Status = PortActive
+			} else {
+				state.Reason = "administratively down"
+			}
+			local := LocalPort{ID: p.ID, Num: p.Num, OFPort: no, Zone: uint16(no), VNI: network.VNI, MAC: p.MAC, Up: up}
+			for _, ip := range p.FixedIPs {
+				local.IPs = append(local.IPs, ip.Addr)
+			}
+			slices.SortFunc(local.IPs, netip.Addr.Compare)
+			v.Ports = append(v.Ports, local)
+			sets[setKey(s.groupNums(p.SecurityGroups))] = p.SecurityGroups
+		}
+		v.States = append(v.States, state)
+	}
+	for no := range present {
+		if taken[no] == "" {
+			v.Free = append(v.Free, no)
+		}
+	}
+	slices.Sort(v.Free)
+
+	slots := s.addSets(v, sets)
+	for i, p := range v.Ports {
+		v.Ports[i].Set = slots[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
+	}
+	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return cmp.Compare(a.OFPort, b.OFPort) })
+	v.addNetworks()
+	return v
+}
+
+// addSets gives every distinct group set of the view a slot, resolves its
+// rules, and returns the slots by set key.
+//
+// A slot is derived from the groups alone, so that it is the same after any
+// history of changes and after a restart: the number of the group for a set of
+// one, a hash with the top bit set for larger ones.
+func (s *State) addSets(v *View, sets map[string][]string) map[string]uint32 {
+	slots := map[string]uint32{}
+	used := map[uint32]bool{0: true}
+	keys := make([]string, 0, len(sets))
+	for key := range sets {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		groups := sets[key]
+		nums := s.groupNums(groups)
+		if len(nums) == 0 {
+			slots[key] = 0
+			continue
+		}
+		slot := nums[0]
+		if len(nums) > 1 {
+			h := fnv.New32a()
+			h.Write([]byte(key))
+			for slot = h.Sum32() | 1<<31; used[slot]; slot++ {
+				slot |= 1 << 31
+			}
+		}
+		used[slot] = true
+		slots[key] = slot
+		set := GroupSet{Slot: slot}
+		for _, id := range groups {
+			for _, r := range s.groups[id].Rules {
+				set.Rules = append(set.Rules, s.resolve(r))
+			}
+		}
+		slices.SortFunc(set.Rules, func(a, b SetRule) int { return cmp.Compare(a.Num, b.Num) })
+		v.Sets = append(v.Sets, set)
+	}
+	slices.SortFunc(v.Sets, func(a, b GroupSet) int { return cmp.Compare(a.Slot, b.Slot) })
+	return slots
+}
+
+func (s *State) resolve(r Rule) SetRule {
+	out := SetRule{Rule: r}
+	switch {
+	case r.RemoteGroupID != "":
+		for id := range s.inGroup[r.RemoteGroupID] {
+			for _, ip := range s.ports[id].FixedIPs {
+				if ip.Addr.Is4() == (r.EtherType == IPv4) {
+					out.Remotes = append(out.Remotes, netip.PrefixFrom(ip.Addr, ip.Addr.BitLen()))
+				}
+			}
+		}
+		slices.SortFunc(out.Remotes, netip.Prefix.Compare)
+		out.Remotes = slices.Compact(out.Remotes)
+	case r.RemotePrefix.IsValid() && r.RemotePrefix.Bits() > 0:
+		out.Remotes = []netip.Prefix{r.RemotePrefix.Masked()}
+	default:
+		out.AnyRemote = true
+	}
+	return out
+}
+
+func (v *View) addNetworks() {
+	byVNI := map[uint32][]LocalPort{}
+	for _, p := range v.Ports {
+		if p.Up {
+			byVNI[p.VNI] = append(byVNI[p.VNI], p)
+		}
+	}
+	for vni, ports := range byVNI {
+		v.Networks = append(v.Networks, LocalNetwork{VNI: vni, Ports: ports})
+	}
+	slices.SortFunc(v.Networks, func(a, b LocalNetwork) int { return cmp.Compare(a.VNI, b.VNI) })
+}
+
+// groupNums returns the sorted numbers of the groups that exist.
+func (s *State) groupNums(ids []string) []uint32 {
+	nums := make([]uint32, 0, len(ids))
+	for _, id := range ids {
+		if g, ok := s.groups[id]; ok {
+			nums = append(nums, g.Num)
+		}
+	}
+	slices.Sort(nums)
+	return slices.Compact(nums)
+}
+
+func setKey(nums []uint32) string {
+	key := make([]byte, 0, 4*len(nums))
+	for _, n := range nums {
+		key = binary.BigEndian.AppendUint32(key, n)
+	}
+	return string(key)
+}
