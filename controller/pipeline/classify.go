@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"encoding/binary"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+// classify turns the port of entry into what the later tables need to know of
+// the sender. Every port is named: a port that the controller has not yet seen
+// falls to the miss and reaches nobody.
+var classify = Table{
+	ID: tableClassify, Name: "classify",
+	Job:    "bound port → network, conntrack zone, group set; unmanaged port → learning domain",
+	Reads:  []openflow.FieldID{openflow.InPort},
+	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet)},
+	Next:   []uint8{tableGuard, tableLearn},
+	Miss:   "drop: a port that the controller does not know",
+	flows: func(v *intent.View, emit emitFunc) {
+		for _, p := range v.Ports {
+			owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
+			if !p.Up {
+				emit(prioAllow, owner, in)
+				continue
+			}
+			emit(prioAllow, owner, in,
+				flow.Apply(
+					flow.SetReg(regSenderZone, uint32(p.Zone)),
+					flow.SetReg(regOrigin, originLocal),
+					flow.SetReg(regSet, p.Set),
+				),
+				flow.WriteMetadata(uint64(p.VNI)),
+				flow.Goto(tableGuard))
+		}
+		for _, no := range v.Free {
+			owner, in := NewCookie(KindFree, no), flow.NewMatch(flow.InPort(no))
+			if v.Unmanaged == intent.UnmanagedDrop {
+				emit(prioAllow, owner, in)
+				continue
+			}
+			emit(prioAllow, owner, in,
+				flow.Apply(flow.SetReg(regOrigin, originFabric)),
+				flow.Goto(tableLearn))
+		}
+		miss(emit, tableClassify)
+	},
+}
+
+// ZoneOf returns the conntrack zone that a flow of the classify table hands to
+// its port, so that the zone's connections can be forgotten when the port goes.
+func ZoneOf(f flow.Flow) (zone uint16, ok bool) {
+	if f.Table != tableClassify || Cookie(f.Cookie).Kind() != KindPort {
+		return 0, false
+	}
+	list, err := f.Instructions.List()
+	if err != nil {
+		return 0, false
+	}
+	for _, in := range list {
+		apply, isApply := in.(openflow.ApplyActions)
+		if !isApply {
+			continue
+		}
+		for _, a := range apply {
+			if set, isSet := a.(openflow.ActionSetField); isSet && set.Field == reg(regSenderZone) {
+				return binary.BigEndian.Uint16(set.Value[2:4]), true // the low half of the register
+			}
+		}
+	}
+	return 0, false
+}

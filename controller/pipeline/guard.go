@@ -1,0 +1,141 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+// Protocol numbers and ICMPv6 types that the guard has to tell apart.
+const (
+	protoICMP   uint8 = 1
+	protoTCP    uint8 = 6
+	protoUDP    uint8 = 17
+	protoICMPv6 uint8 = 58
+	protoSCTP   uint8 = 132
+
+	icmp6MLDQuery    uint8 = 130 // RFC 2710
+	icmp6MLDReport   uint8 = 131
+	icmp6MLDDone     uint8 = 132
+	icmp6RouterSol   uint8 = 133 // RFC 4861
+	icmp6RouterAdv   uint8 = 134
+	icmp6NeighSol    uint8 = 135
+	icmp6NeighAdv    uint8 = 136
+	icmp6Redirect    uint8 = 137
+	icmp6MLDv2Report uint8 = 143 // RFC 3810
+
+	arpRequest uint16 = 1
+)
+
+// guard lets a bound port speak only as itself: untagged, from its own MAC, and
+// with its own addresses in ARP, IPv4, IPv6 and neighbour discovery.
+var guard = Table{
+	ID: tableGuard, Name: "guard",
+	Job: "spoof guard of bound ports: MAC, VLAN tag, ARP sender, IPv4 and IPv6 source, neighbour discovery options",
+	Reads: []openflow.FieldID{
+		openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthType,
+		openflow.ARPOp, openflow.ARPSPA, openflow.ARPSHA, openflow.IPv4Src, openflow.IPv6Src,
+		openflow.IPProto, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget, openflow.NDSLL, openflow.NDTLL,
+	},
+	Next: []uint8{tableGuardND, tableEgressCT},
+	Miss: "drop",
+	flows: func(v *intent.View, emit emitFunc) {
+		for _, p := range v.Ports {
+			if p.Up {
+				guardPort(p, emit)
+			}
+		}
+		miss(emit, tableGuard)
+	},
+}
+
+func guardPort(p intent.LocalPort, emit emitFunc) {
+	owner, station := NewCookie(KindPort, p.Num), p.MAC.Bytes()
+	own := func(fields ...flow.Field) flow.Match {
+		return flow.NewMatch(append(fields, flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrc(station))...)
+	}
+	onward := flow.Goto(tableEgressCT)
+
+	hasIPv6 := false
+	for _, ip := range p.IPs {
+		if ip.Is4() {
+			emit(prioAllow, owner, own(flow.IP(), flow.IPSrc(single(ip))), onward)
+			emit(prioAllow, owner, own(flow.ARP(), flow.ARPSHA(station), flow.ARPSPA(ip)), onward)
+			continue
+		}
+		hasIPv6 = true
+	}
+	// An ARP probe asks whether an address is free before it is used (RFC 5227 §2.1.1).
+	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHA(station), flow.ARPSPA(netip.IPv4Unspecified())), onward)
+
+	if hasIPv6 {
+		for _, ip := range ipv6Sources(p) {
+			emit(prioAllow, owner, own(flow.IPv6(), flow.IPSrc(single(ip))), onward)
+			// Neighbour advertisements speak for the port's own addresses only, with its own MAC or none.
+			for _, tll := range [][6]byte{station, {}} {
+				emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighAdv), flow.ICMP6Code(0),
+					flow.NDTarget(ip), flow.NDTLL(tll)), flow.Goto(tableGuardND))
+			}
+		}
+		// An absent option reads as zero.
+		for _, sll := range [][6]byte{station, {}} {
+			emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol), flow.ICMP6Code(0),
+				flow.NDSLL(sll)), flow.Goto(tableGuardND))
+		}
+		for _, t := range []uint8{icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv, icmp6Redirect} {
+			emit(prioExcept-1, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(t)))
+		}
+	}
+	// What the guard refuses is counted per port.
+	emit(prioFallback, owner, flow.NewMatch(flow.InPort(p.OFPort)))
+}
+
+// guardND is the second look at neighbour discovery: guard has seen the options,
+// this table sees the source address, which one match cannot combine with them
+// for every address without a product of both.
+var guardND = Table{
+	ID: tableGuardND, Name: "guard-nd",
+	Job:   "source address of neighbour discovery",
+	Reads: []openflow.FieldID{openflow.InPort, openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
+	Next:  []uint8{tableEgressCT},
+	Miss:  "drop",
+	flows: func(v *intent.View, emit emitFunc) {
+		for _, p := range v.Ports {
+			if !p.Up {
+				continue
+			}
+			sources := ipv6Sources(p)
+			if len(sources) == 0 {
+				continue
+			}
+			owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
+			for _, ip := range sources {
+				emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(single(ip))), flow.Goto(tableEgressCT))
+			}
+			// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
+			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
+				flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableEgressCT))
+			emit(prioFallback, owner, flow.NewMatch(in))
+		}
+		miss(emit, tableGuardND)
+	},
+}
+
+// ipv6Sources are the IPv6 addresses that a port may speak from: its own and,
+// once it has one, the link-local address that goes with its MAC.
+func ipv6Sources(p intent.LocalPort) []netip.Addr {
+	var sources []netip.Addr
+	for _, ip := range p.IPs {
+		if ip.Is6() {
+			sources = append(sources, ip)
+		}
+	}
+	if len(sources) > 0 {
+		sources = append(sources, p.MAC.LinkLocal())
+	}
+	return sources
+}
+
+func single(ip netip.Addr) netip.Prefix { return netip.PrefixFrom(ip, ip.BitLen()) }

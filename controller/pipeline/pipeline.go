@@ -1,0 +1,111 @@
+// Package pipeline is the contract of the data plane: which tables there are,
+// what each one reads and writes, where packets go next, and which flows a
+// switch must hold so that its view of the tenants' intent becomes true.
+//
+// Everything here is a pure function of an intent.View. Table numbers are
+// fixed: a flow that an older process installed must never be read as another
+// table's.
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+// Table is one flow table: its contract, which tests hold every emitted flow
+// to, and the function that emits its flows.
+type Table struct {
+	ID     uint8
+	Name   string
+	Job    string
+	Reads  []openflow.FieldID // what its flows may match on
+	Writes []openflow.FieldID // what its flows may set
+	Next   []uint8            // where its flows may send packets on to, by goto, resubmit or ct
+	Miss   string             // what becomes of a packet that no other flow matches
+
+	flows func(v *intent.View, emit emitFunc)
+}
+
+// emitFunc takes one flow of the table whose function it was handed to.
+type emitFunc func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction)
+
+// Numbers of the tables. The gaps belong to the jobs that docs/architecture.md
+// lists and that have no flows yet.
+const (
+	tableClassify     uint8 = 0
+	tableGuard        uint8 = 2
+	tableGuardND      uint8 = 3
+	tableLearn        uint8 = 8
+	tableEgressCT     uint8 = 10
+	tableEgressRules  uint8 = 11
+	tableSegments     uint8 = 30
+	tableExact        uint8 = 31
+	tableIngressCT    uint8 = 40
+	tableIngressRules uint8 = 41
+	tableOutput       uint8 = 60
+)
+
+// Tables returns the pipeline in the order that packets pass it.
+func Tables() []Table {
+	return []Table{
+		classify, guard, guardND, learnSources, egressCT, egressRules,
+		segments, exact, ingressCT, ingressRules, output,
+	}
+}
+
+// Priorities. Within a table only their order matters; they are shared so that
+// a dump reads alike in every table.
+const (
+	prioMiss     uint16 = 0
+	prioFallback uint16 = 10 // a drop or flood that names its owner, before the miss
+	prioAllow    uint16 = 100
+	prioExcept   uint16 = 110 // narrower than allow
+	prioLive     uint16 = 190 // established traffic of a rule that still exists
+	prioRefuse   uint16 = 200 // nothing overrules it
+)
+
+var priorities = []struct {
+	value uint16
+	use   string
+}{
+	{prioRefuse, "what nothing overrules: invalid connections, reserved addresses"},
+	{prioLive, "established traffic of a rule that still exists"},
+	{prioExcept, "narrower than what a table allows"},
+	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
+	{prioAllow, "what a table allows or finds"},
+	{prioFallback, "a drop or flood that names its owner"},
+	{prioMiss, "table miss"},
+}
+
+// Flows returns all flows that a switch with this view must hold, but for the
+// learned ones, which are facts and not intent. Two flows for the same key with
+// different contents are a defect of the pipeline and panic.
+func Flows(v *intent.View) map[flow.Key]flow.Flow {
+	all := map[flow.Key]flow.Flow{}
+	for _, t := range Tables() {
+		t.emit(v, func(f flow.Flow) {
+			key := f.Key()
+			if old, ok := all[key]; ok && old != f {
+				panic(fmt.Sprintf("pipeline: two flows for one key:\n%s\n%s", old, f))
+			}
+			all[key] = f
+		})
+	}
+	return all
+}
+
+func (t Table) emit(v *intent.View, each func(flow.Flow)) {
+	t.flows(v, func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction) {
+		each(flow.Flow{
+			Table: t.ID, Priority: priority, Cookie: uint64(c), Match: m, Instructions: flow.NewInstructions(ins...),
+		})
+	})
+}
+
+// miss is the table-miss flow that makes a drop visible and explainable.
+func miss(emit emitFunc, table uint8, ins ...openflow.Instruction) {
+	emit(prioMiss, NewCookie(KindTable, uint32(table)), flow.NewMatch(), ins...)
+}

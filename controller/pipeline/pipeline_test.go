@@ -1,0 +1,333 @@
+package pipeline
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+var update = flag.Bool("update", false, "write the goldens and docs/pipeline.md anew")
+
+const dpid intent.DPID = 0x5d
+
+func number[T any](v T) *T { return &v }
+
+// town is an intent with a bit of everything: two networks with the same
+// addresses, a port of both families, an administratively down one, single and
+// combined groups, rules of every form.
+func town(shuffle *rand.Rand) *intent.State {
+	net := func(id string, vni uint32) intent.Network {
+		return intent.Network{Meta: intent.Meta{ID: id}, VNI: vni, AdminUp: true}
+	}
+	port := func(num uint32, network string, no uint32, groups []string, ips ...string) intent.Port {
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: network, AdminUp: true,
+			MAC: mac.Addr(0x020005000000 + uint64(num)), SecurityGroups: groups,
+			Binding: intent.Binding{Host: dpid.String(), PortNo: no},
+		}
+		for _, ip := range ips {
+			p.FixedIPs = append(p.FixedIPs, intent.FixedIP{Addr: netip.MustParseAddr(ip)})
+		}
+		return p
+	}
+	rule := func(num uint32, group string, dir intent.Direction, e intent.EtherType, r intent.Rule) intent.Rule {
+		r.Num, r.GroupID, r.Direction, r.EtherType = num, group, dir, e
+		return r
+	}
+	down := port(14, "blue", 4, []string{"open"}, "10.0.0.4")
+	down.AdminUp = false
+
+	s, touched := intent.NewState(), intent.Touched{}
+	steps := []func(){
+		func() { s.PutNetwork(net("blue", 77), touched) },
+		func() { s.PutNetwork(net("red", 78), touched) },
+		func() {
+			s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "open"}, Num: 1, Rules: []intent.Rule{
+				rule(101, "open", intent.Egress, intent.IPv4, intent.Rule{}),
+				rule(102, "open", intent.Egress, intent.IPv6, intent.Rule{}),
+				rule(103, "open", intent.Ingress, intent.IPv4, intent.Rule{RemoteGroupID: "open"}),
+			}}, touched)
+		},
+		func() {
+			s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "web"}, Num: 2, Rules: []intent.Rule{
+				rule(201, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoTCP), PortMin: number(uint16(80)), PortMax: number(uint16(80))}),
+				rule(202, "web", intent.Ingress, intent.IPv4, intent.Rule{
+					Protocol: number(protoUDP), PortMin: number(uint16(5000)), PortMax: number(uint16(5010)), RemotePrefix: netip.MustParsePrefix("10.9.0.0/16"),
+				}),
+				rule(203, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoICMP), PortMin: number(uint16(8)), PortMax: number(uint16(0))}),
+				rule(204, "web", intent.Ingress, intent.IPv6, intent.Rule{Protocol: number(protoICMPv6), PortMin: number(uint16(128))}),
+				rule(205, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoTCP), PortMin: number(uint16(80)), PortMax: number(uint16(80))}),
+				rule(206, "web", intent.Egress, intent.IPv4, intent.Rule{Protocol: number(uint8(47)), RemotePrefix: netip.MustParsePrefix("192.0.2.0/24")}),
+			}}, touched)
+		},
+		func() { s.PutPort(port(11, "blue", 1, []string{"open"}, "10.0.0.1"), touched) },
+		func() { s.PutPort(port(12, "blue", 2, []string{"open", "web"}, "10.0.0.2", "fd00::2"), touched) },
+		func() { s.PutPort(port(13, "red", 3, nil, "10.0.0.1"), touched) },
+		func() { s.PutPort(down, touched) },
+	}
+	if shuffle != nil {
+		shuffle.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
+	}
+	for _, step := range steps {
+		step()
+	}
+	return s
+}
+
+func townPorts() []intent.SwitchPort {
+	ports := []intent.SwitchPort{{No: intent.LocalPortNo, Name: "br0"}}
+	for no := uint32(1); no <= 6; no++ {
+		ports = append(ports, intent.SwitchPort{No: no, Name: fmt.Sprintf("eth%d", no), Up: true})
+	}
+	return ports
+}
+
+func views() map[string]*intent.View {
+	return map[string]*intent.View{
+		"empty": intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
+		"learn": intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
+		"drop":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
+		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+	}
+}
+
+// Each table declares what it reads, what it sets and where it sends packets;
+// no flow may do anything else.
+func TestEveryFlowKeepsTheContractOfItsTable(t *testing.T) {
+	t.Parallel()
+	for name, v := range views() {
+		for _, table := range Tables() {
+			table.emit(v, func(f flow.Flow) {
+				for _, field := range f.Match.Fields() {
+					if !slices.Contains(table.Reads, field.ID()) {
+						t.Errorf("%s: table %s does not declare that it reads %v:\n%v", name, table.Name, field.ID(), f)
+					}
+				}
+				list, err := f.Instructions.List()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, in := range list {
+					checkInstruction(t, table, in, f)
+				}
+				if !Cookie(f.Cookie).Ours() {
+					t.Errorf("%s: cookie is not ours:\n%v", name, f)
+				}
+			})
+		}
+	}
+}
+
+func checkInstruction(t *testing.T, table Table, in openflow.Instruction, f flow.Flow) {
+	t.Helper()
+	next := func(id uint8) {
+		if !slices.Contains(table.Next, id) {
+			t.Errorf("table %s does not declare that it leads to %d:\n%v", table.Name, id, f)
+		}
+	}
+	writes := func(id openflow.FieldID) {
+		if !slices.Contains(table.Writes, id) {
+			t.Errorf("table %s does not declare that it sets %v:\n%v", table.Name, id, f)
+		}
+	}
+	switch in := in.(type) {
+	case openflow.GotoTable:
+		next(in.Table)
+		if in.Table <= table.ID {
+			t.Errorf("goto_table only goes up:\n%v", f)
+		}
+	case openflow.WriteMetadata:
+		writes(openflow.Metadata)
+	case openflow.ApplyActions:
+		for len(in) > 0 {
+			a := in[0]
+			in = in[1:]
+			switch a := a.(type) {
+			case openflow.ActionSetField:
+				writes(a.Field)
+			case openflow.ActionResubmit:
+				next(a.Table)
+			case openflow.ActionCT:
+				if a.Table != openflow.NoTable {
+					next(a.Table)
+				}
+				in = append(slices.Clone(in), a.Exec...)
+			case openflow.ActionOutput, openflow.ActionOutputReg:
+			default:
+				t.Errorf("action %T is not known to this test:\n%v", a, f)
+			}
+		}
+	default:
+		t.Errorf("instruction %T is not known to this test:\n%v", in, f)
+	}
+}
+
+func TestTablesAreDeclaredInOrderAndLeadToDeclaredTables(t *testing.T) {
+	t.Parallel()
+	known := map[uint8]bool{}
+	last := -1
+	for _, table := range Tables() {
+		if int(table.ID) <= last {
+			t.Errorf("table %d comes after %d", table.ID, last)
+		}
+		last = int(table.ID)
+		known[table.ID] = true
+	}
+	for _, table := range Tables() {
+		for _, next := range table.Next {
+			if !known[next] {
+				t.Errorf("table %s leads to %d, which there is not", table.Name, next)
+			}
+		}
+	}
+}
+
+// The goldens are the flows in canonical ovs-ofctl form, sorted, a file for
+// each table and view.
+func TestFlowsMatchTheGoldens(t *testing.T) {
+	t.Parallel()
+	for name, v := range views() {
+		byTable := map[string][]string{}
+		all := Flows(v)
+		for _, table := range Tables() {
+			for _, f := range all {
+				if f.Table == table.ID {
+					byTable[table.Name] = append(byTable[table.Name], f.String())
+				}
+			}
+		}
+		for _, table := range Tables() {
+			lines := byTable[table.Name]
+			slices.Sort(lines)
+			got := strings.Join(lines, "\n") + "\n"
+			path := filepath.Join("testdata", table.Name, name+".flows")
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s (-golden +got):\n%s", path, diff)
+			}
+		}
+	}
+}
+
+func TestTheOrderOfChangesDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	want := Flows(town(nil).View(dpid, townPorts(), intent.UnmanagedLearn))
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		ports := townPorts()
+		rnd.Shuffle(len(ports), func(i, j int) { ports[i], ports[j] = ports[j], ports[i] })
+		got := Flows(town(rnd).View(dpid, ports, intent.UnmanagedLearn))
+		if !maps.Equal(want, got) {
+			t.Fatalf("seed %d gives other flows", seed)
+		}
+	}
+}
+
+func TestFlowsOfLearnedStationsAreRecognised(t *testing.T) {
+	t.Parallel()
+	a := mac.MustParse("02:00:00:00:00:0a")
+	for _, port := range []uint32{7, openflow.PortLocal} {
+		for half, f := range map[LearnedHalf]flow.Flow{SourceHalf: LearnedSource(port, a), DestHalf: LearnedDest(port, a)} {
+			gotHalf, gotPort, gotMAC := ParseLearned(f.Key(), Cookie(f.Cookie))
+			if gotHalf != half || gotPort != port || gotMAC != a {
+				t.Errorf("ParseLearned(%v) = %v, %d, %v", f, gotHalf, gotPort, gotMAC)
+			}
+		}
+	}
+	for _, f := range Flows(town(nil).View(dpid, townPorts(), intent.UnmanagedLearn)) {
+		if half, _, _ := ParseLearned(f.Key(), Cookie(f.Cookie)); half != NotLearned {
+			t.Errorf("taken for learned: %v", f)
+		}
+	}
+}
+
+func TestTheZoneOfAPortIsFoundInItsFlow(t *testing.T) {
+	t.Parallel()
+	zones := map[uint32]uint16{}
+	for _, f := range Flows(town(nil).View(dpid, townPorts(), intent.UnmanagedLearn)) {
+		if zone, ok := ZoneOf(f); ok {
+			zones[Cookie(f.Cookie).Object()] = zone
+		}
+	}
+	if diff := cmp.Diff(map[uint32]uint16{11: 1, 12: 2, 13: 3}, zones); diff != "" {
+		t.Errorf("zones by port (-want +got):\n%s", diff)
+	}
+}
+
+func TestARefusedFlowHitsThePortsThatNeedIt(t *testing.T) {
+	t.Parallel()
+	v := town(nil).View(dpid, townPorts(), intent.UnmanagedLearn)
+	for _, c := range []struct {
+		cookie Cookie
+		want   []uint32
+	}{
+		{NewCookie(KindPort, 11), []uint32{11}},
+		{NewCookie(KindRule, 201), []uint32{12}},
+		{NewCookie(KindRule, 103), []uint32{11, 12, 14}},
+		{NewCookie(KindNetwork, 78), []uint32{13}},
+		{NewCookie(KindTable, 40), []uint32{11, 12, 13, 14}},
+		{NewCookie(KindFree, 5), nil},
+	} {
+		var got []uint32
+		for num, hit := range Affected(v, c.cookie) {
+			if hit {
+				got = append(got, num)
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", c.cookie, diff)
+		}
+	}
+}
+
+func TestTheDocumentedPipelineIsTheRealOne(t *testing.T) {
+	t.Parallel()
+	const path = "../../docs/pipeline.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), Markdown()); diff != "" {
+		t.Errorf("docs/pipeline.md is stale; run go test ./controller/pipeline -update (-file +code):\n%s", diff)
+	}
+}
+
+func BenchmarkFlows(b *testing.B) {
+	v := town(nil).View(dpid, townPorts(), intent.UnmanagedLearn)
+	n := 0
+	for b.Loop() {
+		n = len(Flows(v))
+	}
+	b.ReportMetric(float64(n), "flows")
+}

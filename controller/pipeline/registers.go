@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+// The registers of a packet on its way. Metadata holds the network (its VNI);
+// 0 is the learning domain of unmanaged ports.
+const (
+	regSenderZone   = 0  // conntrack zone of the sending port
+	regOrigin       = 3  // where the packet entered: one of the origins below
+	regSet          = 8  // group set of the port whose rules are looked up: the sender's until table 31, then the receiver's
+	regReceiverZone = 9  // conntrack zone of the receiving port
+	regOutput       = 15 // port to output to, as a 16-bit OpenFlow 1.0 number
+)
+
+// Origins, in regOrigin.
+const (
+	originLocal  uint32 = 1 // a bound port
+	originFabric uint32 = 3 // an unmanaged port
+)
+
+// register describes one register for the generated documentation.
+type register struct {
+	Name, Holds string
+}
+
+var registers = []register{
+	{"metadata", "network: its VNI, 24 bits; 0 is the learning domain of unmanaged ports"},
+	{"reg0", "conntrack zone of the sending port"},
+	{"reg3", "origin: 1 bound port, 3 unmanaged port"},
+	{"reg8", "group set whose rules are looked up: the sender's in tables 10-11, the receiver's in 40-41"},
+	{"reg9", "conntrack zone of the receiving port"},
+	{"reg15", "output port"},
+}
+
+func reg(n int) openflow.FieldID { return openflow.Reg0 + openflow.FieldID(n) }
+
+// outputNumber is a port number as regOutput holds it: output actions by
+// register take the 16-bit numbers of OpenFlow 1.0, where the reserved ports
+// have other values than in 1.3.
+func outputNumber(port uint32) uint32 { return port & 0xffff }
+
+// groupAddress matches frames to group addresses (the I/G bit).
+func groupAddress() flow.Field {
+	return flow.EthDstMasked([6]byte{0x01}, [6]byte{0x01})
+}

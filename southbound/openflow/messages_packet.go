@@ -1,0 +1,56 @@
+package openflow
+
+func (*PacketIn) MsgType() Type { return TypePacketIn }
+
+func (p *PacketIn) AppendBody(b []byte) []byte {
+	b = be.AppendUint32(b, p.BufferID)
+	b = be.AppendUint16(b, p.TotalLen)
+	b = append(b, p.Reason, p.TableID)
+	b = be.AppendUint64(b, p.Cookie)
+	b = p.Match.appendTo(b)
+	b = append(b, 0, 0)
+	return append(b, p.Data...)
+}
+
+// Decode decodes the body of a packet-in (all that follows the header) into p.
+// It reuses the memory of p.Match and therefore allocates nothing once p
+// has been used; Data aliases body.
+func (p *PacketIn) Decode(body []byte) error {
+	r := reader{b: body}
+	return p.decode(&r)
+}
+
+func (p *PacketIn) decode(r *reader) error {
+	p.BufferID = r.u32()
+	p.TotalLen = r.u16()
+	p.Reason = r.u8()
+	p.TableID = r.u8()
+	p.Cookie = r.u64()
+	p.Match.decode(r)
+	r.skip(2)
+	p.Data = r.rest()
+	return r.end()
+}
+
+func (*PacketOut) MsgType() Type { return TypePacketOut }
+
+func (p *PacketOut) AppendBody(b []byte) []byte {
+	b = be.AppendUint32(b, p.BufferID)
+	b = be.AppendUint32(b, p.InPort)
+	at := len(b)
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = AppendActions(b, p.Actions)
+	putLen(b, at, len(b)-at-8)
+	return append(b, p.Data...)
+}
+
+func decodePacketOut(r *reader) *PacketOut {
+	p := &PacketOut{BufferID: r.u32(), InPort: r.u32()}
+	n := int(r.u16())
+	r.skip(6)
+	actions := reader{b: r.take(n)}
+	p.Actions = decodeActions(&actions, 0)
+	r.adopt(&actions)
+	p.Data = r.rest()
+	return p
+}

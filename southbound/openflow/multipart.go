@@ -1,0 +1,189 @@
+package openflow
+
+// Sizes of the strings of ofp_desc.
+const (
+	descLen   = 256
+	serialLen = 32
+)
+
+func (*MultipartRequest) MsgType() Type { return TypeMultipartRequest }
+
+func (m *MultipartRequest) AppendBody(b []byte) []byte { return appendMultipart(b, m.Flags, m.Body) }
+
+func (*MultipartReply) MsgType() Type { return TypeMultipartReply }
+
+func (m *MultipartReply) AppendBody(b []byte) []byte { return appendMultipart(b, m.Flags, m.Body) }
+
+// More says that further parts of the same answer follow.
+func (m *MultipartReply) More() bool { return m.Flags&MultipartMore != 0 }
+
+func appendMultipart(b []byte, flags uint16, body MultipartBody) []byte {
+	b = be.AppendUint16(b, uint16(body.MultipartType()))
+	b = be.AppendUint16(b, flags)
+	b = be.AppendUint32(b, 0)
+	return body.AppendMultipart(b)
+}
+
+func decodeMultipartRequest(r *reader) *MultipartRequest {
+	t, flags := MultipartType(r.u16()), r.u16()
+	r.skip(4)
+	m := &MultipartRequest{Flags: flags}
+	switch t {
+	case MultipartDesc:
+		m.Body = &DescRequest{}
+	case MultipartFlow:
+		m.Body = decodeFlowStatsRequest(r)
+	case MultipartPortDesc:
+		m.Body = &PortDescRequest{}
+	default:
+		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
+	}
+	return m
+}
+
+func decodeMultipartReply(r *reader) *MultipartReply {
+	t, flags := MultipartType(r.u16()), r.u16()
+	r.skip(4)
+	m := &MultipartReply{Flags: flags}
+	switch t {
+	case MultipartDesc:
+		m.Body = &Desc{
+			Manufacturer: r.text(descLen), Hardware: r.text(descLen), Software: r.text(descLen),
+			SerialNumber: r.text(serialLen), Datapath: r.text(descLen),
+		}
+	case MultipartFlow:
+		m.Body = decodeFlowStatsReply(r)
+	case MultipartPortDesc:
+		m.Body = decodePortDescReply(r)
+	default:
+		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
+	}
+	return m
+}
+
+func (*DescRequest) MultipartType() MultipartType        { return MultipartDesc }
+func (*DescRequest) AppendMultipart(b []byte) []byte     { return b }
+func (*Desc) MultipartType() MultipartType               { return MultipartDesc }
+func (*PortDescRequest) MultipartType() MultipartType    { return MultipartPortDesc }
+func (*PortDescRequest) AppendMultipart(b []byte) []byte { return b }
+
+func (m *Desc) AppendMultipart(b []byte) []byte {
+	b = appendText(b, m.Manufacturer, descLen)
+	b = appendText(b, m.Hardware, descLen)
+	b = appendText(b, m.Software, descLen)
+	b = appendText(b, m.SerialNumber, serialLen)
+	return appendText(b, m.Datapath, descLen)
+}
+
+func (*PortDescReply) MultipartType() MultipartType { return MultipartPortDesc }
+
+func (m *PortDescReply) AppendMultipart(b []byte) []byte {
+	for i := range m.Ports {
+		b = m.Ports[i].appendTo(b)
+	}
+	return b
+}
+
+func decodePortDescReply(r *reader) *PortDescReply {
+	m := new(PortDescReply)
+	if n := len(r.b) / portLen; n > 0 {
+		m.Ports = make([]Port, n)
+		for i := range m.Ports {
+			m.Ports[i].decode(r)
+		}
+	}
+	return m
+}
+
+func (*FlowStatsRequest) MultipartType() MultipartType { return MultipartFlow }
+
+func (m *FlowStatsRequest) AppendMultipart(b []byte) []byte {
+	b = append(b, m.TableID, 0, 0, 0)
+	b = be.AppendUint32(b, m.OutPort)
+	b = be.AppendUint32(b, m.OutGroup)
+	b = be.AppendUint32(b, 0)
+	b = be.AppendUint64(b, m.Cookie)
+	b = be.AppendUint64(b, m.CookieMask)
+	return m.Match.appendTo(b)
+}
+
+func decodeFlowStatsRequest(r *reader) *FlowStatsRequest {
+	m := &FlowStatsRequest{TableID: r.u8()}
+	r.skip(3)
+	m.OutPort = r.u32()
+	m.OutGroup = r.u32()
+	r.skip(4)
+	m.Cookie = r.u64()
+	m.CookieMask = r.u64()
+	m.Match.decode(r)
+	return m
+}
+
+func (*FlowStatsReply) MultipartType() MultipartType { return MultipartFlow }
+
+func (m *FlowStatsReply) AppendMultipart(b []byte) []byte {
+	for i := range m.Flows {
+		b = m.Flows[i].appendTo(b)
+	}
+	return b
+}
+
+func (f *FlowStats) appendTo(b []byte) []byte {
+	start := len(b)
+	b = append(b, 0, 0, f.TableID, 0)
+	b = be.AppendUint32(b, f.DurationSec)
+	b = be.AppendUint32(b, f.DurationNsec)
+	b = be.AppendUint16(b, f.Priority)
+	b = be.AppendUint16(b, f.IdleTimeout)
+	b = be.AppendUint16(b, f.HardTimeout)
+	b = be.AppendUint16(b, uint16(f.Flags))
+	b = be.AppendUint32(b, 0)
+	b = be.AppendUint64(b, f.Cookie)
+	b = be.AppendUint64(b, f.PacketCount)
+	b = be.AppendUint64(b, f.ByteCount)
+	b = f.Match.appendTo(b)
+	for _, i := range f.Instructions {
+		b = i.AppendInstruction(b)
+	}
+	putLen(b, start, len(b)-start)
+	return b
+}
+
+// flowStatsMin is the size of an ofp_flow_stats with an empty match.
+const flowStatsMin = 56
+
+func decodeFlowStatsReply(r *reader) *FlowStatsReply {
+	m := new(FlowStatsReply)
+	for len(r.b) > 0 {
+		n := int(r.u16())
+		if n < flowStatsMin {
+			r.fail("flow stats: length %d", n)
+			return m
+		}
+		e := reader{b: r.take(n - 2)}
+		e.adopt(r)
+		f := FlowStats{TableID: e.u8()}
+		e.skip(1)
+		f.DurationSec = e.u32()
+		f.DurationNsec = e.u32()
+		f.Priority = e.u16()
+		f.IdleTimeout = e.u16()
+		f.HardTimeout = e.u16()
+		f.Flags = FlowModFlags(e.u16())
+		e.skip(4)
+		f.Cookie = e.u64()
+		f.PacketCount = e.u64()
+		f.ByteCount = e.u64()
+		f.Match.decode(&e)
+		f.Instructions = decodeInstructions(&e)
+		if r.adopt(&e); r.err != nil {
+			return m
+		}
+		m.Flows = append(m.Flows, f)
+	}
+	return m
+}
+
+// MultipartType returns Of.
+func (m *MultipartRaw) MultipartType() MultipartType    { return m.Of }
+func (m *MultipartRaw) AppendMultipart(b []byte) []byte { return append(b, m.Data...) }
