@@ -1,0 +1,48 @@
+package reconcile
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/macloom/macloom/controller/learn"
+)
+
+// Metrics counts what reconciliation does.
+type Metrics struct {
+	connected        prometheus.Gauge
+	flowMods         *prometheus.CounterVec
+	refused          prometheus.Counter
+	unexpectedErrors prometheus.Counter
+	lessons          [learn.Lessons]prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	f := promauto.With(reg)
+	m := &Metrics{
+		connected: f.NewGauge(prometheus.GaugeOpts{
+			Name: "macloom_switches_connected", Help: "Switches with an OpenFlow session.",
+		}),
+		flowMods: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "macloom_reconcile_flow_mods_total",
+			Help: "Flow-mods by cause: add and delete by reconciliation, learn by packet-ins and expiry.",
+		}, []string{"cause"}),
+		refused: f.NewCounter(prometheus.CounterOpts{
+			Name: "macloom_reconcile_flows_refused_total", Help: "Flows that a switch refused.",
+		}),
+		unexpectedErrors: f.NewCounter(prometheus.CounterOpts{
+			Name: "macloom_openflow_unexpected_errors_total", Help: "OpenFlow errors that no request was waiting for.",
+		}),
+	}
+	for _, cause := range []string{"add", "delete", "learn"} {
+		m.flowMods.WithLabelValues(cause)
+	}
+	lessons := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "macloom_learn_packet_ins_total",
+		Help: "Packet-ins of the learning table by what they caused: new, moved, again (flows were missing), known (flows on their way), full, ignored.",
+	}, []string{"result"})
+	for l := range learn.Lesson(learn.Lessons) {
+		m.lessons[l] = lessons.WithLabelValues(l.String())
+	}
+	return m
+}

@@ -1,0 +1,280 @@
+// Package reconcile makes switches hold the flows that intent asks for. There
+// is one path for everything: connecting, reconnecting, a restart of either
+// side, a change of intent and the periodic audit are all the same steps:
+//
+//  1. read back what the switch holds, unless it is known from an
+//     acknowledged earlier pass;
+//  2. compute, completely, what it should hold;
+//  3. send the difference as one bundle;
+//  4. when the switch has confirmed it, record the realized state.
+//
+// A pass that finds no difference sends nothing.
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/learn"
+	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/session"
+)
+
+// Intent is where the view of a switch comes from.
+type Intent interface {
+	View(d intent.DPID, ports []intent.SwitchPort) *intent.View
+}
+
+// Facts is where realized state is recorded.
+type Facts interface {
+	SaveSwitch(ctx context.Context, s intent.Switch) error
+	// SavePortStates records states of ports bound to d; a port that is bound
+	// elsewhere by now keeps what it has.
+	SavePortStates(ctx context.Context, d intent.DPID, states []intent.PortState) error
+}
+
+// Config holds the intervals; zero values mean the defaults.
+type Config struct {
+	Audit   time.Duration // how often a switch is read back without cause; default 5 min
+	Retry   time.Duration // pause before a failed step is tried again; default 1 s
+	Timeout time.Duration // for one exchange with a switch or the database; default 30 s
+	Now     func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Audit == 0 {
+		c.Audit = 5 * time.Minute
+	}
+	if c.Retry == 0 {
+		c.Retry = time.Second
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Reconciler keeps all connected switches at what intent asks for.
+type Reconciler struct {
+	intent  Intent
+	facts   Facts
+	log     *zap.Logger
+	metrics *Metrics
+	cfg     Config
+
+	mu   sync.Mutex
+	live map[intent.DPID]*datapath
+	mode map[intent.DPID]string // fail mode, where OVSDB told it
+}
+
+// New returns a Reconciler; m may be shared with nobody else.
+func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler {
+	return &Reconciler{
+		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
+		live: map[intent.DPID]*datapath{}, mode: map[intent.DPID]string{},
+	}
+}
+
+// Serve reconciles one switch for as long as its connection lasts. If the same
+// datapath is connected already, the older connection is closed: it is the
+// switch that decided to come again.
+func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
+	d := newDatapath(r, c)
+	r.mu.Lock()
+	old := r.live[d.id]
+	r.live[d.id] = d
+	d.failMode = r.mode[d.id]
+	r.mu.Unlock()
+	if old != nil {
+		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
+		<-old.ended
+	}
+	r.metrics.connected.Inc()
+	defer func() {
+		r.metrics.connected.Dec()
+		r.mu.Lock()
+		last := r.live[d.id] == d
+		if last {
+			delete(r.live, d.id)
+		}
+		r.mu.Unlock()
+		if last {
+			d.recordDisconnect()
+		}
+		close(d.ended)
+	}()
+	d.run(ctx)
+}
+
+// Touch says that the views of these switches may have changed.
+func (r *Reconciler) Touch(t intent.Touched) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range t {
+		if d := r.live[id]; d != nil {
+			d.signal()
+		}
+	}
+}
+
+// SetFailMode records the fail mode of a datapath's bridge, as OVSDB tells it.
+func (r *Reconciler) SetFailMode(id intent.DPID, mode string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mode[id] == mode {
+		return
+	}
+	r.mode[id] = mode
+	if d := r.live[id]; d != nil {
+		d.mu.Lock()
+		d.failMode, d.factsDirty = mode, true
+		d.mu.Unlock()
+		d.signal()
+	}
+}
+
+// Connected is the number of switches that are connected.
+func (r *Reconciler) Connected() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.live)
+}
+
+// datapath is one connected switch.
+type datapath struct {
+	r     *Reconciler
+	id    intent.DPID
+	conn  *session.Conn
+	log   *zap.Logger
+	dirty chan struct{} // something calls for a pass; holds one token
+	ended chan struct{}
+
+	learned *learn.Table
+
+	mu         sync.Mutex // for what the notices change
+	ports      map[uint32]intent.SwitchPort
+	failMode   string
+	factsDirty bool
+
+	// The rest belongs to the pass.
+	table    mirror
+	facts    intent.Switch
+	refused  refusals
+	pending  []intent.PortState // as the last pass left the ports
+	recorded struct {           // what of it the database has
+		revision int64
+		states   []intent.PortState
+	}
+}
+
+func newDatapath(r *Reconciler, c *session.Conn) *datapath {
+	id := intent.DPID(c.Features().DatapathID)
+	return &datapath{
+		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
+		dirty: make(chan struct{}, 1), ended: make(chan struct{}),
+		learned: learn.NewTable(), ports: map[uint32]intent.SwitchPort{},
+		refused: refusals{},
+		facts: intent.Switch{
+			DPID: id, Address: c.RemoteAddr().String(), Connected: true, ConnectedAt: r.cfg.Now(),
+		},
+	}
+}
+
+// signal asks for a pass.
+func (d *datapath) signal() {
+	select {
+	case d.dirty <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+func (d *datapath) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	if err := d.open(ctx); err != nil {
+		d.log.Warn("switch gave up during set-up", zap.Error(err))
+		return
+	}
+	wg.Go(func() { d.listen(ctx) })
+
+	audit := time.NewTicker(d.r.cfg.Audit)
+	defer audit.Stop()
+	learning := false
+	for {
+		var retry <-chan time.Time
+		if err := d.pass(ctx); err != nil {
+			if ctx.Err() != nil || d.conn.Err() != nil {
+				return
+			}
+			d.log.Warn("reconcile failed; will read back and try again", zap.Error(err))
+			d.table.known = false
+			d.facts.Error = err.Error()
+			d.setFactsDirty()
+			retry = time.After(d.r.cfg.Retry)
+		} else if !learning {
+			// Learning starts when the places that the switch already knows are taken over.
+			learning = true
+			wg.Go(func() { d.learn(ctx) })
+		}
+		if err := d.record(ctx); err != nil {
+			d.log.Warn("realized state not recorded; will try again", zap.Error(err))
+			retry = time.After(d.r.cfg.Retry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.conn.Done():
+			return
+		case <-d.dirty:
+		case <-retry:
+		case <-audit.C:
+			d.table.known = false
+		}
+	}
+}
+
+// open asks the switch who it is and which ports it has.
+func (d *datapath) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
+	defer cancel()
+	// Frames that a flow sends to the controller are cut to what the flow says; this is for the rest.
+	if err := d.conn.Send(&openflow.SetConfig{MissSendLen: 128}); err != nil {
+		return err
+	}
+	err := d.conn.Multipart(ctx, &openflow.DescRequest{}, func(b openflow.MultipartBody) error {
+		if desc, ok := b.(*openflow.Desc); ok {
+			d.facts.Description = desc.Manufacturer + " " + desc.Hardware + " " + desc.Software
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.setFactsDirty()
+	return d.conn.Multipart(ctx, &openflow.PortDescRequest{}, func(b openflow.MultipartBody) error {
+		if list, ok := b.(*openflow.PortDescReply); ok {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			for _, p := range list.Ports {
+				d.ports[p.No] = switchPort(p)
+			}
+		}
+		return nil
+	})
+}
+
+func (d *datapath) setFactsDirty() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.factsDirty = true
+}
