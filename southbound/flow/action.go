@@ -23,7 +23,7 @@ func NewInstructions(ins ...openflow.Instruction) Instructions {
 var executionRank = [...]int{7, 5, 4, 3, 1, 2, 0}
 
 func canonicalInstructions(ins []openflow.Instruction) (Instructions, error) {
-	var room [512]byte
+	var room [128]byte
 	b := room[:0]
 	var spans [len(executionRank) + 1][2]int
 	for _, i := range ins {
@@ -56,7 +56,7 @@ func canonicalInstructions(ins []openflow.Instruction) (Instructions, error) {
 		}
 		spans[rank] = [2]int{start, len(b)}
 	}
-	var sorted [512]byte
+	var sorted [128]byte
 	out := sorted[:0]
 	for _, s := range spans {
 		out = append(out, b[s[0]:s[1]]...)
@@ -189,7 +189,7 @@ func Bits(id openflow.FieldID, lo, n int) openflow.Subfield {
 }
 
 // Whole returns all bits of a field.
-func Whole(id openflow.FieldID) openflow.Subfield { return Bits(id, 0, 8*id.Len()) }
+func Whole(id openflow.FieldID) openflow.Subfield { return Bits(id, 0, id.Bits()) }
 
 // RegBits returns a run of n bits of a register from bit lo up.
 func RegBits(r, lo, n int) openflow.Subfield { return Bits(reg(r), lo, n) }

@@ -113,18 +113,35 @@ func anyValue(o *openflow.OXM) bool {
 	return o.HasMask && o.Mask == [16]byte{}
 }
 
-// Ingress port and what the pipeline keeps beside the packet.
+// InPort matches the port that the packet came in by.
+func InPort(n uint32) Field { return number(openflow.InPort, 4, uint64(n)) }
 
-func InPort(n uint32) Field                 { return number(openflow.InPort, 4, uint64(n)) }
-func Metadata(v uint64) Field               { return number(openflow.Metadata, 8, v) }
-func MetadataMasked(v, mask uint64) Field   { return masked(openflow.Metadata, 8, v, mask) }
-func Reg(n int, v uint32) Field             { return number(reg(n), 4, uint64(v)) }
+// Metadata matches all 64 bits of the metadata.
+func Metadata(v uint64) Field { return number(openflow.Metadata, 8, v) }
+
+// MetadataMasked matches some bits of the metadata.
+func MetadataMasked(v, mask uint64) Field { return masked(openflow.Metadata, 8, v, mask) }
+
+// Reg matches a whole register.
+func Reg(n int, v uint32) Field { return number(reg(n), 4, uint64(v)) }
+
+// RegMasked matches some bits of a register.
 func RegMasked(n int, v, mask uint32) Field { return masked(reg(n), 4, uint64(v), uint64(mask)) }
-func ConjID(id uint32) Field                { return number(openflow.ConjID, 4, uint64(id)) }
-func PktMark(v uint32) Field                { return number(openflow.PktMark, 4, uint64(v)) }
-func TunnelID(v uint64) Field               { return number(openflow.TunnelID, 8, v) }
-func TunnelSrc(a netip.Addr) Field          { return ip4(openflow.TunnelSrc, a) }
-func TunnelDst(a netip.Addr) Field          { return ip4(openflow.TunnelDst, a) }
+
+// ConjID matches when all clauses of a conjunction do.
+func ConjID(id uint32) Field { return number(openflow.ConjID, 4, uint64(id)) }
+
+// PktMark matches the mark that the packet has in the kernel.
+func PktMark(v uint32) Field { return number(openflow.PktMark, 4, uint64(v)) }
+
+// TunnelID matches the key of the tunnel, a VNI for VXLAN.
+func TunnelID(v uint64) Field { return number(openflow.TunnelID, 8, v) }
+
+// TunnelSrc matches the IPv4 address of the remote end of the tunnel.
+func TunnelSrc(a netip.Addr) Field { return ip4(openflow.TunnelSrc, a) }
+
+// TunnelDst matches the IPv4 address of the local end of the tunnel.
+func TunnelDst(a netip.Addr) Field { return ip4(openflow.TunnelDst, a) }
 
 // registers is how many 32-bit registers Open vSwitch has.
 const registers = 16
@@ -136,13 +153,20 @@ func reg(n int) openflow.FieldID {
 	return openflow.Reg0 + openflow.FieldID(n)
 }
 
-// Ethernet.
+// EthSrc matches the source MAC.
+func EthSrc(a [6]byte) Field { return octets(openflow.EthSrc, a[:]) }
 
-func EthSrc(a [6]byte) Field             { return octets(openflow.EthSrc, a[:]) }
-func EthDst(a [6]byte) Field             { return octets(openflow.EthDst, a[:]) }
+// EthDst matches the destination MAC.
+func EthDst(a [6]byte) Field { return octets(openflow.EthDst, a[:]) }
+
+// EthSrcMasked matches some bits of the source MAC.
 func EthSrcMasked(a, mask [6]byte) Field { return maskedOctets(openflow.EthSrc, a[:], mask[:]) }
+
+// EthDstMasked matches some bits of the destination MAC.
 func EthDstMasked(a, mask [6]byte) Field { return maskedOctets(openflow.EthDst, a[:], mask[:]) }
-func EthType(t uint16) Field             { return number(openflow.EthType, 2, uint64(t)) }
+
+// EthType matches the ethertype behind any tags.
+func EthType(t uint16) Field { return number(openflow.EthType, 2, uint64(t)) }
 
 // Ethertypes and IP protocols of the fields' prerequisites.
 const (
@@ -174,19 +198,24 @@ func VLAN(vid uint16) Field { return number(openflow.VLANVID, 2, uint64(vlanPres
 // AnyVLAN matches packets with any tag.
 func AnyVLAN() Field { return masked(openflow.VLANVID, 2, vlanPresent, vlanPresent) }
 
-// ARP, IP and IPv6 match the ethertype.
+// ARP matches the ethertype 0x0806.
+func ARP() Field { return EthType(ethARP) }
 
-func ARP() Field  { return EthType(ethARP) }
-func IP() Field   { return EthType(ethIPv4) }
+// IP matches the ethertype of IPv4, 0x0800.
+func IP() Field { return EthType(ethIPv4) }
+
+// IPv6 matches the ethertype 0x86dd.
 func IPv6() Field { return EthType(ethIPv6) }
 
 // IPProto is the protocol of IPv4 or the last next header of IPv6. The
 // match needs IP or IPv6 besides.
 func IPProto(p uint8) Field { return number(openflow.IPProto, 1, uint64(p)) }
 
-// IPSrc and IPDst match addresses of the family of p, which they imply.
-
+// IPSrc matches source addresses of the family of p, which it implies. A prefix
+// of length 0 matches all of the family.
 func IPSrc(p netip.Prefix) Field { return prefix(openflow.IPv4Src, openflow.IPv6Src, p) }
+
+// IPDst matches destination addresses of the family of p, which it implies.
 func IPDst(p netip.Prefix) Field { return prefix(openflow.IPv4Dst, openflow.IPv6Dst, p) }
 
 func prefix(v4, v6 openflow.FieldID, p netip.Prefix) Field {
@@ -228,36 +257,52 @@ func ip6(id openflow.FieldID, a netip.Addr) Field {
 	return octets(id, raw[:])
 }
 
-// ARP. They imply the ethertype.
+// ARPOp matches the operation: 1 request, 2 reply. It implies ARP.
+func ARPOp(op uint16) Field { return number(openflow.ARPOp, 2, uint64(op)) }
 
-func ARPOp(op uint16) Field     { return number(openflow.ARPOp, 2, uint64(op)) }
+// ARPSPA matches the sender's IPv4 address. It implies ARP.
 func ARPSPA(a netip.Addr) Field { return ip4(openflow.ARPSPA, a) }
+
+// ARPTPA matches the target's IPv4 address. It implies ARP.
 func ARPTPA(a netip.Addr) Field { return ip4(openflow.ARPTPA, a) }
-func ARPSHA(a [6]byte) Field    { return octets(openflow.ARPSHA, a[:]) }
-func ARPTHA(a [6]byte) Field    { return octets(openflow.ARPTHA, a[:]) }
 
-// Neighbour discovery. NDSLL implies a solicitation, NDTLL an advertisement;
-// NDTarget needs ICMP6Type 135 or 136 besides. An option that a packet does not
-// have reads as all zeros.
+// ARPSHA matches the sender's MAC. It implies ARP.
+func ARPSHA(a [6]byte) Field { return octets(openflow.ARPSHA, a[:]) }
 
+// ARPTHA matches the target's MAC. It implies ARP.
+func ARPTHA(a [6]byte) Field { return octets(openflow.ARPTHA, a[:]) }
+
+// NDTarget matches the address that a solicitation or advertisement is about. The
+// match needs ICMP6Type 135 or 136 besides.
 func NDTarget(a netip.Addr) Field { return ip6(openflow.NDTarget, a) }
-func NDSLL(a [6]byte) Field       { return octets(openflow.NDSLL, a[:]) }
-func NDTLL(a [6]byte) Field       { return octets(openflow.NDTLL, a[:]) }
 
-// ICMP of either family, which they imply.
+// NDSLL matches the source link-layer address option, all zeros where a packet
+// has none. It implies a neighbour solicitation.
+func NDSLL(a [6]byte) Field { return octets(openflow.NDSLL, a[:]) }
 
-func ICMPType(t uint8) Field  { return number(openflow.ICMPType, 1, uint64(t)) }
-func ICMPCode(c uint8) Field  { return number(openflow.ICMPCode, 1, uint64(c)) }
+// NDTLL matches the target link-layer address option, all zeros where a packet
+// has none. It implies a neighbour advertisement.
+func NDTLL(a [6]byte) Field { return octets(openflow.NDTLL, a[:]) }
+
+// ICMPType matches the type of ICMP for IPv4, which it implies.
+func ICMPType(t uint8) Field { return number(openflow.ICMPType, 1, uint64(t)) }
+
+// ICMPCode matches the code of ICMP for IPv4, which it implies.
+func ICMPCode(c uint8) Field { return number(openflow.ICMPCode, 1, uint64(c)) }
+
+// ICMP6Type matches the type of ICMPv6, which it implies.
 func ICMP6Type(t uint8) Field { return number(openflow.ICMP6Type, 1, uint64(t)) }
+
+// ICMP6Code matches the code of ICMPv6, which it implies.
 func ICMP6Code(c uint8) Field { return number(openflow.ICMP6Code, 1, uint64(c)) }
 
-// TPSrc and TPDst match a port of TCP (6), UDP (17) or SCTP (132), which they
-// imply; the match needs IP or IPv6 besides. A mask of 0xffff is exact.
-
+// TPSrc matches the source port of TCP (6), UDP (17) or SCTP (132), which it
+// implies; the match needs IP or IPv6 besides. A mask of 0xffff is exact.
 func TPSrc(proto uint8, port, mask uint16) Field {
 	return masked(transport(proto, openflow.TCPSrc, openflow.UDPSrc, openflow.SCTPSrc), 2, uint64(port), uint64(mask))
 }
 
+// TPDst matches the destination port, as TPSrc does the source port.
 func TPDst(proto uint8, port, mask uint16) Field {
 	return masked(transport(proto, openflow.TCPDst, openflow.UDPDst, openflow.SCTPDst), 2, uint64(port), uint64(mask))
 }
@@ -296,11 +341,10 @@ func PortRange(min, max uint16) []PortMask {
 	return cover
 }
 
-// Connection tracking. Open vSwitch adds no prerequisite to these.
-
 // CTFlags are bits of ct_state.
 type CTFlags uint32
 
+// What connection tracking says of a packet. Without CTTrk it has not seen it.
 const (
 	CTNew CTFlags = 1 << 0
 	CTEst CTFlags = 1 << 1
@@ -311,6 +355,7 @@ const (
 )
 
 // CTState matches packets of which all flags of set are set and none of unset.
+// Matches on the connection need no ethertype; ct actions do.
 func CTState(set, unset CTFlags) Field {
 	if set&unset != 0 {
 		panic("flow: a ct_state flag is to be set and unset")
@@ -318,9 +363,14 @@ func CTState(set, unset CTFlags) Field {
 	return masked(openflow.CTState, 4, uint64(set), uint64(set|unset))
 }
 
-func CTMark(v uint32) Field             { return number(openflow.CTMark, 4, uint64(v)) }
+// CTMark matches the mark of the connection.
+func CTMark(v uint32) Field { return number(openflow.CTMark, 4, uint64(v)) }
+
+// CTMarkMasked matches some bits of the mark of the connection.
 func CTMarkMasked(v, mask uint32) Field { return masked(openflow.CTMark, 4, uint64(v), uint64(mask)) }
-func CTZone(v uint16) Field             { return number(openflow.CTZone, 2, uint64(v)) }
+
+// CTZone matches the zone in which the packet was tracked.
+func CTZone(v uint16) Field { return number(openflow.CTZone, 2, uint64(v)) }
 
 // fieldOfRaw returns the Field that stands for a TLV which no OXM can hold.
 func fieldOfRaw(tlv []byte) Field {

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/macloom/macloom/southbound/openflow"
@@ -17,7 +16,7 @@ import (
 // not follow (a TCP port without IP or IPv6), are faults of the program that
 // builds flows: NewMatch panics.
 func NewMatch(fields ...Field) Match {
-	var room [32]openflow.OXM
+	var room [16]openflow.OXM
 	b := builder{fields: room[:0]}
 	for i := range fields {
 		if fields[i].raw != "" {
@@ -56,13 +55,12 @@ func (b *builder) add(o openflow.OXM) {
 		b.fields = append(b.fields, o)
 		return
 	}
-	if have.HasMask != o.HasMask || have.HasMask {
-		expand(have)
-		expand(&o)
-	}
+	first, second := *have, o
+	expand(have)
+	expand(&o)
 	for i := range o.Len {
-		if (have.Value[i]^o.Value[i])&have.Mask[i]&o.Mask[i] != 0 || !have.HasMask && have.Value[i] != o.Value[i] {
-			panic(fmt.Sprintf("flow: match wants %s and %s", Field{oxm: *have}, Field{oxm: o}))
+		if (have.Value[i]^o.Value[i])&have.Mask[i]&o.Mask[i] != 0 {
+			panic(fmt.Sprintf("flow: match wants %s and %s", Field{oxm: first}, Field{oxm: second}))
 		}
 		have.Value[i] |= o.Value[i]
 		have.Mask[i] |= o.Mask[i]
@@ -146,23 +144,26 @@ func (b *builder) check(id openflow.FieldID) {
 	}
 }
 
-// order sorts fields by id, standard classes first: the fields on which
-// others depend have lower standard numbers, and a switch wants them before.
-func order(a, b openflow.OXM) int {
+// before is the order of fields: by id, standard classes first. The fields on
+// which others depend have lower standard numbers, and a switch wants them before.
+func before(a, b openflow.FieldID) bool {
 	const standardFirst = 1 << 31
-	x, y := uint32(a.Field)^standardFirst, uint32(b.Field)^standardFirst
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
+	return a^standardFirst < b^standardFirst
+}
+
+// sortFields sorts by insertion: there are few fields, and they mostly come
+// sorted.
+func sortFields(fields []openflow.OXM) {
+	for i := 1; i < len(fields); i++ {
+		for j := i; j > 0 && before(fields[j].Field, fields[j-1].Field); j-- {
+			fields[j], fields[j-1] = fields[j-1], fields[j]
+		}
 	}
-	return 0
 }
 
 // encodeMatch sorts and encodes canonical fields.
 func encodeMatch(fields []openflow.OXM, raw string) Match {
-	slices.SortFunc(fields, order)
+	sortFields(fields)
 	var room [256]byte
 	b := room[:0]
 	for i := range fields {
@@ -173,14 +174,21 @@ func encodeMatch(fields []openflow.OXM, raw string) Match {
 	return Match(append(b, raw...))
 }
 
+// maxFields is more than there are fields that a match can have, and bounds
+// what a broken switch can make us sort.
+const maxFields = 256
+
 // canonicalMatch returns the canonical form of a match as a switch reports it.
 func canonicalMatch(m openflow.Match) (Match, error) {
-	var room [32]openflow.OXM
+	if len(m.Fields) > maxFields {
+		return "", fmt.Errorf("flow: match of %d fields", len(m.Fields))
+	}
+	var room [16]openflow.OXM
 	fields := append(room[:0], m.Fields...)
 	for i := range fields {
 		normalise(&fields[i])
 	}
-	slices.SortFunc(fields, order)
+	sortFields(fields)
 	for i := 1; i < len(fields); i++ {
 		if fields[i].Field == fields[i-1].Field {
 			return "", fmt.Errorf("flow: %s occurs twice in a match", fieldName(fields[i].Field))

@@ -195,22 +195,33 @@ func (p *matchParser) raw(value string) error {
 	return nil
 }
 
+// ctState reads flags with signs, or without signs all that are set.
 func (p *matchParser) ctState(value string) error {
+	all := uint64(1)<<len(ctStateNames) - 1
+	if value == "0" {
+		p.add(masked(openflow.CTState, 4, 0, all))
+		return nil
+	}
+	if !strings.ContainsAny(value, "+-") {
+		var set uint64
+		for word := range strings.SplitSeq(value, "|") {
+			bit := ctStateBit(word)
+			if bit == 0 || set&bit != 0 {
+				return errors.New("bad flag of ct_state")
+			}
+			set |= bit
+		}
+		p.add(masked(openflow.CTState, 4, set, all))
+		return nil
+	}
 	var set, mask uint64
 	for value != "" {
-		sign := value[0]
 		end := strings.IndexAny(value[1:], "+-") + 1
 		if end == 0 {
 			end = len(value)
 		}
-		word := value[1:end]
+		sign, bit := value[0], ctStateBit(value[1:end])
 		value = value[end:]
-		bit := uint64(0)
-		for i, name := range ctStateNames {
-			if name == word {
-				bit = 1 << i
-			}
-		}
 		if bit == 0 || mask&bit != 0 || sign != '+' && sign != '-' {
 			return errors.New("bad flag of ct_state")
 		}
@@ -221,6 +232,16 @@ func (p *matchParser) ctState(value string) error {
 	}
 	p.add(masked(openflow.CTState, 4, set, mask))
 	return nil
+}
+
+// ctStateBit returns 0 for an unknown name.
+func ctStateBit(name string) uint64 {
+	for i, n := range ctStateNames {
+		if n == name {
+			return 1 << i
+		}
+	}
+	return 0
 }
 
 func (p *matchParser) vlan(name, value string) error {

@@ -75,7 +75,7 @@ func (k kind) text(v []byte) string {
 		if s := strings.TrimLeft(hex.EncodeToString(v), "0"); s != "" {
 			return "0x" + s
 		}
-		return "0x0"
+		return "0" // without 0x, as C's %#x has it
 	}
 	var n uint64
 	for _, c := range v {
@@ -261,6 +261,10 @@ func (p *matchPrinter) ctState() {
 		return
 	}
 	p.taken[i] = true
+	if mask == 1<<len(ctStateNames)-1 {
+		p.put("ct_state", ctStateWords(v))
+		return
+	}
 	var text string
 	for bit, name := range ctStateNames {
 		switch {
@@ -271,6 +275,20 @@ func (p *matchPrinter) ctState() {
 		}
 	}
 	p.put("ct_state", text)
+}
+
+// ctStateWords writes all flags at once.
+func ctStateWords(v uint64) string {
+	var set []string
+	for bit, name := range ctStateNames {
+		if v>>bit&1 != 0 {
+			set = append(set, name)
+		}
+	}
+	if set == nil {
+		return "0"
+	}
+	return strings.Join(set, "|")
 }
 
 // types writes the word for ethertype and protocol and returns both, -1 where they are not exact.

@@ -23,9 +23,9 @@ func (i Instructions) String() string {
 		case openflow.ApplyActions:
 			parts = append(parts, actionTexts(in)...)
 		case openflow.WriteMetadata:
-			s := fmt.Sprintf("write_metadata:0x%x", in.Metadata)
+			s := "write_metadata:" + cHex(in.Metadata)
 			if in.Mask != ^uint64(0) {
-				s += fmt.Sprintf("/0x%x", in.Mask)
+				s += "/" + cHex(in.Mask)
 			}
 			parts = append(parts, s)
 		case openflow.GotoTable:
@@ -94,7 +94,7 @@ func subfieldText(s openflow.Subfield) (text string, ok bool) {
 		return "", false
 	}
 	switch {
-	case s.Offset == 0 && int(s.Bits) == 8*s.Field.Len():
+	case s.Offset == 0 && int(s.Bits) == s.Field.Bits():
 		return n.subfield + "[]", true
 	case s.Bits == 1:
 		return fmt.Sprintf("%s[%d]", n.subfield, s.Offset), true
@@ -121,7 +121,10 @@ func resubmitText(a openflow.ActionResubmit) string {
 	if a.Table != openflow.TableAll {
 		table = fmt.Sprint(a.Table)
 	}
-	if port != "" && table == "" {
+	if table == "" {
+		if port == "" {
+			port = "IN_PORT" // ovs-ofctl prints resubmit(,) and does not read it
+		}
 		return "resubmit:" + port
 	}
 	return "resubmit(" + port + "," + table + ")"

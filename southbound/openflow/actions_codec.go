@@ -76,7 +76,7 @@ func subfield(header uint32, ofsNbits uint16) (s Subfield, ok bool) {
 }
 
 func (s Subfield) fits() bool {
-	return s.Bits > 0 && int(s.Offset)+int(s.Bits) <= 8*s.Field.Len()
+	return s.Bits > 0 && int(s.Offset)+int(s.Bits) <= s.Field.Bits()
 }
 
 func (a ActionLoad) AppendAction(b []byte) []byte {

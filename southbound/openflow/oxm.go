@@ -46,6 +46,24 @@ func (f FieldID) Len() int {
 	return 0
 }
 
+// Bits returns the width of the field in bits, which is less than 8 times Len
+// where the field does not fill its bytes.
+func (f FieldID) Bits() int {
+	switch f {
+	case VLANVID: // without OFPVID_PRESENT
+		return 12
+	case VLANPCP:
+		return 3
+	case IPDSCP:
+		return 6
+	case IPECN, classNXM1 | 28, IPFrag:
+		return 2
+	case IPv6Label, classNXM1 | 27:
+		return 20
+	}
+	return 8 * f.Len()
+}
+
 // nxmOfBasic is the older name of the standard fields that have one.
 var nxmOfBasic = map[FieldID]FieldID{
 	EthDst: classNXM0 | 1, EthSrc: classNXM0 | 2, EthType: classNXM0 | 3, IPProto: classNXM0 | 6,

@@ -217,7 +217,7 @@ func TestMultipartRefusesWrongAnswers(t *testing.T) {
 				&openflow.MultipartReply{Flags: more, Body: &openflow.PortDescReply{Ports: switchtest.Ports(10)}},
 				&openflow.MultipartReply{Flags: more, Body: &openflow.PortDescReply{Ports: switchtest.Ports(10)}},
 				&openflow.MultipartReply{Body: &openflow.PortDescReply{}},
-			}, "longer than 1000 bytes",
+			}, "longer than 1300 bytes",
 		},
 		"broken": {
 			[]openflow.Message{&openflow.Raw{Of: openflow.TypeMultipartReply, Body: []byte{0, 13}}}, "OFPT_MULTIPART_REPLY",
@@ -234,7 +234,7 @@ func TestMultipartRefusesWrongAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newController(t, Config{MultipartBytes: 1000}, nil)
+			k := newController(t, Config{MultipartBytes: 1300}, nil)
 			p := dialPeer(t, k.addr)
 			p.handshake(1)
 			c := k.next(t)

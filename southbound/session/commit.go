@@ -190,7 +190,7 @@ func (c *Conn) bundleOpened(ctx context.Context, open *call) (refused bool, err 
 		return true, nil // no bundle now, perhaps later
 	}
 	if c.bundles.Swap(bundlesRefused) != bundlesRefused {
-		c.log.Info("switch refuses bundles, changes to it are not atomic", zap.Error(se))
+		c.log.Load().Info("switch refuses bundles, changes to it are not atomic", zap.Error(se))
 	}
 	return true, nil
 }

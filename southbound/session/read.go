@@ -97,7 +97,7 @@ func (c *Conn) run(loop func() error) {
 func (c *Conn) contain() {
 	if p := recover(); p != nil {
 		c.cfg.Stats.Panics.Add(1)
-		c.log.Error("panic in the session of a switch", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		c.log.Load().Error("panic in the session of a switch", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 		c.Close(fmt.Errorf("session: panic: %v", p))
 	}
 }
@@ -245,7 +245,7 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 func (c *Conn) bad(frame []byte, err error) {
 	c.cfg.Stats.BadMessages.Add(1)
 	if skipped, ok := c.badLog.pass(); ok {
-		c.log.Warn("bad message from switch left out",
+		c.log.Load().Warn("bad message from switch left out",
 			zap.Stringer("type", openflow.Type(frame[1])), zap.Int("length", len(frame)),
 			zap.Uint32("xid", xidOf(frame)), zap.Error(err), zap.Int("not_logged_before", skipped))
 	}

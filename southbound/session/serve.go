@@ -107,18 +107,19 @@ func (s *server) session(c *Conn) {
 		return
 	}
 	s.cfg.Stats.Accepted.Add(1)
-	c.log = c.log.With(zap.String("dpid", fmt.Sprintf("%016x", c.features.DatapathID)))
-	c.log.Info("switch connected", zap.Uint8("tables", c.features.NTables))
+	log := c.log.Load().With(zap.String("dpid", fmt.Sprintf("%016x", c.features.DatapathID)))
+	c.log.Store(log)
+	log.Info("switch connected", zap.Uint8("tables", c.features.NTables))
 	since := time.Now()
 	defer func() {
 		reason := c.Err()
-		log := c.log.Warn
+		write := log.Warn
 		for _, expected := range []error{ErrStopped, ErrHandled, ErrPeerClosed} {
 			if errors.Is(reason, expected) {
-				log = c.log.Info
+				write = log.Info
 			}
 		}
-		log("switch disconnected", zap.NamedError("reason", reason),
+		write("switch disconnected", zap.NamedError("reason", reason),
 			zap.Duration("after", time.Since(since).Round(time.Millisecond)))
 	}()
 	defer c.Close(ErrHandled)

@@ -46,7 +46,7 @@ type Config struct {
 	// WriteTimeout is how long a switch may take to read 64 KiB (10 s).
 	WriteTimeout time.Duration
 	// MaxHandshakes bounds the connections that have not finished their
-	// handshake (256), MaxSessions all connections (10,000).
+	// handshake (256), MaxSessions all connections that share Stats (10,000).
 	MaxHandshakes, MaxSessions int
 	// PacketInQueue is how many packet-ins of one switch may wait (4,096).
 	PacketInQueue int
@@ -113,7 +113,7 @@ var (
 type Conn struct {
 	cfg *Config
 	nc  net.Conn
-	log *zap.Logger
+	log atomic.Pointer[zap.Logger] // the loops run before the handshake says the dpid
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -143,9 +143,9 @@ func newConn(ctx context.Context, nc net.Conn, cfg *Config) *Conn {
 	c := &Conn{
 		cfg:     cfg,
 		nc:      nc,
-		log:     cfg.Log.With(zap.Stringer("remote", nc.RemoteAddr())),
 		notices: make(chan Notice, cfg.NoticeQueue),
 	}
+	c.log.Store(cfg.Log.With(zap.Stringer("remote", nc.RemoteAddr())))
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(c.ctx, func() { nc.Close() })
 	c.packetIns = newQueue(c, cfg.PacketInQueue)

@@ -1,0 +1,78 @@
+package flow
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/macloom/macloom/southbound/openflow"
+)
+
+func learned(i int) Flow {
+	mac := [6]byte{2, 0, 5, byte(i >> 16), byte(i >> 8), byte(i)}
+	return Flow{
+		Table: 8, Priority: 100, IdleTimeout: 300, Cookie: 0x5d << 56,
+		Match: NewMatch(InPort(1), EthSrc(mac)), Instructions: NewInstructions(Goto(9)),
+	}
+}
+
+func BenchmarkNewMatch(b *testing.B) {
+	fields := []Field{CTState(CTTrk|CTNew, CTEst), IP(), Reg(8, 3), TPDst(6, 80, 0xffff)}
+	b.ReportAllocs()
+	for b.Loop() {
+		NewMatch(fields...)
+	}
+}
+
+func BenchmarkNewInstructions(b *testing.B) {
+	apply, next := Apply(SetReg(5, 3), SetReg(7, 12)), Goto(31)
+	b.ReportAllocs()
+	for b.Loop() {
+		NewInstructions(apply, next)
+	}
+}
+
+func BenchmarkAddEncode(b *testing.B) {
+	f := learned(1)
+	buf := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = openflow.AppendMessage(buf[:0], 1, f.Add())
+	}
+}
+
+func BenchmarkFromStats(b *testing.B) {
+	f := learned(1)
+	m, err := openflow.DecodeFields([]byte(f.Match))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := openflow.FlowStats{TableID: 8, Match: m, Instructions: []openflow.Instruction{Goto(9)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := FromStats(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	const n = 100_000
+	actual, desired := make(map[Key]Flow, n), make(map[Key]Flow, n)
+	for i := range n {
+		f := learned(i)
+		actual[f.Key()] = f
+		desired[f.Key()] = f
+	}
+	b.Run(fmt.Sprintf("of %d equal", n), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Diff(actual, desired)
+		}
+	})
+	b.Run(fmt.Sprintf("of %d from empty", n), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Diff(nil, desired)
+		}
+	})
+}

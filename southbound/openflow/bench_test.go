@@ -1,0 +1,76 @@
+package openflow
+
+import "testing"
+
+// The flow-mod of the learning switch: in_port and eth_src to goto.
+func benchFlowMod() *FlowMod {
+	return &FlowMod{
+		TableID: 8, Priority: 100, BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, IdleTimeout: 60,
+		Match:        Match{Fields: []OXM{oxm(InPort, "\x00\x00\x00\x01"), oxm(EthSrc, "\x02\x00\x00\x00\x00\x01")}},
+		Instructions: []Instruction{GotoTable{Table: 9}},
+	}
+}
+
+func BenchmarkFlowModEncode(b *testing.B) {
+	m := benchFlowMod()
+	buf := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendMessage(buf[:0], 1, m)
+	}
+}
+
+func BenchmarkFlowModEncodeEncoded(b *testing.B) {
+	m := benchFlowMod()
+	m.MatchBytes, m.InstructionBytes = string(m.Match.AppendFields(nil)), string(m.Instructions[0].AppendInstruction(nil))
+	buf := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendMessage(buf[:0], 1, m)
+	}
+}
+
+func BenchmarkFlowModDecode(b *testing.B) {
+	frame := AppendMessage(nil, 1, benchFlowMod())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Decode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPacketInDecode(b *testing.B) {
+	body := packetInFrame()[HeaderLen:]
+	var p PacketIn
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Decode(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPacketOutEncode(b *testing.B) {
+	m := &PacketOut{BufferID: NoBuffer, InPort: 3, Actions: []Action{ActionOutput{Port: 2}}, Data: make([]byte, 98)}
+	buf := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendMessage(buf[:0], 1, m)
+	}
+}
+
+func BenchmarkFlowStatsReplyDecode(b *testing.B) {
+	flows := make([]FlowStats, 300)
+	for i := range flows {
+		flows[i] = FlowStats{TableID: 2, Priority: 100, Match: sampleMatch, Instructions: sampleInstructions}
+	}
+	frame := AppendMessage(nil, 1, &MultipartReply{Body: &FlowStatsReply{Flows: flows}})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Decode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(flows)), "ns/flow")
+}
