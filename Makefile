@@ -1,0 +1,58 @@
+# macloom. `make help` lists the targets.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+GOLANGCI   ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME   ?= 20s
+BENCHTIME  ?= 1s
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# Tests below test/ make network namespaces, so their binaries run as root.
+ifneq ($(shell id -u),0)
+AS_ROOT := -exec 'sudo -E'
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench build lint fuzz deps clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Install what is missing, build, and start the controller (ARGS="--http …" for its flags)
+	@test/deps.sh run
+	@$(MAKE) --no-print-directory build
+	@exec bin/macloom serve $(ARGS)
+
+build: ## Build bin/macloom
+	@command -v go >/dev/null || { echo "make: Go 1.26 or later is needed to build: see https://go.dev/dl" >&2; exit 1; }
+	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/macloom ./cmd/macloom
+
+test: ## Install what is missing and run every test, on real PostgreSQL and Open vSwitch
+	@test/deps.sh test
+	@unformatted=$$(gofmt -l cmd controller migrations northbound southbound test); \
+		test -z "$$unformatted" || { echo "not formatted with gofmt:" $$unformatted >&2; exit 1; }
+	go vet ./...
+	go test -race -timeout 8m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
+	@$(MAKE) --no-print-directory build
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
+
+bench: ## Run the benchmarks (BENCHTIME=1s each)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) \
+		$$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+
+fuzz: ## Fuzz every target for FUZZTIME (20s)
+	@grep -rH --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file func; do \
+		echo "$$(dirname "$$file") $${func#func }"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	done
+
+lint: ## Run golangci-lint (built on first use) with the rules of .golangci.yml
+	go run $(GOLANGCI) run ./...
+
+deps: ## Install the Debian packages that run and test need
+	@test/deps.sh test
+
+clean: ## Remove what was built
+	rm -rf bin

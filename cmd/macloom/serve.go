@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/macloom/macloom/controller"
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/northbound"
+)
+
+// Time to end in: the server's parts first, then the private database.
+const (
+	drainTime        = 2 * time.Second
+	databaseStopTime = 2500 * time.Millisecond
+)
+
+func newServe() *cobra.Command {
+	var cfg config
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the controller",
+		Long: `Run the controller until SIGTERM or SIGINT.
+
+Every flag can also be given as an environment variable (--database-url as
+MACLOOM_DATABASE_URL) and as a key of the file named by --config.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.load(cmd); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), &cfg)
+		},
+	}
+	cfg.databaseFlags(cmd.Flags())
+	cfg.serverFlags(cmd.Flags())
+	return cmd
+}
+
+func serve(ctx context.Context, cfg *config) (err error) {
+	log, err := cfg.logger()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }() // fails on a terminal, harmlessly
+
+	unlock, err := lockDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	// Listeners come first: a taken address is the likeliest mistake and the quickest to find.
+	listeners := map[string]net.Listener{}
+	for name, address := range map[string]string{"openflow": cfg.OpenFlow, "ovsdb": cfg.OVSDB, "http": cfg.HTTP} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer l.Close()
+		listeners[name] = l
+	}
+
+	db, closeDB, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB()) }()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+
+	tokens, tokenNote, err := loadTokens(cfg)
+	if err != nil {
+		return err
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	ctl := controller.New(controller.Config{
+		Store: db, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
+		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Log: log, Metrics: metrics,
+	})
+	api := northbound.New(northbound.Options{
+		Store: db, Tokens: tokens, Log: log.Named("api"), Metrics: metrics, Ready: ctl.Ready,
+	})
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ctl.Run(ctx) })
+	g.Go(func() error { return northbound.Serve(ctx, listeners["http"], api, log.Named("api")) })
+	announce(log, listeners, tokenNote)
+
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping")
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(drainTime):
+		return fmt.Errorf("did not end within %v of being asked", drainTime)
+	}
+}
+
+func loadTokens(cfg *config) (tokens *northbound.Tokens, note string, err error) {
+	if cfg.Tokens != "" {
+		tokens, err = northbound.LoadTokens(cfg.Tokens)
+		return tokens, "those of " + cfg.Tokens, err
+	}
+	path, tokens, err := northbound.EnsureAdminToken(cfg.DataDir)
+	return tokens, "in " + path, err
+}
+
+// announce tells a person where everything is and what to do next.
+func announce(log *zap.Logger, listeners map[string]net.Listener, tokenNote string) {
+	openflow := listeners["openflow"].Addr()
+	log.Info("macloom is up", zap.String("version", versionText()))
+	log.Info("REST API", zap.String("url", "http://"+listeners["http"].Addr().String()+"/v2.0/"), zap.String("token", tokenNote))
+	log.Info("to put a bridge under control, run",
+		zap.String("1", "ovs-vsctl set-fail-mode BRIDGE secure"),
+		zap.String("2", "ovs-vsctl set bridge BRIDGE protocols=OpenFlow13"),
+		zap.String("3", fmt.Sprintf("ovs-vsctl set-controller BRIDGE tcp:%s", openflow)))
+}

@@ -1,0 +1,54 @@
+package controller
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/session"
+)
+
+// sessionCollector shows the counters of the OpenFlow sessions.
+type sessionCollector struct{ stats *session.Stats }
+
+var (
+	descMessages = prometheus.NewDesc("macloom_openflow_messages_total",
+		"OpenFlow messages by direction, seen from the controller, and type.", []string{"direction", "type"}, nil)
+	descFlowMods = prometheus.NewDesc("macloom_openflow_flow_mods_total",
+		"Flow-mods sent to switches, those inside bundles included.", nil, nil)
+	descPacketIns = prometheus.NewDesc("macloom_openflow_packet_ins_total",
+		"Packet-ins received from switches, dropped ones included.", nil, nil)
+	descPacketInsDropped = prometheus.NewDesc("macloom_openflow_packet_ins_dropped_total",
+		"Packet-ins dropped because a switch sent them faster than they were handled.", nil, nil)
+	descBadMessages = prometheus.NewDesc("macloom_openflow_bad_messages_total",
+		"OpenFlow messages that could not be understood.", nil, nil)
+	descSessions = prometheus.NewDesc("macloom_openflow_sessions_total",
+		"OpenFlow connections by outcome of the handshake.", []string{"handshake"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c sessionCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descMessages, descFlowMods, descPacketIns, descPacketInsDropped, descBadMessages, descSessions} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c sessionCollector) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for i := range c.stats.In {
+		if n := c.stats.In[i].Load(); n > 0 {
+			counter(descMessages, n, "in", openflow.Type(i).String())
+		}
+		if n := c.stats.Out[i].Load(); n > 0 {
+			counter(descMessages, n, "out", openflow.Type(i).String())
+		}
+	}
+	counter(descFlowMods, c.stats.FlowMods.Load())
+	counter(descPacketIns, c.stats.PacketIns())
+	counter(descPacketInsDropped, c.stats.PacketInsDropped.Load())
+	counter(descBadMessages, c.stats.BadMessages.Load())
+	counter(descSessions, c.stats.Accepted.Load(), "accepted")
+	counter(descSessions, c.stats.Refused.Load(), "refused")
+}

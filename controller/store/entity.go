@@ -1,0 +1,308 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// entity says how the rows of one kind are found and read.
+type entity[T any] struct {
+	kind    Kind
+	table   string // also the alias that the other expressions use
+	columns string // what scan reads, meta first
+	from    string
+	visible string // condition for a caller that is not admin; "$tenant" is the tenant
+	order   string
+	filters map[string]filter
+	scan    func(pgx.CollectableRow) (T, error)
+	fill    func(ctx context.Context, q querier, list []T) error // reads what lies in other tables; may be nil
+	textID  bool                                                 // ids are not UUIDs
+}
+
+func (e *entity[T]) query(ctx context.Context, q querier, where string, a args) ([]T, error) {
+	rows, err := q.Query(ctx, e.sql(where), a...)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, e.scan)
+	if err != nil || e.fill == nil || len(list) == 0 {
+		return list, err
+	}
+	return list, e.fill(ctx, q, list)
+}
+
+func (e *entity[T]) sql(where string) string {
+	return "SELECT " + e.columns + " FROM " + e.from + " WHERE " + where + " ORDER BY " + e.order
+}
+
+// scoped is the condition of what the caller may see.
+func (e *entity[T]) scoped(sc Scope, a *args) string {
+	if sc.Admin {
+		return "true"
+	}
+	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
+}
+
+// list returns what the caller may see and the filter lets through.
+func (e *entity[T]) list(ctx context.Context, q querier, sc Scope, query Query) ([]T, error) {
+	var a args
+	where := []string{e.scoped(sc, &a)}
+	for name, values := range query.Filter {
+		f, known := e.filters[name]
+		if !known {
+			return nil, &Invalid{Attr: name, Message: fmt.Sprintf("%s is not an attribute that a list of %ss can be filtered by", name, e.kind.Words())}
+		}
+		cond, err := f(&a, name, values)
+		if err != nil {
+			return nil, err
+		}
+		where = append(where, cond)
+	}
+	return e.query(ctx, q, strings.Join(where, " AND "), a)
+}
+
+// canonical is the form in which ids are stored; ok is false for what cannot
+// be an id.
+func (e *entity[T]) canonical(id string) (_ string, ok bool) {
+	if e.textID {
+		return id, id != "" && !strings.ContainsRune(id, 0)
+	}
+	u, err := uuid.Parse(id)
+	return u.String(), err == nil && len(id) == 36
+}
+
+// ref makes the id of an object that another one refers to canonical.
+func (e *entity[T]) ref(id *string) error {
+	canonical, ok := e.canonical(*id)
+	if !ok {
+		return &NotFound{e.kind, *id}
+	}
+	*id = canonical
+	return nil
+}
+
+// get returns one object.
+func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v T, err error) {
+	canonical, ok := e.canonical(id)
+	if !ok {
+		return v, &NotFound{e.kind, id}
+	}
+	a := args{canonical}
+	list, err := e.query(ctx, q, e.table+".id = $1 AND "+e.scoped(sc, &a), a)
+	switch {
+	case err != nil:
+		return v, err
+	case len(list) == 0:
+		return v, &NotFound{e.kind, id}
+	}
+	return list[0], nil
+}
+
+// lock locks the row of an object against change and deletion, and then reads
+// it: whoever held the lock before has then been heard.
+func (e *entity[T]) lock(ctx context.Context, tx *writeTx, sc Scope, id string) (v T, err error) {
+	if canonical, ok := e.canonical(id); ok {
+		if _, err := tx.Exec(ctx, "SELECT FROM "+e.table+" WHERE id = $1 FOR UPDATE", canonical); err != nil {
+			return v, err
+		}
+	}
+	return e.get(ctx, tx, sc, id)
+}
+
+// byID returns the objects that exist, of all tenants.
+func (e *entity[T]) byID(ctx context.Context, q querier, ids []string, idOf func(*T) string) (map[string]T, error) {
+	list, err := e.query(ctx, q, e.table+".id = ANY($1::uuid[])", args{uuids(ids)})
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]T, len(list))
+	for i := range list {
+		m[idOf(&list[i])] = list[i]
+	}
+	return m, nil
+}
+
+// args are the values of a statement in the making.
+type args []any
+
+// add appends a value and returns its placeholder.
+func (a *args) add(v any) string {
+	*a = append(*a, v)
+	return "$" + strconv.Itoa(len(*a))
+}
+
+// uuids keeps what can be an id of a stored object.
+func uuids(texts []string) []string {
+	out := make([]string, 0, len(texts))
+	for _, t := range texts {
+		if u, err := uuid.Parse(t); err == nil && len(t) == 36 {
+			out = append(out, u.String())
+		}
+	}
+	return out
+}
+
+// filter makes the condition that an attribute has one of the values.
+type filter func(a *args, attr string, values []string) (string, error)
+
+// metaFilters are the filters that every entity has, with those of its own.
+func metaFilters(table string, own map[string]filter) map[string]filter {
+	all := map[string]filter{
+		"id":              byUUID(table + ".id"),
+		"tenant_id":       byText(table + ".tenant_id"),
+		"project_id":      byText(table + ".tenant_id"),
+		"name":            byText(table + ".name"),
+		"description":     byText(table + ".description"),
+		"revision_number": byNumber(table + ".revision"),
+	}
+	for name, f := range own {
+		if f == nil {
+			delete(all, name)
+			continue
+		}
+		all[name] = f
+	}
+	return all
+}
+
+func byText(expr string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		return expr + " = ANY(" + a.add(values) + "::text[])", nil
+	}
+}
+
+// byOptionalUUID also finds objects without the attribute, asked for by "".
+func byOptionalUUID(expr string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		cond := expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])"
+		for _, v := range values {
+			if v == "" {
+				return "(" + cond + " OR " + expr + " IS NULL)", nil
+			}
+		}
+		return cond, nil
+	}
+}
+
+func byUUID(expr string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		return expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])", nil
+	}
+}
+
+func byNumber(expr string) filter {
+	return func(a *args, attr string, values []string) (string, error) {
+		numbers := make([]int64, len(values))
+		for i, v := range values {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				return "", &Invalid{attr, fmt.Sprintf("%s must be filtered by a number, not %q", attr, v)}
+			}
+			numbers[i] = n
+		}
+		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+	}
+}
+
+func byBool(expr string) filter {
+	return func(a *args, attr string, values []string) (string, error) {
+		truths := make([]bool, len(values))
+		for i, v := range values {
+			switch strings.ToLower(v) {
+			case "true", "1":
+				truths[i] = true
+			case "false", "0":
+			default:
+				return "", &Invalid{attr, fmt.Sprintf("%s must be filtered by True or False, not %q", attr, v)}
+			}
+		}
+		return expr + " = ANY(" + a.add(truths) + "::boolean[])", nil
+	}
+}
+
+func byMAC(expr string) filter {
+	return func(a *args, attr string, values []string) (string, error) {
+		numbers := make([]int64, len(values))
+		for i, v := range values {
+			m, err := mac.Parse(v)
+			if err != nil {
+				return "", &Invalid{attr, fmt.Sprintf("%s must be filtered by a MAC address, not %q", attr, v)}
+			}
+			numbers[i] = int64(m)
+		}
+		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+	}
+}
+
+// metaColumns are the columns that scanMeta reads.
+func metaColumns(t string) string {
+	return fmt.Sprintf("%[1]s.id, coalesce(%[1]s.tenant_id, ''), %[1]s.name, %[1]s.description, %[1]s.revision, %[1]s.created_at, %[1]s.updated_at", t)
+}
+
+func metaTargets(m *intent.Meta) []any {
+	return []any{&m.ID, &m.TenantID, &m.Name, &m.Description, &m.Revision, &m.CreatedAt, &m.UpdatedAt}
+}
+
+// prepareMeta fills what a new object gets: an id, its owner.
+func prepareMeta(sc Scope, m *intent.Meta) error {
+	if m.TenantID == "" {
+		m.TenantID = sc.TenantID
+	}
+	if m.TenantID == "" {
+		return &Invalid{"tenant_id", "tenant_id is required: the caller has no tenant of its own"}
+	}
+	return prepareOwned(sc, m)
+}
+
+func prepareOwned(sc Scope, m *intent.Meta) error {
+	if !sc.Admin && m.TenantID != sc.TenantID {
+		return &Invalid{"tenant_id", "tenant_id must be that of the caller"}
+	}
+	if len(m.TenantID) > 255 {
+		return &Invalid{"tenant_id", "tenant_id has more than 255 characters"}
+	}
+	m.Revision = 1
+	if m.ID != "" {
+		return nil
+	}
+	// Version 7: ids made one after the other lie together in the indexes.
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("store: making an id: %w", err)
+	}
+	m.ID = id.String()
+	return nil
+}
+
+// touch counts a change of a locked row.
+func touch(ctx context.Context, tx *writeTx, table string, m *intent.Meta) error {
+	return tx.QueryRow(ctx, "UPDATE "+table+" SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision, updated_at", m.ID).
+		Scan(&m.Revision, &m.UpdatedAt)
+}
+
+// ensureTenants makes the rows of tenants that are seen for the first time.
+func ensureTenants(ctx context.Context, tx *writeTx, ids []string) error {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO tenants (id)
+		SELECT DISTINCT id FROM unnest($1::text[]) AS t (id)
+		WHERE NOT EXISTS (SELECT FROM tenants WHERE tenants.id = t.id)
+		ORDER BY id
+		ON CONFLICT ON CONSTRAINT tenants_pkey DO NOTHING
+		RETURNING id`, ids)
+	if err != nil {
+		return err
+	}
+	made, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, id := range made {
+		tx.changed(KindTenant, id, id, OpCreate)
+	}
+	return err
+}

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// again says that a transaction was broken off for the sake of another one.
+func again(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+	}
+	return errors.Is(err, errAgain)
+}
+
+// isUnavailable says that the server was not reached or went away.
+func isUnavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "57P01", "57P02", "57P03", // admin_shutdown, crash_shutdown, cannot_connect_now
+			"53300",          // too_many_connections
+			"25P03", "57P05": // idle_in_transaction_session_timeout, idle_session_timeout
+			return true
+		}
+		return strings.HasPrefix(pg.Code, "08") // connection exceptions
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
+}
+
+// unavailable makes a lost server ErrUnavailable and leaves other errors.
+func unavailable(err error) error {
+	if isUnavailable(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// mapError gives what PostgreSQL reports the words of the API. Errors that are
+// not PostgreSQL's pass as they are.
+func mapError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if again(err) {
+		return fmt.Errorf("%w: too many others change the same objects: %w", ErrUnavailable, err)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || isUnavailable(err) {
+		return unavailable(err)
+	}
+	switch pg.Code {
+	case "23503":
+		if ref, known := references[pg.ConstraintName]; known {
+			return ref.violated(pg)
+		}
+	case "23505", "23P01":
+		if conflict, known := conflicts[pg.ConstraintName]; known {
+			return conflict(keyOf(pg))
+		}
+	case "23514":
+		if e, known := checks[pg.ConstraintName]; known {
+			return &Invalid{Attr: e.Attr, Message: e.Message}
+		}
+		if attr, ok := strings.CutSuffix(strings.TrimPrefix(pg.ConstraintName, pg.TableName+"_"), "_length"); ok {
+			return &Invalid{Attr: attr, Message: attr + " has more than 255 characters"}
+		}
+	case "22021": // character_not_in_repertoire
+		return &Invalid{Message: "a text holds the NUL character or is not UTF-8"}
+	}
+	return fmt.Errorf("store: %w", err)
+}
+
+// reference is a foreign key in words.
+type reference struct {
+	kind Kind   // what is referred to
+	by   string // what refers to it
+}
+
+// references by constraint.
+var references = map[string]reference{
+	"networks_tenant_fkey":                   {KindTenant, "networks"},
+	"subnets_tenant_fkey":                    {KindTenant, "subnets"},
+	"mac_segments_tenant_fkey":               {KindTenant, "MAC segments"},
+	"security_groups_tenant_fkey":            {KindTenant, "security groups"},
+	"security_group_rules_tenant_fkey":       {KindTenant, "security group rules"},
+	"ports_tenant_fkey":                      {KindTenant, "ports"},
+	"subnets_network_fkey":                   {KindNetwork, "subnets"},
+	"mac_segments_network_fkey":              {KindNetwork, "MAC segments"},
+	"ports_network_fkey":                     {KindNetwork, "ports"},
+	"mac_segments_parent_fkey":               {KindSegment, "MAC segments inside it"},
+	"mac_addresses_segment_fkey":             {KindSegment, "addresses of ports"},
+	"subnet_pools_subnet_fkey":               {KindSubnet, "allocation pools"},
+	"fixed_ips_subnet_fkey":                  {KindSubnet, "addresses of ports"},
+	"port_security_groups_group_fkey":        {KindSecurityGroup, "ports"},
+	"security_group_rules_group_fkey":        {KindSecurityGroup, "security group rules"},
+	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
+	"mac_addresses_port_fkey":                {KindPort, "MAC addresses"},
+	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
+	"port_security_groups_port_fkey":         {KindPort, "security groups"},
+}
+
+// violated tells the two sides apart: the row that refers is missing its
+// object, or the object is still referred to. Referred are always columns
+// called id, and no column that refers is called so.
+func (r reference) violated(pg *pgconn.PgError) error {
+	key := keyOf(pg)
+	if key.columns == "id" {
+		return &InUse{Kind: r.kind, ID: key.values, By: r.by}
+	}
+	return &NotFound{Kind: r.kind, ID: key.values}
+}
+
+// key is what the detail of an error says of the row: "Key (a, b)=(1, 2) …",
+// in whatever language the rest is.
+type key struct{ columns, values string }
+
+func keyOf(pg *pgconn.PgError) key {
+	columns, rest, ok := strings.Cut(pg.Detail, ")=(")
+	if !ok {
+		return key{}
+	}
+	_, columns, _ = strings.Cut(columns, "(")
+	if end := strings.Index(rest, ") "); end >= 0 {
+		rest = rest[:end]
+	}
+	return key{columns: columns, values: strings.TrimSuffix(rest, ").")}
+}
+
+// last is the last value of the key.
+func (k key) last() string {
+	return k.values[strings.LastIndex(k.values, " ")+1:]
+}
+
+func macOf(decimal string) string {
+	n, err := strconv.ParseUint(decimal, 10, 48)
+	if err != nil {
+		return decimal
+	}
+	return mac.Addr(n).String()
+}
+
+// conflicts by unique and exclusion constraint.
+var conflicts = map[string]func(key) error{
+	"tenants_pkey": func(k key) error {
+		return &Conflict{"TenantExists", "id", fmt.Sprintf("tenant %s exists already", k.values)}
+	},
+	"networks_vni_key": func(k key) error {
+		return &Conflict{"NetworkSegmentInUse", "provider:segmentation_id",
+			fmt.Sprintf("provider:segmentation_id %s is in use by another network", k.values)}
+	},
+	"subnets_no_overlap": func(key) error {
+		return &Invalid{"cidr", "Invalid input for cidr. Reason: the requested cidr overlaps with another subnet of the network"}
+	},
+	"subnet_pools_no_overlap": overlappingPools,
+	"subnet_pools_pkey":       overlappingPools,
+	"mac_segments_no_overlap": overlappingSegments, "mac_segments_roots_no_overlap": overlappingSegments,
+	"security_groups_default_key": func(key) error {
+		return &Conflict{"SecurityGroupDefaultAlreadyExists", "name", "the tenant has a security group called default already"}
+	},
+	"security_group_rules_no_duplicate": func(key) error {
+		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
+	},
+	"ports_binding_interface_key": bindingInUse, "ports_binding_port_no_key": bindingInUse,
+	"mac_addresses_pkey": func(k key) error { return macInUse(macOf(k.values)) },
+	"fixed_ips_pkey": func(k key) error {
+		return &Conflict{"IpAddressAlreadyAllocated", "fixed_ips", fmt.Sprintf("ip_address %s in fixed_ips is in use in its subnet", k.last())}
+	},
+}
+
+func macInUse(address string) error {
+	return &Conflict{"MacAddressInUse", "mac_address", fmt.Sprintf("mac_address %s is in use by another port", address)}
+}
+
+func overlappingPools(key) error {
+	return &Conflict{"OverlappingAllocationPools", "allocation_pools", "two ranges of allocation_pools overlap"}
+}
+
+func overlappingSegments(key) error {
+	return &Conflict{"MacSegmentOverlap", "base_address",
+		"the block of base_address and prefix_length overlaps with another MAC segment; segments may only nest"}
+}
+
+func bindingInUse(k key) error {
+	return &Conflict{"SwitchPortInUse", "binding:profile", fmt.Sprintf(
+		"binding:profile names %s of switch %s, which another port is bound to", k.last(), strings.TrimSuffix(k.values, ", "+k.last()))}
+}
+
+// checks by constraint, where the name alone does not say it.
+var checks = map[string]Invalid{
+	"tenants_id_length":                    {"id", "id must have 1 to 255 characters"},
+	"networks_vni_range":                   {"provider:segmentation_id", "provider:segmentation_id is not between 1 and 16777215"},
+	"networks_mtu_range":                   {"mtu", "mtu is not between 68 and 65535"},
+	"subnets_gateway_family":               {"gateway_ip", "gateway_ip is not of the family of cidr"},
+	"subnet_pools_order":                   {"allocation_pools", "a range of allocation_pools ends before it starts or mixes IPv4 and IPv6"},
+	"mac_segments_parent_other":            {"parent_id", "parent_id is the segment itself"},
+	"mac_segments_block_range":             {"base_address", "base_address and prefix_length are no block of 48-bit addresses"},
+	"mac_segments_block_power_of_two":      {"prefix_length", "prefix_length is not between 8 and 48"},
+	"mac_segments_block_aligned":           {"base_address", "base_address is not aligned to prefix_length"},
+	"mac_segments_block_individual":        {"base_address", "base_address has the group bit set"},
+	"mac_segments_shared_by_operator":      {"shared", "shared can be set only on a MAC segment without tenant_id"},
+	"security_group_rules_direction_known": {"direction", "direction is not ingress or egress"},
+	"security_group_rules_ethertype_known": {"ethertype", "ethertype is not IPv4 or IPv6"},
+	"security_group_rules_protocol_range":  {"protocol", "protocol is not between 0 and 255"},
+	"security_group_rules_ports_range":     {"port_range_min", "port_range_min and port_range_max must be between 0 and 65535"},
+	"security_group_rules_ports_protocol":  {"protocol", "port_range_min and port_range_max need a protocol"},
+	"security_group_rules_ports_order":     {"port_range_min", "port_range_min is greater than port_range_max"},
+	"security_group_rules_ports_both":      {"port_range_min", "port_range_min and port_range_max must both be given; an ICMP code needs a type"},
+	"security_group_rules_icmp_range":      {"port_range_min", "ICMP type and code (port_range_min and port_range_max) must be between 0 and 255"},
+	"security_group_rules_one_remote":      {"remote_ip_prefix", "only one of remote_ip_prefix and remote_group_id may be given"},
+	"security_group_rules_remote_family":   {"remote_ip_prefix", "remote_ip_prefix is not of the family of ethertype"},
+	"ports_status_known":                   {"status", "status is not DOWN, ACTIVE or ERROR"},
+	"ports_unbound_not_active":             {"status", "an unbound port cannot be ACTIVE"},
+	"ports_port_no_range":                  {"binding:profile", "port_no in binding:profile is not a 32-bit number"},
+	"ports_one_place":                      {"binding:profile", "binding:profile may have only one of interface_name and port_no"},
+	"ports_host_length":                    {"binding:host_id", "binding:host_id has more than 255 characters"},
+	"ports_interface_name_length":          {"binding:profile", "interface_name in binding:profile has more than 255 characters"},
+	"mac_addresses_address_range":          {"mac_address", "mac_address is not a 48-bit address above zero"},
+	"mac_addresses_address_individual":     {"mac_address", "mac_address has the group bit set; it must be the address of a station"},
+	"fixed_ips_address_is_host":            {"fixed_ips", "ip_address in fixed_ips is not a host address"},
+	"switches_dpid_hex":                    {"id", "id is not a datapath id of 16 hex digits"},
+}

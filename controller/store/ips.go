@@ -1,0 +1,399 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+)
+
+// ipSource is a subnet that addresses are chosen from: first those after the
+// highest in use of each pool, so that an address rests after its release and
+// choosing costs the same however many there are; when these have run out, the
+// gaps.
+type ipSource struct {
+	id       string
+	cidr     netip.Prefix
+	gateway  netip.Addr
+	pools    []intent.Range
+	free     []intent.Range // supposed to be free, in the order of choice
+	searched bool           // free holds gaps; there is nothing more after it
+}
+
+const subnetSources = `
+	SELECT s.id, s.network_id, s.cidr, s.gateway, p.first, p.last,
+		(SELECT f.address FROM fixed_ips f WHERE f.subnet_id = s.id AND f.address BETWEEN p.first AND p.last ORDER BY f.address DESC LIMIT 1)
+	FROM subnets s LEFT JOIN subnet_pools p ON p.subnet_id = s.id`
+
+// queueSubnets reads the subnets of networks, and holds them.
+func (pl *plan) queueSubnets(b *pgx.Batch, networkIDs []string) {
+	b.Queue(subnetSources+` WHERE s.network_id = ANY($1::uuid[]) ORDER BY s.created_at, s.id, p.first FOR KEY SHARE OF s`, networkIDs).
+		Query(func(rows pgx.Rows) error {
+			var network string
+			var source *ipSource
+			return eachPool(rows, func(id, inNetwork string, row poolRow) {
+				if source == nil || source.id != id {
+					source = &ipSource{id: id, cidr: row.cidr, gateway: orNone(row.gateway)}
+					network = inNetwork
+					pl.subnets[network] = append(pl.subnets[network], source)
+				}
+				source.addPool(row)
+			})
+		})
+}
+
+// poolRow is a row of subnetSources.
+type poolRow struct {
+	cidr                       netip.Prefix
+	gateway, first, last, used *netip.Addr
+}
+
+func eachPool(rows pgx.Rows, f func(subnet, network string, row poolRow)) error {
+	var id, network string
+	var row poolRow
+	_, err := pgx.ForEachRow(rows, []any{&id, &network, &row.cidr, &row.gateway, &row.first, &row.last, &row.used}, func() error {
+		f(id, network, row)
+		return nil
+	})
+	return err
+}
+
+func orNone(a *netip.Addr) netip.Addr {
+	if a == nil {
+		return netip.Addr{}
+	}
+	return *a
+}
+
+func (src *ipSource) addPool(row poolRow) {
+	if row.first == nil {
+		return
+	}
+	pool := intent.Range{First: *row.first, Last: *row.last}
+	src.pools = append(src.pools, pool)
+	if row.used != nil {
+		if *row.used == pool.Last {
+			return
+		}
+		pool.First = row.used.Next()
+	}
+	src.free = append(src.free, pool)
+}
+
+// refresh reads again what is in use, after others took what was chosen.
+func (src *ipSource) refresh(ctx context.Context, tx *writeTx) error {
+	rows, err := tx.Query(ctx, subnetSources+` WHERE s.id = $1 ORDER BY p.first`, src.id)
+	if err != nil {
+		return err
+	}
+	src.pools, src.free, src.searched = nil, nil, false
+	return eachPool(rows, func(_, _ string, row poolRow) { src.addPool(row) })
+}
+
+// wantedIP is an address that a port is to get.
+type wantedIP struct {
+	port  int // index in the plan
+	ord   int // place in the list of the port
+	given bool
+	addr  netip.Addr
+	from  []*ipSource // of the address; several while it is open which
+	done  bool
+}
+
+// wantedIPs says what addresses a port is to get.
+func (pl *plan) wantedIPs(ctx context.Context, i int) ([]wantedIP, error) {
+	p := &pl.ports[i]
+	var wanted []wantedIP
+	if p.AutoIPs {
+		if len(p.FixedIPs) > 0 {
+			return nil, &Invalid{"fixed_ips", "fixed_ips: addresses are chosen only if none is named"}
+		}
+		for _, v4 := range []bool{true, false} {
+			var from []*ipSource
+			for _, src := range pl.subnets[p.NetworkID] {
+				if src.cidr.Addr().Is4() == v4 {
+					from = append(from, src)
+				}
+			}
+			if len(from) > 0 {
+				wanted = append(wanted, wantedIP{port: i, ord: len(wanted), from: from})
+			}
+		}
+		return wanted, nil
+	}
+	for ord, ip := range p.FixedIPs {
+		src, err := pl.sourceOf(ctx, p.NetworkID, ip)
+		if err != nil {
+			return nil, err
+		}
+		w := wantedIP{port: i, ord: ord, from: []*ipSource{src}, given: ip.Addr.IsValid(), addr: ip.Addr}
+		if w.given {
+			if err := src.check(ip.Addr); err != nil {
+				return nil, err
+			}
+		}
+		wanted = append(wanted, w)
+	}
+	return wanted, nil
+}
+
+// sourceOf finds the subnet of an entry of fixed_ips.
+func (pl *plan) sourceOf(ctx context.Context, network string, ip intent.FixedIP) (*ipSource, error) {
+	if ip.SubnetID == "" {
+		if !ip.Addr.IsValid() {
+			return nil, &Invalid{"fixed_ips", "fixed_ips: an entry needs subnet_id or ip_address"}
+		}
+		for _, src := range pl.subnets[network] {
+			if src.cidr.Contains(ip.Addr) {
+				return src, nil
+			}
+		}
+		return nil, &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s lies in no subnet of network %s", ip.Addr, network)}
+	}
+	if err := subnets.ref(&ip.SubnetID); err != nil {
+		return nil, err
+	}
+	for _, src := range pl.subnets[network] {
+		if src.id == ip.SubnetID {
+			return src, nil
+		}
+	}
+	var elsewhere bool
+	err := pl.tx.QueryRow(ctx, `SELECT EXISTS (
+		SELECT FROM subnets WHERE id = $1 AND tenant_id = (SELECT tenant_id FROM networks WHERE id = $2))`, ip.SubnetID, network).Scan(&elsewhere)
+	if err == nil && !elsewhere {
+		err = &NotFound{KindSubnet, ip.SubnetID}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: subnet_id %s is not a subnet of network %s", ip.SubnetID, network)}
+}
+
+// check refuses an address that no host of the subnet can have.
+func (src *ipSource) check(a netip.Addr) error {
+	if !src.cidr.Contains(a) {
+		return &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is outside of subnet %s", a, src.cidr)}
+	}
+	first, last := intent.HostRange(src.cidr)
+	if !(intent.Range{First: first, Last: last}).Contains(a) {
+		return &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is not an address that a host of subnet %s can have", a, src.cidr)}
+	}
+	return nil
+}
+
+// insertIPs gives the ports of the plan their addresses.
+func (pl *plan) insertIPs(ctx context.Context) error {
+	var given, open []wantedIP
+	for i := range pl.ports {
+		wanted, err := pl.wantedIPs(ctx, i)
+		if err != nil {
+			return err
+		}
+		pl.ports[i].FixedIPs = make([]intent.FixedIP, len(wanted))
+		for _, w := range wanted {
+			if w.given {
+				given = append(given, w)
+			} else {
+				open = append(open, w)
+			}
+		}
+	}
+	// What was asked for by name comes before what can be any.
+	if err := pl.placeIPs(ctx, given); err != nil {
+		return err
+	}
+	for _, w := range given {
+		if !w.done {
+			return &Conflict{"IpAddressAlreadyAllocated", "fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is in use in subnet %s", w.addr, w.from[0].id)}
+		}
+	}
+	for range rounds {
+		for i := range open {
+			if err := pl.chooseIP(ctx, &open[i], len(open)); err != nil {
+				return err
+			}
+		}
+		if err := pl.placeIPs(ctx, open); err != nil {
+			return err
+		}
+		open = slices.DeleteFunc(open, func(w wantedIP) bool { return w.done })
+		if len(open) == 0 {
+			return nil
+		}
+		stale := map[*ipSource]struct{}{}
+		for _, w := range open {
+			stale[w.from[0]] = struct{}{}
+		}
+		for src := range stale {
+			if err := src.refresh(ctx, pl.tx); err != nil {
+				return err
+			}
+		}
+	}
+	return crowded("fixed_ips")
+}
+
+// placeIPs inserts addresses and marks those that nobody else had.
+func (pl *plan) placeIPs(ctx context.Context, wanted []wantedIP) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	n := len(wanted)
+	subnetIDs, addrs, portIDs, ords := make([]string, n), make([]netip.Addr, n), make([]string, n), make([]int16, n)
+	index := make(map[subnetAddr]int, n)
+	for i, w := range wanted {
+		subnetIDs[i], addrs[i], portIDs[i], ords[i] = w.from[0].id, w.addr, pl.ports[w.port].ID, int16(w.ord)
+		k := subnetAddr{w.from[0].id, w.addr}
+		if _, twice := index[k]; !twice {
+			index[k] = i
+		}
+	}
+	rows, err := pl.tx.Query(ctx, `
+		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
+		SELECT * FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[])
+		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
+		RETURNING subnet_id, address`, subnetIDs, addrs, portIDs, ords)
+	if err != nil {
+		return err
+	}
+	var k subnetAddr
+	_, err = pgx.ForEachRow(rows, []any{&k.subnet, &k.addr}, func() error {
+		w := &wanted[index[k]]
+		w.done = true
+		pl.ports[w.port].FixedIPs[w.ord] = intent.FixedIP{SubnetID: k.subnet, Addr: k.addr}
+		return nil
+	})
+	return err
+}
+
+// chooseIP picks an address that seems free, out of the first source that has
+// one left. need is how many are to be chosen in all.
+func (pl *plan) chooseIP(ctx context.Context, w *wantedIP, need int) error {
+	for len(w.from) > 0 {
+		src := w.from[0]
+		for {
+			if a, ok := pl.takeIP(src); ok {
+				w.addr = a
+				return nil
+			}
+			if src.searched {
+				break
+			}
+			if err := src.search(ctx, pl.tx, need+pl.store.ips.size()); err != nil {
+				return err
+			}
+		}
+		if len(w.from) == 1 {
+			break
+		}
+		w.from = w.from[1:]
+	}
+	return &Conflict{"IpAddressGenerationFailure", "fixed_ips", fmt.Sprintf(
+		"fixed_ips: no more addresses are free in subnet %s (%s)", w.from[0].id, w.from[0].cidr)}
+}
+
+// takeIP claims the next free address of a source.
+func (pl *plan) takeIP(src *ipSource) (netip.Addr, bool) {
+	for len(src.free) > 0 {
+		r := &src.free[0]
+		a := r.First
+		if a == r.Last {
+			src.free = src.free[1:]
+		} else {
+			r.First = a.Next()
+		}
+		if a == src.gateway {
+			continue
+		}
+		k := subnetAddr{src.id, a}
+		if pl.store.ips.claim(k) {
+			pl.tx.after = append(pl.tx.after, func() { pl.store.ips.release(k) })
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// search finds gaps between addresses in use: in each pool from a random
+// address on, and if these are too few from its start.
+func (src *ipSource) search(ctx context.Context, tx *writeTx, need int) error {
+	src.searched = true
+	src.free = nil
+	for _, pool := range src.pools {
+		start := randomIn(pool)
+		if err := src.gaps(ctx, tx, intent.Range{First: start, Last: pool.Last}, need); err != nil {
+			return err
+		}
+		if len(src.free) < need && start != pool.First {
+			if err := src.gaps(ctx, tx, intent.Range{First: pool.First, Last: start.Prev()}, need); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gaps appends what is free of a range, up to about a limit of gaps. The
+// window runs along the primary key and stops at the limit.
+func (src *ipSource) gaps(ctx context.Context, tx *writeTx, r intent.Range, limit int) error {
+	var b pgx.Batch
+	b.Queue(`
+		SELECT address FROM fixed_ips WHERE subnet_id = $1 AND address BETWEEN $2 AND $3
+		ORDER BY address LIMIT 1`, src.id, r.First, r.Last).Query(func(rows pgx.Rows) error {
+		lowest, found, err := one(rows, nil, pgx.RowTo[netip.Addr])
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			src.free = append(src.free, r)
+		case lowest != r.First:
+			src.free = append(src.free, intent.Range{First: r.First, Last: lowest.Prev()})
+		}
+		return nil
+	})
+	b.Queue(`
+		SELECT address, next FROM (
+			SELECT address, lead(address) OVER (ORDER BY address) AS next
+			FROM fixed_ips WHERE subnet_id = $1 AND address BETWEEN $2 AND $3) AS used
+		WHERE (next IS NULL AND address <> $3) OR next <> address + 1
+		ORDER BY address LIMIT $4`, src.id, r.First, r.Last, limit).Query(func(rows pgx.Rows) error {
+		var used netip.Addr
+		var next *netip.Addr
+		_, err := pgx.ForEachRow(rows, []any{&used, &next}, func() error {
+			gap := intent.Range{First: used.Next(), Last: r.Last}
+			if next != nil {
+				gap.Last = next.Prev()
+			}
+			src.free = append(src.free, gap)
+			return nil
+		})
+		return err
+	})
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// randomIn picks an address of a range. Where the range is wider than 64 bits
+// the upper half of the address stays that of the first.
+func randomIn(r intent.Range) netip.Addr {
+	first, last := r.First.As16(), r.Last.As16()
+	lo, hi := binary.BigEndian.Uint64(first[8:]), binary.BigEndian.Uint64(last[8:])
+	if [8]byte(first[:8]) != [8]byte(last[:8]) || hi-lo == ^uint64(0) {
+		hi = ^uint64(0)
+		if lo == 0 {
+			lo = 1
+		}
+	}
+	binary.BigEndian.PutUint64(first[8:], lo+rand.Uint64N(hi-lo+1))
+	a := netip.AddrFrom16(first)
+	if r.First.Is4() {
+		a = a.Unmap()
+	}
+	return a
+}

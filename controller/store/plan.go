@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// plan is what a transaction that gives MACs and addresses to ports knows of
+// their surroundings.
+type plan struct {
+	store *Store
+	tx    *writeTx
+	ports []NewPort
+
+	tenants  map[string]string       // existing ones, with their default group or ""
+	networks map[string]struct{}     // those the caller may see
+	subnets  map[string][]*ipSource  // by network, oldest first
+	serving  []*macSource            // that may give MACs to one of the ports
+	around   map[mac.Addr][]ownBlock // segments around the MACs that were given
+}
+
+// subnetAddr is an address in the place where it is unique.
+type subnetAddr struct {
+	subnet string
+	addr   netip.Addr
+}
+
+// newPlan reads the surroundings of ports in one round trip, and holds them.
+func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPort) (*plan, error) {
+	pl := &plan{
+		store: s, tx: tx, ports: list,
+		tenants: map[string]string{}, networks: map[string]struct{}{}, subnets: map[string][]*ipSource{}, around: map[mac.Addr][]ownBlock{},
+	}
+	var tenantIDs, networkIDs, groupIDs []string
+	var given []int64
+	for i := range list {
+		p := &list[i]
+		if err := sortGroups(&p.Port); err != nil {
+			return nil, err
+		}
+		tenantIDs, networkIDs = append(tenantIDs, p.TenantID), append(networkIDs, p.NetworkID)
+		groupIDs = append(groupIDs, p.SecurityGroups...)
+		if p.MAC != 0 {
+			given = append(given, int64(p.MAC))
+		}
+	}
+	distinct(&tenantIDs)
+	distinct(&networkIDs)
+	distinct(&groupIDs)
+
+	var b pgx.Batch
+	b.Queue(`
+		SELECT tenants.id, coalesce(g.id::text, '') FROM tenants
+		LEFT JOIN security_groups g ON g.tenant_id = tenants.id AND g.name = 'default'
+		WHERE tenants.id = ANY($1::text[])`, tenantIDs).Query(func(rows pgx.Rows) error {
+		var id, group string
+		_, err := pgx.ForEachRow(rows, []any{&id, &group}, func() error { pl.tenants[id] = group; return nil })
+		return err
+	})
+	b.Queue(`
+		SELECT id FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
+		ORDER BY id FOR KEY SHARE`, networkIDs, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { pl.networks[id] = struct{}{}; return nil })
+		return err
+	})
+	pl.queueSubnets(&b, networkIDs)
+	if len(groupIDs) > 0 {
+		b.Queue(`
+			SELECT id FROM security_groups WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
+			ORDER BY id FOR KEY SHARE`, groupIDs, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			return missingGroup(groupIDs, found)
+		})
+	}
+	pl.queueSegments(&b, tenantIDs, networkIDs, given)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if _, seen := pl.networks[list[i].NetworkID]; !seen {
+			return nil, &NotFound{KindNetwork, list[i].NetworkID}
+		}
+	}
+	return pl, nil
+}
+
+func distinct(list *[]string) {
+	slices.Sort(*list)
+	*list = slices.Compact(*list)
+}
+
+// insertPorts writes the ports of the plan with all their parts.
+func (pl *plan) insertPorts(ctx context.Context) error {
+	if err := pl.chooseGroups(ctx); err != nil {
+		return err
+	}
+	n := len(pl.ports)
+	var (
+		ids, tenants, networks, names, descriptions = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		deviceIDs, deviceOwners, hosts, interfaces  = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		adminUp, portNos                            = make([]bool, n), make([]int64, n)
+		at                                          = make(map[string]*intent.Port, n)
+		groups                                      []groupOf
+	)
+	for i := range pl.ports {
+		p := &pl.ports[i].Port
+		at[p.ID] = p
+		ids[i], tenants[i], networks[i], names[i], descriptions[i] = p.ID, p.TenantID, p.NetworkID, p.Name, p.Description
+		deviceIDs[i], deviceOwners[i], adminUp[i] = p.DeviceID, p.DeviceOwner, p.AdminUp
+		hosts[i], interfaces[i], portNos[i] = p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)
+		if len(p.SecurityGroups) > 0 {
+			groups = append(groups, groupOf{p.ID, p.SecurityGroups})
+		}
+	}
+	rows, err := pl.tx.Query(ctx, `
+		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[])
+		RETURNING id, num, created_at`,
+		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos)
+	if err != nil {
+		return err
+	}
+	var made intent.Port
+	_, err = pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
+		p := at[made.ID]
+		p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(groups) > 0 {
+		if err := insertGroups(ctx, pl.tx, groups); err != nil {
+			return err
+		}
+	}
+	if err := pl.insertMACs(ctx); err != nil {
+		return err
+	}
+	return pl.insertIPs(ctx)
+}
+
+// chooseGroups gives the default group where it is asked for, and makes the
+// tenants and groups that are not there yet.
+func (pl *plan) chooseGroups(ctx context.Context) error {
+	for i := range pl.ports {
+		p := &pl.ports[i]
+		group, there := pl.tenants[p.TenantID]
+		if !there {
+			if err := ensureTenants(ctx, pl.tx, []string{p.TenantID}); err != nil {
+				return err
+			}
+			pl.tenants[p.TenantID] = ""
+		}
+		if group == "" {
+			var err error
+			if group, err = ensureDefaultGroup(ctx, pl.tx, p.TenantID); err != nil {
+				return err
+			}
+			pl.tenants[p.TenantID] = group
+		}
+		if !p.DefaultGroup {
+			continue
+		}
+		if len(p.SecurityGroups) > 0 {
+			return &Invalid{"security_groups", "security_groups: the default group is given only if none is named"}
+		}
+		p.SecurityGroups = []string{group}
+	}
+	return nil
+}
+
+func missingGroup(wanted, found []string) error {
+	for _, id := range wanted {
+		if !slices.Contains(found, id) {
+			return &NotFound{KindSecurityGroup, id}
+		}
+	}
+	return nil
+}
+
+// rounds bounds how often addresses are chosen anew because others took them
+// in the meantime.
+const rounds = 50
+
+func crowded(attr string) error {
+	return fmt.Errorf("%w: too many others take addresses for %s at the same time", ErrUnavailable, attr)
+}

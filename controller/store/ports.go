@@ -1,0 +1,325 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+)
+
+var ports = entity[intent.Port]{
+	kind:  KindPort,
+	table: "ports",
+	columns: metaColumns("ports") + `, ports.num, ports.network_id, mac_addresses.address, coalesce(mac_addresses.segment_id::text, ''),
+		ports.admin_up, ports.device_id, ports.device_owner, ports.host, ports.interface_name, ports.port_no, ports.status, ports.status_reason,
+		ARRAY(SELECT f.subnet_id FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
+		ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
+		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
+	from:    "ports JOIN mac_addresses ON mac_addresses.port_id = ports.id",
+	visible: "ports.tenant_id = $tenant",
+	order:   "ports.created_at, ports.id",
+	filters: metaFilters("ports", map[string]filter{
+		"network_id":      byUUID("ports.network_id"),
+		"mac_address":     byMAC("mac_addresses.address"),
+		"admin_state_up":  byBool("ports.admin_up"),
+		"device_id":       byText("ports.device_id"),
+		"device_owner":    byText("ports.device_owner"),
+		"status":          byText("ports.status"),
+		"binding:host_id": byText("ports.host"),
+		"fixed_ips":       byFixedIP,
+		"security_groups": bySecurityGroup,
+	}),
+	scan: func(row pgx.CollectableRow) (p intent.Port, err error) {
+		var address int64
+		var subnetIDs []string
+		var addrs []netip.Addr
+		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
+			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
+			&subnetIDs, &addrs, &p.SecurityGroups)...)
+		p.MAC = mac.Addr(address)
+		p.FixedIPs = make([]intent.FixedIP, len(addrs))
+		for i := range addrs {
+			p.FixedIPs[i] = intent.FixedIP{SubnetID: subnetIDs[i], Addr: addrs[i]}
+		}
+		return p, err
+	},
+}
+
+// byFixedIP takes ip_address=…, ip_address_substr=… and subnet_id=…; values of
+// one are alternatives, different ones must all hold.
+func byFixedIP(a *args, attr string, values []string) (string, error) {
+	byKey := map[string][]string{}
+	for _, v := range values {
+		k, v, ok := strings.Cut(v, "=")
+		if !ok {
+			return "", &Invalid{attr, "fixed_ips must be filtered by ip_address=…, ip_address_substr=… or subnet_id=…"}
+		}
+		byKey[k] = append(byKey[k], v)
+	}
+	conds := []string{"true"}
+	for k, vs := range byKey {
+		var cond string
+		switch k {
+		case "ip_address":
+			addrs, err := parseAddrs(attr, vs)
+			if err != nil {
+				return "", err
+			}
+			cond = "address = ANY(" + a.add(addrs) + "::inet[])"
+		case "ip_address_substr":
+			cond = "EXISTS (SELECT FROM unnest(" + a.add(vs) + "::text[]) AS part WHERE strpos(host(address), part) > 0)"
+		case "subnet_id":
+			cond = "subnet_id = ANY(" + a.add(uuids(vs)) + "::uuid[])"
+		default:
+			return "", &Invalid{attr, fmt.Sprintf("fixed_ips cannot be filtered by %q, but by ip_address, ip_address_substr or subnet_id", k)}
+		}
+		conds = append(conds, "ports.id IN (SELECT port_id FROM fixed_ips WHERE "+cond+")")
+	}
+	return strings.Join(conds, " AND "), nil
+}
+
+func bySecurityGroup(a *args, _ string, values []string) (string, error) {
+	return "ports.id IN (SELECT port_id FROM port_security_groups WHERE group_id = ANY(" + a.add(uuids(values)) + "::uuid[]))", nil
+}
+
+// Ports lists ports.
+func (s *Store) Ports(ctx context.Context, sc Scope, q Query) (list []intent.Port, err error) {
+	err = s.read(ctx, func(db querier) (err error) {
+		list, err = ports.list(ctx, db, sc, q)
+		return err
+	})
+	return list, err
+}
+
+// Port returns one port.
+func (s *Store) Port(ctx context.Context, sc Scope, id string) (p intent.Port, err error) {
+	err = s.read(ctx, func(db querier) (err error) {
+		p, err = ports.get(ctx, db, sc, id)
+		return err
+	})
+	return p, err
+}
+
+// CreatePorts makes ports with their MACs and addresses, all or none, and
+// returns them in the order of the request.
+func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
+	var out []intent.Port
+	err := s.write(ctx, func(tx *writeTx) error {
+		list := slices.Clone(in)
+		for i := range list {
+			p := &list[i]
+			if err := prepareMeta(sc, &p.Meta); err != nil {
+				return err
+			}
+			if err := networks.ref(&p.NetworkID); err != nil {
+				return err
+			}
+			p.SecurityGroups = slices.Clone(p.SecurityGroups)
+			p.Status, p.StatusReason = intent.PortDown, ""
+			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
+		}
+		pl, err := s.newPlan(ctx, tx, sc, list)
+		if err != nil {
+			return err
+		}
+		if err := pl.insertPorts(ctx); err != nil {
+			return err
+		}
+		out = make([]intent.Port, len(list))
+		for i := range list {
+			out[i] = list[i].Port
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// UpdatePort changes a port; network, tenant and status are not its to change.
+// FixedIPs may have entries as in NewPort; the MAC is swapped by the rules of
+// a new port. A port whose binding changes is DOWN until the controller has
+// seen to it. change may run more than once.
+func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func(*intent.Port) error) (intent.Port, error) {
+	var p intent.Port
+	err := s.write(ctx, func(tx *writeTx) error {
+		old, err := ports.lock(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		p = old
+		p.FixedIPs, p.SecurityGroups = slices.Clone(old.FixedIPs), slices.Clone(old.SecurityGroups)
+		if err := change(&p); err != nil {
+			return err
+		}
+		keep(&p.Meta, &old.Meta)
+		p.Num, p.NetworkID, p.SegmentID, p.Status, p.StatusReason = old.Num, old.NetworkID, old.SegmentID, old.Status, old.StatusReason
+		if p.FixedIPs == nil {
+			p.FixedIPs = []intent.FixedIP{}
+		}
+		if err := sortGroups(&p); err != nil {
+			return err
+		}
+		if reflect.DeepEqual(p, old) {
+			return nil
+		}
+		if p.Binding != old.Binding {
+			p.Status, p.StatusReason = intent.PortDown, ""
+		}
+		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
+			return err
+		}
+		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate)
+		return tx.QueryRow(ctx, `
+			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
+				host = $7, interface_name = $8, port_no = $9, status = $10, status_reason = $11,
+				revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`,
+			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
+			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo), p.Status, p.StatusReason).Scan(&p.Revision, &p.UpdatedAt)
+	})
+	return p, err
+}
+
+// updateParts changes what a port has in other tables.
+func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
+	newMAC, newIPs := p.MAC != old.MAC, !slices.Equal(p.FixedIPs, old.FixedIPs)
+	if added := without(p.SecurityGroups, old.SecurityGroups); len(added) > 0 {
+		if err := seeGroups(ctx, tx, sc, added); err != nil {
+			return err
+		}
+		if err := insertGroups(ctx, tx, []groupOf{{p.ID, added}}); err != nil {
+			return err
+		}
+	}
+	if gone := without(old.SecurityGroups, p.SecurityGroups); len(gone) > 0 {
+		if _, err := tx.Exec(ctx, `DELETE FROM port_security_groups WHERE port_id = $1 AND group_id = ANY($2::uuid[])`, p.ID, gone); err != nil {
+			return err
+		}
+	}
+	if !newMAC && !newIPs {
+		return nil
+	}
+	wanted := []NewPort{{Port: *p}}
+	wanted[0].SecurityGroups = nil
+	pl, err := s.newPlan(ctx, tx, Scope{Admin: true}, wanted)
+	if err != nil {
+		return err
+	}
+	if newMAC {
+		// Released first: the new one may be in the same, full segment.
+		if _, err := tx.Exec(ctx, `DELETE FROM mac_addresses WHERE port_id = $1`, p.ID); err != nil {
+			return err
+		}
+		if err := pl.insertMACs(ctx); err != nil {
+			return err
+		}
+	}
+	if newIPs {
+		if _, err := tx.Exec(ctx, `DELETE FROM fixed_ips WHERE port_id = $1`, p.ID); err != nil {
+			return err
+		}
+		if err := pl.insertIPs(ctx); err != nil {
+			return err
+		}
+	}
+	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs
+	return nil
+}
+
+// without returns what of a is not in b.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
+
+// sortGroups makes the list of groups canonical.
+func sortGroups(p *intent.Port) error {
+	for i := range p.SecurityGroups {
+		if err := groups.ref(&p.SecurityGroups[i]); err != nil {
+			return err
+		}
+	}
+	slices.Sort(p.SecurityGroups)
+	p.SecurityGroups = slices.Compact(p.SecurityGroups)
+	if p.SecurityGroups == nil {
+		p.SecurityGroups = []string{}
+	}
+	return nil
+}
+
+// groupOf is a port with groups.
+type groupOf struct {
+	port   string
+	groups []string
+}
+
+func insertGroups(ctx context.Context, tx *writeTx, list []groupOf) error {
+	var portIDs, groupIDs []string
+	for _, g := range list {
+		for _, id := range g.groups {
+			portIDs, groupIDs = append(portIDs, g.port), append(groupIDs, id)
+		}
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO port_security_groups (port_id, group_id)
+		SELECT port_id, group_id FROM unnest($1::uuid[], $2::uuid[]) AS g (port_id, group_id)
+		ORDER BY group_id`, portIDs, groupIDs)
+	return err
+}
+
+// DeletePort deletes a port; its MAC and its addresses are free again.
+func (s *Store) DeletePort(ctx context.Context, sc Scope, id string) error {
+	canonical, ok := ports.canonical(id)
+	if !ok {
+		return &NotFound{KindPort, id}
+	}
+	return s.write(ctx, func(tx *writeTx) error {
+		rows, err := tx.Query(ctx, `DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin)
+		tenant, found, err := one(rows, err, pgx.RowTo[string])
+		if err == nil && !found {
+			err = &NotFound{KindPort, id}
+		}
+		tx.changed(KindPort, canonical, tenant, OpDelete)
+		return err
+	})
+}
+
+// SetPortStatus writes the realized state of ports of a datapath where it
+// differs. That is a fact, so neither the feed nor the revision of a port tells
+// of it. A port that has been unbound, bound elsewhere or deleted meanwhile is
+// left alone.
+func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortState) error {
+	if len(states) == 0 {
+		return nil
+	}
+	// In the order of ids: several replicas may write at a time.
+	states = slices.Clone(states)
+	slices.SortFunc(states, func(a, b PortState) int { return strings.Compare(a.ID, b.ID) })
+	var ids, status, reasons []string
+	for _, st := range states {
+		if canonical, ok := ports.canonical(st.ID); ok {
+			ids, status, reasons = append(ids, canonical), append(status, string(st.Status)), append(reasons, st.Reason)
+		}
+	}
+	return s.write(ctx, func(tx *writeTx) error {
+		_, err := tx.Exec(ctx, `
+			WITH wanted AS (
+				SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (id, status, reason)),
+			locked AS (
+				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id
+				WHERE (ports.status, ports.status_reason) <> (wanted.status, wanted.reason)
+				  AND ports.host = $4
+				ORDER BY ports.id FOR NO KEY UPDATE OF ports)
+			UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id`,
+			ids, status, reasons, d.String())
+		return err
+	})
+}

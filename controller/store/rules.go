@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+)
+
+var rules = entity[intent.Rule]{
+	kind:  KindRule,
+	table: "security_group_rules",
+	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description,
+		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
+		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, '')`,
+	from:    "security_group_rules",
+	visible: "security_group_rules.tenant_id = $tenant",
+	order:   "security_group_rules.num",
+	filters: metaFilters("security_group_rules", map[string]filter{
+		"name":              nil,
+		"security_group_id": byUUID("security_group_rules.group_id"),
+		"direction":         byText("security_group_rules.direction"),
+		"ethertype":         byText("security_group_rules.ethertype"),
+		"protocol":          byText("security_group_rules.protocol_name"),
+		"port_range_min":    byNumber("security_group_rules.port_min"),
+		"port_range_max":    byNumber("security_group_rules.port_max"),
+		"remote_ip_prefix":  byPrefix("security_group_rules.remote_prefix", "inet"),
+		"normalized_cidr":   byPrefix("network(security_group_rules.remote_prefix)", "cidr"),
+		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
+	}),
+	scan: func(row pgx.CollectableRow) (r intent.Rule, err error) {
+		var prefix *netip.Prefix
+		err = row.Scan(append(metaTargets(&r.Meta), &r.Num, &r.GroupID, &r.Direction, &r.EtherType, &r.Protocol, &r.ProtocolName,
+			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID)...)
+		if prefix != nil {
+			r.RemotePrefix = *prefix
+		}
+		return r, err
+	},
+}
+
+// Rules lists security group rules. The tenant of the scope has its default
+// group from the first call on.
+func (s *Store) Rules(ctx context.Context, sc Scope, q Query) ([]intent.Rule, error) {
+	if sc.TenantID != "" {
+		if err := s.EnsureDefaultGroup(ctx, sc.TenantID); err != nil {
+			return nil, err
+		}
+	}
+	var list []intent.Rule
+	err := s.read(ctx, func(db querier) (err error) {
+		list, err = rules.list(ctx, db, sc, q)
+		return err
+	})
+	return list, err
+}
+
+// Rule returns one security group rule.
+func (s *Store) Rule(ctx context.Context, sc Scope, id string) (r intent.Rule, err error) {
+	err = s.read(ctx, func(db querier) (err error) {
+		r, err = rules.get(ctx, db, sc, id)
+		return err
+	})
+	return r, err
+}
+
+// CreateRules adds rules to groups, all or none.
+func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]intent.Rule, error) {
+	var out []intent.Rule
+	err := s.write(ctx, func(tx *writeTx) error {
+		out = slices.Clone(in)
+		var of, remotes, owners []string
+		for i := range out {
+			r := &out[i]
+			if err := prepareMeta(sc, &r.Meta); err != nil {
+				return err
+			}
+			if err := groups.ref(&r.GroupID); err != nil {
+				return err
+			}
+			if r.RemoteGroupID != "" {
+				if err := groups.ref(&r.RemoteGroupID); err != nil {
+					return err
+				}
+				remotes = append(remotes, r.RemoteGroupID)
+			}
+			of, owners = append(of, r.GroupID), append(owners, r.TenantID)
+		}
+		if err := ensureTenants(ctx, tx, owners); err != nil {
+			return err
+		}
+		if err := changeGroups(ctx, tx, sc, of); err != nil {
+			return err
+		}
+		if err := seeGroups(ctx, tx, sc, remotes); err != nil {
+			return err
+		}
+		return insertRules(ctx, tx, "", out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// insertRules writes rules in one statement and fills what they get. With a
+// tenant they are its, and new.
+func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.Rule) error {
+	var b pgx.Batch
+	for i := range list {
+		r := &list[i]
+		if tenant != "" {
+			r.TenantID = tenant
+			if err := prepareMeta(Scope{Admin: true}, &r.Meta); err != nil {
+				return err
+			}
+		}
+		var prefix any
+		if r.RemotePrefix.IsValid() {
+			prefix = r.RemotePrefix
+		}
+		var remote any
+		if r.RemoteGroupID != "" {
+			remote = r.RemoteGroupID
+		}
+		b.Queue(`
+			INSERT INTO security_group_rules (id, tenant_id, group_id, description, direction, ethertype, protocol, protocol_name,
+				port_min, port_max, remote_prefix, remote_group_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING num, created_at, updated_at`,
+			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
+			r.PortMin, r.PortMax, prefix, remote).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
+	}
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// UpdateRule changes the description of a rule, the only thing of it that may
+// change. change may run more than once.
+func (s *Store) UpdateRule(ctx context.Context, sc Scope, id string, change func(*intent.Rule) error) (intent.Rule, error) {
+	var r intent.Rule
+	err := s.write(ctx, func(tx *writeTx) error {
+		seen, err := rules.get(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		// The group comes first in the order of locks.
+		if err := changeGroups(ctx, tx, Scope{Admin: true}, []string{seen.GroupID}); err != nil {
+			return err
+		}
+		if r, err = rules.lock(ctx, tx, sc, id); err != nil {
+			return err
+		}
+		old := r
+		if err := change(&r); err != nil {
+			return err
+		}
+		description := r.Description
+		r = old
+		r.Description = description
+		return tx.QueryRow(ctx, `
+			UPDATE security_group_rules SET description = $2, revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`, r.ID, r.Description).Scan(&r.Revision, &r.UpdatedAt)
+	})
+	return r, err
+}
+
+// DeleteRule takes a rule out of its group.
+func (s *Store) DeleteRule(ctx context.Context, sc Scope, id string) error {
+	return s.write(ctx, func(tx *writeTx) error {
+		r, err := rules.get(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		if err := changeGroups(ctx, tx, Scope{Admin: true}, []string{r.GroupID}); err != nil {
+			return err
+		}
+		deleted, err := tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)
+		if err == nil && deleted.RowsAffected() == 0 {
+			err = &NotFound{KindRule, id}
+		}
+		return err
+	})
+}

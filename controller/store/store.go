@@ -1,0 +1,190 @@
+// Package store keeps intent and facts in PostgreSQL. It is the only place
+// that speaks SQL; every statement stands beside the function that runs it.
+//
+// Locks are taken in one order: tenants, networks, subnets, security groups,
+// the segment tree, ports, addresses; rows of one table by id. A port that is
+// being made holds its network and subnets with FOR KEY SHARE, so whoever
+// deletes or redefines those takes them FOR UPDATE and so waits for it.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// defaultConns is how many connections are opened at most unless the URL has
+// its own pool_max_conns.
+const defaultConns = 16
+
+// MinServerVersion is the oldest PostgreSQL that will do.
+const MinServerVersion = 14
+
+// Scope says whose objects a caller may see and touch.
+type Scope struct {
+	TenantID string // owner of what is created without one
+	Admin    bool   // sees and may create for every tenant
+}
+
+// Query narrows a list. Values of one attribute are alternatives, different
+// attributes must all hold; names are those of the API.
+type Query struct {
+	Filter map[string][]string
+}
+
+// NewPort is a port to create, with what is to be chosen for it.
+//
+// A MAC of 0 is allocated. An entry of FixedIPs may have only a SubnetID (an
+// address of it is chosen) or only an Addr (its subnet is found).
+type NewPort struct {
+	intent.Port
+	AutoIPs      bool // choose one address of each family's first subnet that has one left; FixedIPs must be empty
+	DefaultGroup bool // subscribe to the tenant's default security group; SecurityGroups must be empty
+}
+
+// PortState is the realized state of a port.
+type PortState struct {
+	ID     string
+	Status intent.PortStatus
+	Reason string
+}
+
+// Kind names a kind of object in changes and errors.
+type Kind string
+
+// The kinds, in the words of the API.
+const (
+	KindTenant        Kind = "tenant"
+	KindSegment       Kind = "mac_segment"
+	KindNetwork       Kind = "network"
+	KindSubnet        Kind = "subnet"
+	KindPort          Kind = "port"
+	KindSecurityGroup Kind = "security_group"
+	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
+	KindSwitch        Kind = "switch"              // never in a Change: a fact
+)
+
+// Op is what happened to an object.
+type Op string
+
+// The operations.
+const (
+	OpCreate Op = "create"
+	OpUpdate Op = "update"
+	OpDelete Op = "delete"
+)
+
+// Store is the connection to the database. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	log  *zap.Logger
+	feed *publisher
+
+	// Addresses that transactions of this process are about to insert, so that
+	// they do not run into each other. Only a hint: the constraints decide.
+	macs inFlight[mac.Addr]
+	ips  inFlight[subnetAddr]
+}
+
+// Open connects to the database at a PostgreSQL URL or connection string. The
+// schema is not touched: see Migrate.
+func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The cause may quote the URL, and with it a password.
+		return nil, errors.New("store: the database URL is not of the form postgres://user:password@host:port/name")
+	}
+	cfg.ConnConfig.RuntimeParams["application_name"] = "macloom"
+	// No statement of ours waits for people; one that hangs must not hold its locks for ever.
+	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = defaultConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("store: opening the database: %w", err)
+	}
+	s := &Store{pool: pool, log: log}
+	if err := s.checkServer(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.feed = startPublisher(pool, log)
+	return s, nil
+}
+
+func (s *Store) checkServer(ctx context.Context) error {
+	var num string
+	if err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')`).Scan(&num); err != nil {
+		return fmt.Errorf("store: opening the database: %w", unavailable(err))
+	}
+	n, err := strconv.Atoi(num)
+	if err != nil || n/10000 < MinServerVersion {
+		return fmt.Errorf("store: the server is PostgreSQL %d, need %d or newer", n/10000, MinServerVersion)
+	}
+	return nil
+}
+
+// Close ends all connections; calls under way fail.
+func (s *Store) Close() {
+	s.feed.stop()
+	s.pool.Close()
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return unavailable(s.pool.Ping(ctx))
+}
+
+// inFlight is a set that several goroutines claim members of.
+type inFlight[K comparable] struct {
+	mu   sync.Mutex
+	held map[K]struct{}
+}
+
+// claim takes k unless somebody has it.
+func (f *inFlight[K]) claim(k K) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, taken := f.held[k]; taken {
+		return false
+	}
+	if f.held == nil {
+		f.held = map[K]struct{}{}
+	}
+	f.held[k] = struct{}{}
+	return true
+}
+
+func (f *inFlight[K]) release(k K) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.held, k)
+}
+
+func (f *inFlight[K]) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.held)
+}
+
+// querier is what a statement needs: a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}

@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+)
+
+var subnets = entity[intent.Subnet]{
+	kind:  KindSubnet,
+	table: "subnets",
+	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers,
+		ARRAY(SELECT first FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first),
+		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
+	from:    "subnets",
+	visible: "subnets.tenant_id = $tenant",
+	order:   "subnets.created_at, subnets.id",
+	filters: metaFilters("subnets", map[string]filter{
+		"network_id":  byUUID("subnets.network_id"),
+		"ip_version":  byNumber("family(subnets.cidr)"),
+		"cidr":        byPrefix("subnets.cidr", "cidr"),
+		"gateway_ip":  byAddr("subnets.gateway"),
+		"enable_dhcp": byBool("subnets.enable_dhcp"),
+		"shared":      byBool("false"),
+	}),
+	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
+		var gateway *netip.Addr
+		var first, last []netip.Addr
+		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers, &first, &last)...)
+		if gateway != nil {
+			n.Gateway = *gateway
+		}
+		n.Pools = make([]intent.Range, len(first))
+		for i := range first {
+			n.Pools[i] = intent.Range{First: first[i], Last: last[i]}
+		}
+		return n, err
+	},
+}
+
+// byPrefix compares with the prefix as given for an inet, which has host bits,
+// and with its network for a cidr.
+func byPrefix(expr, sqlType string) filter {
+	return func(a *args, attr string, values []string) (string, error) {
+		prefixes := make([]netip.Prefix, len(values))
+		for i, v := range values {
+			p, err := netip.ParsePrefix(v)
+			if err != nil {
+				return "", &Invalid{attr, fmt.Sprintf("%s must be filtered by a prefix such as 10.0.0.0/24, not %q", attr, v)}
+			}
+			if prefixes[i] = p; sqlType == "cidr" {
+				prefixes[i] = p.Masked()
+			}
+		}
+		return expr + " = ANY(" + a.add(prefixes) + "::" + sqlType + "[])", nil
+	}
+}
+
+func byAddr(expr string) filter {
+	return func(a *args, attr string, values []string) (string, error) {
+		addrs, err := parseAddrs(attr, values)
+		return expr + " = ANY(" + a.add(addrs) + "::inet[])", err
+	}
+}
+
+func parseAddrs(attr string, values []string) ([]netip.Addr, error) {
+	addrs := make([]netip.Addr, len(values))
+	for i, v := range values {
+		addr, err := netip.ParseAddr(v)
+		if err != nil || addr.Zone() != "" {
+			return nil, &Invalid{attr, fmt.Sprintf("%s must be filtered by an IP address, not %q", attr, v)}
+		}
+		addrs[i] = addr
+	}
+	return addrs, nil
+}
+
+// Subnets lists subnets.
+func (s *Store) Subnets(ctx context.Context, sc Scope, q Query) (list []intent.Subnet, err error) {
+	err = s.read(ctx, func(db querier) (err error) {
+		list, err = subnets.list(ctx, db, sc, q)
+		return err
+	})
+	return list, err
+}
+
+// Subnet returns one subnet.
+func (s *Store) Subnet(ctx context.Context, sc Scope, id string) (n intent.Subnet, err error) {
+	err = s.read(ctx, func(db querier) (err error) {
+		n, err = subnets.get(ctx, db, sc, id)
+		return err
+	})
+	return n, err
+}
+
+// CreateSubnets makes subnets, all or none. With nil Pools they get
+// intent.DefaultPools; an empty list that is not nil stays empty. The gateway
+// stays as it is given: see intent.DefaultGateway.
+func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet) ([]intent.Subnet, error) {
+	var out []intent.Subnet
+	err := s.write(ctx, func(tx *writeTx) error {
+		out = slices.Clone(in)
+		var owners, parents []string
+		for i := range out {
+			n := &out[i]
+			if err := prepareMeta(sc, &n.Meta); err != nil {
+				return err
+			}
+			if err := networks.ref(&n.NetworkID); err != nil {
+				return err
+			}
+			if err := checkSubnet(n); err != nil {
+				return err
+			}
+			owners, parents = append(owners, n.TenantID), append(parents, n.NetworkID)
+		}
+		if err := ensureTenants(ctx, tx, owners); err != nil {
+			return err
+		}
+		if err := changeNetworks(ctx, tx, sc, parents); err != nil {
+			return err
+		}
+		for i := range out {
+			n := &out[i]
+			err := tx.QueryRow(ctx, `
+				INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING created_at, updated_at`,
+				n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers).
+				Scan(&n.CreatedAt, &n.UpdatedAt)
+			if err != nil {
+				return err
+			}
+			if err := insertPools(ctx, tx, n); err != nil {
+				return err
+			}
+			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// orNull makes an address that is none a NULL.
+func orNull(a netip.Addr) any {
+	if !a.IsValid() {
+		return nil
+	}
+	return a
+}
+
+// changeNetworks counts a change of networks because of their subnets, in
+// the order of ids, after it made sure that the caller may see them.
+func changeNetworks(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
+	rows, err := tx.Query(ctx, `
+		WITH locked AS (
+			SELECT id FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3) ORDER BY id FOR NO KEY UPDATE)
+		UPDATE networks SET revision = revision + 1, updated_at = now() FROM locked
+		WHERE networks.id = locked.id RETURNING networks.id, networks.tenant_id`, ids, sc.TenantID, sc.Admin)
+	if err != nil {
+		return err
+	}
+	owner := map[string]string{}
+	var id, tenant string
+	_, err = pgx.ForEachRow(rows, []any{&id, &tenant}, func() error {
+		owner[id] = tenant
+		tx.changed(KindNetwork, id, tenant, OpUpdate)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, seen := owner[id]; !seen {
+			return &NotFound{KindNetwork, id}
+		}
+	}
+	return nil
+}
+
+func insertPools(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
+	first, last := make([]netip.Addr, len(n.Pools)), make([]netip.Addr, len(n.Pools))
+	for i, p := range n.Pools {
+		first[i], last[i] = p.First, p.Last
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO subnet_pools (subnet_id, first, last)
+		SELECT $1, first, last FROM unnest($2::inet[], $3::inet[]) AS p (first, last)`, n.ID, first, last)
+	return err
+}
+
+// checkSubnet fills the pools and checks what ties the attributes together.
+func checkSubnet(n *intent.Subnet) error {
+	if !n.CIDR.IsValid() {
+		return &Invalid{"cidr", "cidr must be a prefix such as 10.0.0.0/24"}
+	}
+	n.CIDR = n.CIDR.Masked()
+	if n.CIDR.Addr().Is4In6() {
+		return &Invalid{"cidr", fmt.Sprintf("cidr %s is an IPv4 prefix in an IPv6 form; give the IPv4 form", n.CIDR)}
+	}
+	if n.Gateway.IsValid() {
+		if n.Gateway.Is4() != n.CIDR.Addr().Is4() {
+			return &Invalid{"gateway_ip", fmt.Sprintf("gateway_ip %s is not of the family of cidr %s", n.Gateway, n.CIDR)}
+		}
+		if n.Gateway.Zone() != "" {
+			return &Invalid{"gateway_ip", "gateway_ip must have no zone"}
+		}
+		first, last := intent.HostRange(n.CIDR)
+		// An IPv6 router may have the lowest address, and a gateway elsewhere
+		// (a link-local one, for example) is the client's decision.
+		if n.CIDR.Contains(n.Gateway) && n.Gateway.Is4() && !(intent.Range{First: first, Last: last}).Contains(n.Gateway) {
+			return &Invalid{"gateway_ip", fmt.Sprintf("gateway_ip %s is the network or broadcast address of cidr %s", n.Gateway, n.CIDR)}
+		}
+	}
+	for _, server := range n.Nameservers {
+		if !server.IsValid() || server.Zone() != "" {
+			return &Invalid{"dns_nameservers", "dns_nameservers must be IP addresses"}
+		}
+	}
+	if n.Nameservers == nil {
+		n.Nameservers = []netip.Addr{}
+	}
+	if n.Pools == nil {
+		n.Pools = intent.DefaultPools(n.CIDR, n.Gateway)
+	}
+	return checkPools(n)
+}
+
+func checkPools(n *intent.Subnet) error {
+	n.Pools = slices.Clone(n.Pools)
+	slices.SortFunc(n.Pools, func(a, b intent.Range) int { return a.First.Compare(b.First) })
+	first, last := intent.HostRange(n.CIDR)
+	for i, p := range n.Pools {
+		switch {
+		case !p.First.IsValid() || !p.Last.IsValid() || p.Last.Less(p.First) || p.First.BitLen() != p.Last.BitLen():
+			return &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not a range of addresses", p.First, p.Last)}
+		case p.First.BitLen() != n.CIDR.Addr().BitLen() || p.First.Less(first) || last.Less(p.Last):
+			return &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not within the addresses %s-%s of cidr %s", p.First, p.Last, first, last, n.CIDR)}
+		case n.Gateway.IsValid() && p.Contains(n.Gateway):
+			return &Conflict{"GatewayConflictWithAllocationPools", "gateway_ip", fmt.Sprintf("gateway_ip %s lies in allocation_pools %s-%s", n.Gateway, p.First, p.Last)}
+		case i > 0 && !n.Pools[i-1].Last.Less(p.First):
+			return &Conflict{"OverlappingAllocationPools", "allocation_pools", fmt.Sprintf("allocation_pools: %s-%s overlaps with %s-%s", p.First, p.Last, n.Pools[i-1].First, n.Pools[i-1].Last)}
+		}
+	}
+	return nil
+}
+
+// UpdateSubnet changes name, description, gateway, pools, nameservers and DHCP
+// of a subnet. Pools set to nil become the default ones. change may run more
+// than once.
+func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change func(*intent.Subnet) error) (intent.Subnet, error) {
+	var n intent.Subnet
+	err := s.write(ctx, func(tx *writeTx) error {
+		seen, err := subnets.get(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		// The network comes first in the order of locks.
+		if _, err := tx.Exec(ctx, `SELECT FROM networks WHERE id = $1 FOR NO KEY UPDATE`, seen.NetworkID); err != nil {
+			return err
+		}
+		old, err := subnets.lock(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		n = old
+		n.Pools, n.Nameservers = slices.Clone(old.Pools), slices.Clone(old.Nameservers)
+		if err := change(&n); err != nil {
+			return err
+		}
+		keep(&n.Meta, &old.Meta)
+		n.NetworkID, n.CIDR = old.NetworkID, old.CIDR
+		if err := checkSubnet(&n); err != nil {
+			return err
+		}
+		if reflect.DeepEqual(n, old) {
+			return nil
+		}
+		if n.Gateway != old.Gateway && n.Gateway.IsValid() {
+			if err := refuseUsedGateway(ctx, tx, &n); err != nil {
+				return err
+			}
+		}
+		if !slices.Equal(n.Pools, old.Pools) {
+			if _, err := tx.Exec(ctx, `DELETE FROM subnet_pools WHERE subnet_id = $1`, n.ID); err != nil {
+				return err
+			}
+			if err := insertPools(ctx, tx, &n); err != nil {
+				return err
+			}
+		}
+		if err := changeNetworks(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
+			return err
+		}
+		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
+		return tx.QueryRow(ctx, `
+			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,
+				revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`,
+			n.ID, n.Name, n.Description, orNull(n.Gateway), n.EnableDHCP, n.Nameservers).Scan(&n.Revision, &n.UpdatedAt)
+	})
+	return n, err
+}
+
+// refuseUsedGateway keeps a gateway from becoming the address of two.
+func refuseUsedGateway(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
+	rows, err := tx.Query(ctx, `SELECT port_id FROM fixed_ips WHERE subnet_id = $1 AND address = $2`, n.ID, n.Gateway)
+	port, used, err := one(rows, err, pgx.RowTo[string])
+	if err != nil || !used {
+		return err
+	}
+	return &Conflict{"GatewayIpInUse", "gateway_ip", fmt.Sprintf("gateway_ip %s is in use by port %s", n.Gateway, port)}
+}
+
+// DeleteSubnet deletes a subnet that no port has an address of.
+func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
+	return s.write(ctx, func(tx *writeTx) error {
+		seen, err := subnets.get(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		if err := changeNetworks(ctx, tx, Scope{Admin: true}, []string{seen.NetworkID}); err != nil {
+			return err
+		}
+		n, err := subnets.lock(ctx, tx, sc, id)
+		if err != nil {
+			return err
+		}
+		var used int
+		if err := tx.QueryRow(ctx, `SELECT count(DISTINCT port_id) FROM fixed_ips WHERE subnet_id = $1`, n.ID).Scan(&used); err != nil {
+			return err
+		}
+		if used > 0 {
+			return &InUse{KindSubnet, n.ID, count(used, "port")}
+		}
+		tx.changed(KindSubnet, n.ID, n.TenantID, OpDelete)
+		_, err = tx.Exec(ctx, `DELETE FROM subnets WHERE id = $1`, n.ID)
+		return err
+	})
+}

@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+)
+
+// world is the intent in memory, kept current by the change feed. PostgreSQL
+// can rebuild it at any moment.
+type world struct {
+	store     *store.Store
+	unmanaged intent.Unmanaged
+	log       *zap.Logger
+
+	mu    sync.RWMutex
+	state *intent.State
+}
+
+// load reads the whole intent; the feed takes over from its revision.
+func (w *world) load(ctx context.Context) error {
+	snapshot, revision, err := w.store.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("controller: load intent: %w", err)
+	}
+	state, touched := intent.NewState(), intent.Touched{}
+	for _, n := range snapshot.Networks {
+		state.PutNetwork(n, touched)
+	}
+	for _, g := range snapshot.SecurityGroups {
+		state.PutGroup(g, touched)
+	}
+	for _, p := range snapshot.Ports {
+		state.PutPort(p, touched)
+	}
+	state.Revision = revision
+	w.mu.Lock()
+	w.state = state
+	w.mu.Unlock()
+	w.log.Info("intent loaded", zap.Int64("revision", revision), zap.Int("networks", len(snapshot.Networks)),
+		zap.Int("ports", len(snapshot.Ports)), zap.Int("security_groups", len(snapshot.SecurityGroups)))
+	return nil
+}
+
+// revision is the change revision that the state reflects.
+func (w *world) revision() int64 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.state.Revision
+}
+
+// View implements reconcile.Intent.
+func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.state.View(d, ports, w.unmanaged)
+}
+
+// apply brings the state up to a run of changes and says which switches they
+// touch. A change only names an object; its present state is read, so applying
+// one twice or late is harmless.
+func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touched, error) {
+	ids := map[store.Kind][]string{}
+	seen := map[string]bool{}
+	for _, c := range changes {
+		if !seen[c.ID] {
+			seen[c.ID] = true
+			ids[c.Kind] = append(ids[c.Kind], c.ID)
+		}
+	}
+	networks, err := w.store.NetworksByID(ctx, ids[store.KindNetwork])
+	if err != nil {
+		return nil, err
+	}
+	groups, err := w.store.SecurityGroupsByID(ctx, ids[store.KindSecurityGroup])
+	if err != nil {
+		return nil, err
+	}
+	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
+	if err != nil {
+		return nil, err
+	}
+
+	touched := intent.Touched{}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids[store.KindNetwork] {
+		if n, ok := networks[id]; ok {
+			w.state.PutNetwork(n, touched)
+		} else {
+			w.state.DeleteNetwork(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindSecurityGroup] {
+		if g, ok := groups[id]; ok {
+			w.state.PutGroup(g, touched)
+		} else {
+			w.state.DeleteGroup(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindPort] {
+		if p, ok := ports[id]; ok {
+			w.state.PutPort(p, touched)
+		} else {
+			w.state.DeletePort(id, touched)
+		}
+	}
+	w.state.Revision = changes[len(changes)-1].Revision
+	return touched, nil
+}

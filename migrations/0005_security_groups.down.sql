@@ -1,0 +1,2 @@
+DROP TABLE security_group_rules;
+DROP TABLE security_groups;

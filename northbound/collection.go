@@ -1,0 +1,406 @@
+package northbound
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+)
+
+// collection declares a resource: its names, its attributes, who may do what,
+// and the functions of the store behind it; a nil function is a verb that the
+// resource does not have (405).
+type collection[E any] struct {
+	single, plural string // keys in bodies: "security_group", "security_groups"
+	path           string // in URLs: "security-groups"
+	doc            string // what it is, for the reference
+	attributes     table[E]
+	meta           func(*E) *intent.Meta // nil: has no owner
+	readBy         audience              // to anybody else the collection is empty
+	writeBy        audience              // create, update, delete
+	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
+
+	// check ties attributes to each other. It runs on the object with the
+	// changes in it; before is nil when it is new.
+	check func(before, e *E, given given) error
+
+	backend[E]
+}
+
+// resource is a collection of whatever type.
+type resource interface {
+	names() (single, plural, path string)
+	mount(r chi.Router, s *server)
+}
+
+func (c *collection[E]) names() (single, plural, path string) { return c.single, c.plural, c.path }
+
+func (c *collection[E]) mount(r chi.Router, s *server) {
+	r.Get("/"+c.path, s.handle(c.serveList))
+	r.Get("/"+c.path+"/{id}", s.handle(c.serveShow))
+	if c.create != nil {
+		r.Post("/"+c.path, s.handle(c.serveCreate))
+	}
+	if c.update != nil {
+		r.Put("/"+c.path+"/{id}", s.handle(c.serveUpdate))
+	}
+	if c.remove != nil {
+		r.Delete("/"+c.path+"/{id}", s.handle(c.serveDelete))
+	}
+}
+
+func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("Invalid query string: %v", err)
+	}
+	filter, possible, err := c.attributes.filters(query, p)
+	if err != nil {
+		return err
+	}
+	var found []E
+	if possible && c.readBy.admits(p) {
+		if found, err = c.list(r.Context(), p.scope(), store.Query{Filter: filter}); err != nil {
+			return err
+		}
+	}
+	c.answerAll(w, http.StatusOK, c.attributes.visible(p, query["fields"]), found)
+	return nil
+}
+
+func (c *collection[E]) serveShow(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("Invalid query string: %v", err)
+	}
+	e, err := c.seek(r.Context(), p, chi.URLParam(r, "id"))
+	if err != nil {
+		return err
+	}
+	c.answer(w, http.StatusOK, c.attributes.visible(p, query["fields"]), &e)
+	return nil
+}
+
+// seek finds the object that a URL names, if the caller may see it.
+func (c *collection[E]) seek(ctx context.Context, p principal, name string) (e E, err error) {
+	key, err := c.key(p, name)
+	if err != nil {
+		return e, err
+	}
+	return c.get(ctx, p.scope(), key)
+}
+
+// key turns the last part of a URL into an id. What cannot be an id is 404
+// rather than 400: clients try names there first.
+func (c *collection[E]) key(p principal, name string) (string, error) {
+	// The router matches the escaped path if there are escapes in it.
+	plain, err := url.PathUnescape(name)
+	if err != nil || !c.readBy.admits(p) || !storable(plain) {
+		return "", missing(store.Kind(c.single), name)
+	}
+	canonical, possible, err := c.attributes.find("id").toText(plain)
+	if err != nil || !possible {
+		return "", missing(store.Kind(c.single), plain)
+	}
+	return canonical, nil
+}
+
+func (c *collection[E]) serveCreate(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	text, err := readText(r)
+	if err != nil {
+		return err
+	}
+	bodies, bulk, err := c.postBodies(text)
+	if err != nil {
+		return err
+	}
+	made, err := c.newObjects(bodies, p)
+	if err != nil {
+		return err
+	}
+	made, err = c.create(r.Context(), p.scope(), made)
+	if err != nil {
+		return err
+	}
+	visible := c.attributes.visible(p, nil)
+	if bulk {
+		c.answerAll(w, http.StatusCreated, visible, made)
+	} else {
+		c.answer(w, http.StatusCreated, visible, &made[0])
+	}
+	return nil
+}
+
+// newObjects checks the bodies of a POST and makes objects of them: all that
+// can be said without looking into the database.
+func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
+	made := make([]E, len(bodies))
+	var denied string
+	for i, body := range bodies {
+		e := &made[i]
+		owner, err := c.owner(body, p)
+		if err != nil {
+			return nil, err
+		}
+		ch, err := c.attributes.parsePost(body, p)
+		if err != nil {
+			return nil, err
+		}
+		if ch.onlyFor != "" && denied == "" {
+			denied = ":" + ch.onlyFor
+		}
+		c.attributes.presets(e)
+		ch.to(e)
+		if c.meta != nil {
+			c.meta(e).TenantID = owner
+		}
+		if c.check != nil {
+			if err := c.check(nil, e, ch.given); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !p.writer || !c.writeBy.admits(p) {
+		return nil, forbidden("create_" + c.single)
+	}
+	if denied != "" {
+		return nil, forbidden("create_" + c.single + denied)
+	}
+	return made, nil
+}
+
+// owner settles whose a new object is.
+func (c *collection[E]) owner(body object, p principal) (string, error) {
+	owner := p.tenantID
+	if c.ownerless {
+		owner = ""
+	}
+	tenant, hasTenant := body.get("tenant_id")
+	project, hasProject := body.get("project_id")
+	if !hasTenant && !hasProject {
+		return owner, nil
+	}
+	if !hasTenant {
+		tenant = project
+	}
+	id, ok := tenant.(string)
+	if !ok {
+		return owner, nil // the attribute's own type refuses it
+	}
+	if other, ok := project.(string); hasProject && ok && other != id {
+		return "", badRequest("'project_id' and 'tenant_id' do not match")
+	}
+	if id != p.tenantID && !p.admin {
+		return "", badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges")
+	}
+	return id, nil
+}
+
+func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	text, err := readText(r)
+	if err != nil {
+		return err
+	}
+	body, err := c.putBody(text)
+	if err != nil {
+		return err
+	}
+	ch, err := c.attributes.parsePut(body, p)
+	if err != nil {
+		return err
+	}
+	key, err := c.key(p, chi.URLParam(r, "id"))
+	if err != nil {
+		return err
+	}
+	if rule := c.refusal(p, "update", ch.onlyFor); rule != "" {
+		return c.refuse(r.Context(), p, key, rule)
+	}
+	e, err := c.update(r.Context(), p.scope(), key, func(e *E) error {
+		before := *e
+		ch.to(e)
+		if c.check == nil {
+			return nil
+		}
+		return c.check(&before, e, ch.given)
+	})
+	if err != nil {
+		return err
+	}
+	c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
+	return nil
+}
+
+func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	key, err := c.key(p, chi.URLParam(r, "id"))
+	if err != nil {
+		return err
+	}
+	if rule := c.refusal(p, "delete", ""); rule != "" {
+		return c.refuse(r.Context(), p, key, rule)
+	}
+	if err := c.remove(r.Context(), p.scope(), key); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// refusal names the rule by which p may not do verb; empty: p may.
+func (c *collection[E]) refusal(p principal, verb, attr string) string {
+	rule := verb + "_" + c.single
+	switch {
+	case !p.writer || !c.writeBy.admits(p):
+		return rule
+	case attr != "":
+		return rule + ":" + attr
+	}
+	return ""
+}
+
+// refuse answers 403 for an object that p sees and 404 for any other.
+func (c *collection[E]) refuse(ctx context.Context, p principal, key, rule string) error {
+	if _, err := c.get(ctx, p.scope(), key); err != nil {
+		return err
+	}
+	return forbidden(rule)
+}
+
+// postBodies takes the text of a POST apart: one object, or a list of them.
+func (c *collection[E]) postBodies(text []byte) (bodies []object, bulk bool, err error) {
+	root, err := parseRoot(text)
+	if err != nil {
+		return nil, false, err
+	}
+	value, bulk := root.get(c.plural)
+	if !bulk {
+		body, err := c.unwrap(root, len(text))
+		return []object{body}, false, err
+	}
+	if err := alone(root, c.plural); err != nil {
+		return nil, false, err
+	}
+	items, ok := value.([]any)
+	switch {
+	case !ok:
+		return nil, false, badRequest("Body contains invalid data: '%s' is not a list", c.plural)
+	case len(items) == 0:
+		return nil, false, badRequest("Resources required: '%s' is empty", c.plural)
+	case len(items) > maxBulk:
+		return nil, false, badRequest("'%s' has %d entries; at most %d are taken at once", c.plural, len(items), maxBulk)
+	}
+	for i, item := range items {
+		body, ok := item.(object)
+		if !ok {
+			return nil, false, badRequest("Body contains invalid data: entry %d of '%s' is not an object", i, c.plural)
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies, true, nil
+}
+
+// putBody takes the text of a PUT apart.
+func (c *collection[E]) putBody(text []byte) (object, error) {
+	root, err := parseRoot(text)
+	if err != nil {
+		return nil, err
+	}
+	return c.unwrap(root, len(text))
+}
+
+func (c *collection[E]) unwrap(root object, size int) (object, error) {
+	value, ok := root.get(c.single)
+	if !ok {
+		return nil, badRequest("Unable to find '%s' in request body", c.single)
+	}
+	if err := alone(root, c.single); err != nil {
+		return nil, err
+	}
+	body, ok := value.(object)
+	if !ok {
+		return nil, badRequest("Body contains invalid data: '%s' is not an object", c.single)
+	}
+	if size > maxSingleBody {
+		return nil, errTooLarge
+	}
+	return body, nil
+}
+
+func alone(root object, key string) error {
+	for _, m := range root {
+		if m.key != key {
+			return badRequest("Body contains invalid data: unexpected key '%s' beside '%s'", clip(m.key), key)
+		}
+	}
+	return nil
+}
+
+// readText reads the body of a request whole.
+func readText(r *http.Request) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxBulkBody+1))
+	switch {
+	case err != nil:
+		return nil, badRequest("The body could not be read: it ended early or came too slowly")
+	case len(text) > maxBulkBody:
+		return nil, errTooLarge
+	}
+	return text, nil
+}
+
+func parseRoot(text []byte) (object, error) {
+	if len(text) == 0 {
+		return nil, badRequest("Resource body required")
+	}
+	value, err := parseJSON(text)
+	if err != nil {
+		return nil, badRequest("Body contains invalid data: %v", err)
+	}
+	root, ok := value.(object)
+	if !ok {
+		return nil, badRequest("Body contains invalid data: it is not an object")
+	}
+	return root, nil
+}
+
+func (c *collection[E]) answer(w http.ResponseWriter, code int, visible table[E], e *E) {
+	b := make([]byte, 0, 1024)
+	b = append(b, '{')
+	b = appendString(b, c.single)
+	b = append(b, ':')
+	b = visible.append(b, e)
+	writeJSON(w, code, append(b, '}'))
+}
+
+// answerAll writes a list through one buffer of bounded size.
+func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table[E], all []E) {
+	const enough = 32 << 10
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	b := make([]byte, 0, min(enough+4096, 64+1024*len(all)))
+	b = append(b, '{')
+	b = appendString(b, c.plural)
+	b = append(b, ":["...)
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = visible.append(b, &all[i])
+		if len(b) > enough {
+			if _, err := w.Write(b); err != nil {
+				return // the client has gone away
+			}
+			b = b[:0]
+		}
+	}
+	_, _ = w.Write(append(b, "]}"...))
+}

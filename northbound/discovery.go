@@ -1,0 +1,96 @@
+package northbound
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+)
+
+type link struct {
+	Rel  string `json:"rel"`
+	Href string `json:"href"`
+}
+
+// serveVersions answers GET /, which clients ask without a token.
+func serveVersions(w http.ResponseWriter, r *http.Request) error {
+	type version struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+		Links  []link `json:"links"`
+	}
+	return writeValue(w, map[string]any{"versions": []version{{
+		ID: "v2.0", Status: "CURRENT", Links: []link{{"self", endpoint(r) + "/v2.0/"}},
+	}}})
+}
+
+// serveResources answers GET /v2.0/.
+func (s *server) serveResources(w http.ResponseWriter, r *http.Request) error {
+	type entry struct {
+		Name       string `json:"name"`
+		Collection string `json:"collection"`
+		Links      []link `json:"links"`
+	}
+	entries := []entry{{"extension", "extensions", []link{{"self", endpoint(r) + "/v2.0/extensions"}}}}
+	for _, resource := range s.resources {
+		single, plural, path := resource.names()
+		entries = append(entries, entry{single, plural, []link{{"self", endpoint(r) + "/v2.0/" + path}}})
+	}
+	return writeValue(w, map[string]any{"resources": entries})
+}
+
+// extension is a part of the API that a client can ask for.
+type extension struct {
+	Alias       string `json:"alias"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Updated     string `json:"updated"`
+	Links       []link `json:"links"`
+}
+
+// extensions lists exactly what works. Those of Neutron have Neutron's names
+// and dates.
+var extensions = []extension{
+	{"binding", "Port Binding", "Expose port bindings of a virtual port to external application", "2014-02-03T10:00:00-00:00", []link{}},
+	{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00", []link{}},
+	{"filter-validation", "Filter parameters validation", "Provides validation on filter parameters.", "2018-03-21T10:00:00-00:00", []link{}},
+	{"ip-substring-filtering", "IP address substring filtering", "Provides IP address substring filtering when listing ports", "2017-11-28T09:00:00-00:00", []link{}},
+	{"net-mtu", "Network MTU", "Provides MTU attribute for a network resource.", "2015-03-25T10:00:00-00:00", []link{}},
+	{"net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute for a network resource.", "2017-07-12T00:00:00-00:00", []link{}},
+	{"port-security-groups-filtering", "Port filtering on security groups", "Provides security groups filtering when listing ports", "2018-01-09T09:00:00-07:00", []link{}},
+	{"project-id", "project_id field enabled", "Extension that indicates that project_id field is enabled.", "2016-09-09T09:09:09-09:09", []link{}},
+	{"provider", "Provider Network", "Expose mapping of virtual networks to physical networks", "2012-09-07T10:00:00-10:00", []link{}},
+	{"security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00", []link{}},
+	{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "Add new field with normalized remote_ip_prefix cidr in SG rule", "2022-08-25T10:00:00-00:00", []link{}},
+	{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00", []link{}},
+	{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00", []link{}},
+	{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00", []link{}},
+
+	{"mac-segment", "MAC segments", "Blocks of MAC addresses that serve tenants and networks; segment_id of a port.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"port-status-reason", "Port status reason", "status_reason of a port says why it is in ERROR or still DOWN.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"switches", "Switches", "The switches that have connected, with their ports.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"tenants", "Tenants", "The tenants that own objects.", "2026-01-01T00:00:00-00:00", []link{}},
+}
+
+func serveExtensions(w http.ResponseWriter, _ *http.Request) error {
+	return writeValue(w, map[string]any{"extensions": extensions})
+}
+
+func serveExtension(w http.ResponseWriter, r *http.Request) error {
+	alias := chi.URLParam(r, "alias")
+	for _, e := range extensions {
+		if e.Alias == alias {
+			return writeValue(w, map[string]any{"extension": e})
+		}
+	}
+	return &apiError{http.StatusNotFound, "HTTPNotFound", "Extension with alias " + clip(alias) + " does not exist"}
+}
+
+func writeValue(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, b)
+	return nil
+}

@@ -1,0 +1,150 @@
+package northbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/store"
+)
+
+// apiError is an answer other than success: the type and message of a
+// NeutronError body and the status code they go with.
+type apiError struct {
+	code    int
+	kind    string // Neutron's exception name; some clients compare it
+	message string
+}
+
+func (e *apiError) Error() string { return e.message }
+
+func badRequest(format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "HTTPBadRequest", fmt.Sprintf(format, args...)}
+}
+
+// invalidValue refuses the value of one attribute.
+func invalidValue(attr, format string, args ...any) *apiError {
+	return badRequest("Invalid input for %s. Reason: %s", attr, fmt.Sprintf(format, args...))
+}
+
+// invalid refuses a combination of attributes under the name that Neutron
+// gives to the fault.
+func invalid(kind, format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, kind, fmt.Sprintf(format, args...)}
+}
+
+func conflict(kind, format string, args ...any) *apiError {
+	return &apiError{http.StatusConflict, kind, fmt.Sprintf(format, args...)}
+}
+
+func forbidden(rule string) *apiError {
+	return &apiError{http.StatusForbidden, "PolicyNotAuthorized", fmt.Sprintf("rule:%s is disallowed by policy", rule)}
+}
+
+var (
+	errNoResource = &apiError{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
+	errMethod     = &apiError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
+	errAccept     = &apiError{http.StatusNotAcceptable, "HTTPNotAcceptable", "Only application/json is served."}
+	errTooLarge   = &apiError{http.StatusRequestEntityTooLarge, "HTTPRequestEntityTooLarge", "The body is too large."}
+	errBroken     = &apiError{http.StatusInternalServerError, "HTTPInternalServerError", "Request Failed: internal server error while processing your request."}
+	errAway       = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The database is not available; try again."}
+)
+
+// asAPIError translates any error of a handler. What it does not know is
+// logged and answered 500 without its text.
+func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
+	var (
+		api      *apiError
+		notFound *store.NotFound
+		clash    *store.Conflict
+		bad      *store.Invalid
+		inUse    *store.InUse
+	)
+	switch {
+	case errors.As(err, &api):
+		return api
+	case errors.As(err, &notFound):
+		return missing(notFound.Kind, notFound.ID)
+	case errors.As(err, &inUse):
+		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &clash):
+		kind := clash.Type
+		if kind == "" {
+			kind = "Conflict"
+		}
+		return conflict(kind, "%s", clash.Message)
+	case errors.As(err, &bad):
+		if strings.HasPrefix(bad.Message, "Invalid input for ") {
+			return invalid("InvalidInput", "%s", bad.Message)
+		}
+		return invalid("InvalidInput", "Invalid input for operation: %s", bad.Message)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return errAway // nobody reads this answer: the client has gone
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		log.Warn("request not served: database away or too slow", zap.String("request_id", requestID(ctx)), zap.Error(err))
+		return errAway
+	default:
+		log.Error("request failed", zap.String("request_id", requestID(ctx)), zap.Error(err))
+		return errBroken
+	}
+}
+
+// missing is the 404 of a kind of object, in Neutron's words.
+func missing(kind store.Kind, id string) *apiError {
+	e := &apiError{code: http.StatusNotFound, kind: exception(kind) + "NotFound"}
+	words := kind.Words()
+	words = strings.ToUpper(words[:1]) + words[1:]
+	switch kind {
+	case store.KindSecurityGroup, store.KindRule:
+		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
+	default:
+		e.message = fmt.Sprintf("%s %s could not be found.", words, clip(id))
+	}
+	return e
+}
+
+// used is the 409 of an object that others hold on to.
+func used(kind store.Kind, id, by string) *apiError {
+	switch {
+	case kind == store.KindNetwork && strings.Contains(by, "port"):
+		return conflict("NetworkInUse", "Unable to complete operation on network %s. There are one or more ports still in use on the network.", id)
+	case kind == store.KindSubnet:
+		return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
+	case kind == store.KindSecurityGroup:
+		return conflict("SecurityGroupInUse", "Security Group %s in use by %s.", id, by)
+	}
+	return conflict(exception(kind)+"InUse", "Unable to complete operation on %s %s: it is in use by %s.", kind.Words(), id, by)
+}
+
+// exception is the stem of Neutron's exception names: mac_segment is
+// MacSegment.
+func exception(kind store.Kind) string {
+	var name strings.Builder
+	for _, word := range strings.Split(string(kind), "_") {
+		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return name.String()
+}
+
+// writeError answers with a NeutronError body.
+func writeError(w http.ResponseWriter, e *apiError) {
+	b := append(make([]byte, 0, 256), `{"NeutronError":{"type":`...)
+	b = appendString(b, e.kind)
+	b = append(b, `,"message":`...)
+	b = appendString(b, e.message)
+	b = append(b, `,"detail":""}}`...)
+	if e.code == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, e.code, b)
+}
+
+func writeJSON(w http.ResponseWriter, code int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // a client that has gone away reads no error either
+}

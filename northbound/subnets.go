@@ -1,0 +1,143 @@
+package northbound
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+)
+
+// subnet is a subnet with the address family as a client states it.
+type subnet struct {
+	intent.Subnet
+	version int
+}
+
+const (
+	maxNameservers = 5  // as in Neutron
+	maxPools       = 64 // ranges of one subnet
+)
+
+func subnets(st *store.Store) *collection[subnet] {
+	meta := func(s *subnet) *intent.Meta { return &s.Meta }
+	return &collection[subnet]{
+		single: "subnet", plural: "subnets", path: "subnets",
+		doc: "A subnet is an IP prefix of a network; its allocation pools are where ports get their addresses from. Subnets of one network must not overlap. " +
+			"A subnet cannot be deleted while ports have addresses of it.",
+		attributes: standard(meta,
+			name(meta),
+			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true}, "The network that it belongs to."),
+			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true}, "The address family."),
+			stored("cidr", cidr, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: required, filter: true}, "The prefix; host bits are masked."),
+			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true},
+				"The router's address; if not given, the first address; null: none."),
+			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},
+				"Where automatic addresses come from; if not given, all addresses but the gateway's."),
+			stored("dns_nameservers", list(ipAddress, maxNameservers), func(s *subnet) *[]netip.Addr { return &s.Nameservers }, access{post: optional, put: true},
+				"Name servers for instances."),
+			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true},
+				"Whether instances may get their address by DHCP."),
+		),
+		meta:  meta,
+		check: checkSubnet,
+		backend: wrapped(wrapSubnet, subnet.bare, subnet.bare,
+			st.Subnets, st.Subnet, st.CreateSubnets, st.UpdateSubnet, st.DeleteSubnet),
+	}
+}
+
+func wrapSubnet(s intent.Subnet) subnet {
+	version := 4
+	if s.CIDR.Addr().Is6() {
+		version = 6
+	}
+	return subnet{s, version}
+}
+
+func (s subnet) bare() intent.Subnet { return s.Subnet }
+
+// addressRange is {"start": address, "end": address}.
+var addressRange = valueType[intent.Range]{
+	name: `{"start": IP address, "end": IP address}`,
+	parse: func(v any) (r intent.Range, err error) {
+		o, ok := v.(object)
+		start, hasStart := o.get("start")
+		end, hasEnd := o.get("end")
+		if !ok || !hasStart || !hasEnd || len(o) != 2 {
+			return r, fmt.Errorf("%s is not an object with start and end", show(v))
+		}
+		if r.First, err = readIP(start); err != nil {
+			return r, err
+		}
+		if r.Last, err = readIP(end); err != nil {
+			return r, err
+		}
+		if r.First.BitLen() != r.Last.BitLen() || r.Last.Less(r.First) {
+			return r, fmt.Errorf("the range %s-%s does not run upwards in one address family", r.First, r.Last)
+		}
+		return r, nil
+	},
+	append: func(b []byte, r intent.Range) []byte {
+		b = append(b, `{"start":`...)
+		b = appendIP(b, r.First)
+		b = append(b, `,"end":`...)
+		b = appendIP(b, r.Last)
+		return append(b, '}')
+	},
+}
+
+// Prefixes that no instance can have an address of.
+var unusable = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/4"),
+	netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("ff00::/8"),
+}
+
+// checkSubnet fills in what the client left to the server. Pools against prefix
+// and gateway are for the store to check, which knows them all at an update.
+func checkSubnet(before, s *subnet, given given) error {
+	if before == nil {
+		if err := checkCIDR(s); err != nil {
+			return err
+		}
+		if !given["gateway_ip"] {
+			s.Gateway = intent.DefaultGateway(s.CIDR)
+		}
+	}
+	if s.Gateway.IsValid() {
+		if err := sameFamily(s, "gateway_ip", s.Gateway); err != nil {
+			return err
+		}
+	}
+	for i, a := range s.Nameservers {
+		if err := sameFamily(s, "dns_nameservers", a); err != nil {
+			return err
+		}
+		if slices.Contains(s.Nameservers[:i], a) {
+			return invalidValue("dns_nameservers", "%s is given twice", a)
+		}
+	}
+	return nil
+}
+
+func checkCIDR(s *subnet) error {
+	if err := sameFamily(s, "cidr", s.CIDR.Addr()); err != nil {
+		return err
+	}
+	if s.CIDR.Bits() == 0 {
+		return invalidValue("cidr", "0 is not allowed as CIDR prefix length")
+	}
+	for _, p := range unusable {
+		if p.Overlaps(s.CIDR) {
+			return invalidValue("cidr", "%s has addresses of %s, which no instance can have", s.CIDR, p)
+		}
+	}
+	return nil
+}
+
+func sameFamily(s *subnet, attr string, a netip.Addr) error {
+	if a.Is6() != (s.version == 6) {
+		return invalid("InvalidInput", "Invalid input for operation: %s '%s' does not match the ip_version '%d'.", attr, a, s.version)
+	}
+	return nil
+}

@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/macloom/macloom/test/lab"
+)
+
+// Two tenants with the same addresses on one switch, with MACs that the API
+// gave: each reaches its own network and nothing else.
+func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	blue, red := c.network("acme", "blue", "10.0.0.0/24"), c.network("globex", "red", "10.0.0.0/24")
+	c.create("mac-segments", "mac_segment", map[string]any{
+		"name": "acme", "tenant_id": "acme", "base_address": "02:00:05:00:00:00", "prefix_length": 24,
+	})
+	a1 := c.instance("a1", "acme", blue, "10.0.0.1", nil)
+	a2 := c.instance("a2", "acme", blue, "10.0.0.2", nil)
+	g1 := c.instance("g1", "globex", red, "10.0.0.1", nil)
+	g3 := c.instance("g3", "globex", red, "10.0.0.3", nil)
+	for _, i := range []instance{a1, a2} {
+		if !strings.HasPrefix(i.MAC, "02:00:05:") {
+			t.Errorf("%s has %s, not of its tenant's segment", i.Name, i.MAC)
+		}
+	}
+
+	c.reaches(a1, a2, true)
+	c.reaches(a2, a1, true)
+	c.reaches(g1, g3, true)
+	c.reaches(a1, g3, false)
+	c.reaches(g3, a2, false)
+
+	// Deleting the port takes its flows away, and its interface out of every network.
+	c.ctl.Must(http.MethodDelete, "/v2.0/ports/"+a2.portID(), nil)
+	lab.Wait(t, "the flows of a2 to go", patience, func() error {
+		for _, f := range c.lab.Flows(c.bridge) {
+			if strings.Contains(f, a2.MAC) {
+				return errors.New(f)
+			}
+		}
+		return nil
+	})
+	c.reaches(a1, a2, false)
+}
+
+func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	net := c.network("acme", "blue", "10.0.0.0/24")
+	thief := c.instance("thief", "acme", net, "10.0.0.1", nil)
+	witness := c.instance("witness", "acme", net, "10.0.0.2", nil)
+
+	own, peer := parseMAC(thief.MAC), parseMAC(witness.MAC)
+	stolen := [6]byte{0x02, 0, 0, 0, 0, 0x99}
+	ownIP, peerIP, stolenIP := [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, [4]byte{10, 0, 0, 99}
+	frames := []struct {
+		name  string
+		frame []byte
+		legal bool
+	}{
+		{"its own IP", ipv4(own, peer, ownIP, peerIP), true},
+		{"its own ARP", arp(own, own, ownIP, peerIP), true},
+		{"ARP probe", arp(own, own, [4]byte{}, peerIP), true},
+		{"a stolen MAC", ipv4(stolen, peer, ownIP, peerIP), false},
+		{"a stolen IP", ipv4(own, peer, stolenIP, peerIP), false},
+		{"ARP from a stolen MAC", arp(stolen, stolen, ownIP, peerIP), false},
+		{"ARP with a stolen sender MAC", arp(own, stolen, ownIP, peerIP), false},
+		{"ARP with a stolen sender IP", arp(own, own, stolenIP, peerIP), false},
+		{"a VLAN tag", vlan(ipv4(own, peer, ownIP, peerIP)), false},
+		{"IPv6 without an IPv6 address", ethernet(peer, own, 0x86dd, make([]byte, 40)), false},
+		{"a later fragment of a stolen IP", fragment(ipv4(own, peer, stolenIP, peerIP)), false},
+		{"LLDP", ethernet([6]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, own, 0x88cc, make([]byte, 30)), false},
+	}
+	for i, f := range frames {
+		seen := witness.Capture(marked(i))
+		thief.SendFrame(mark(f.frame, i))
+		// The sentinel leaves by the same port afterwards: once it is there, the frame would be, too.
+		sentinel := witness.Capture(marked(1000 + i))
+		thief.SendFrame(mark(arp(own, own, ownIP, peerIP), 1000+i))
+		sentinel.Wait(1, patience)
+		sentinel.Stop()
+		if got := len(seen.Stop()) > 0; got != f.legal {
+			t.Errorf("frame with %s arrived: %v, want %v", f.name, got, f.legal)
+		}
+	}
+}
+
+// A rule opens a port for new connections, and closes it for those that are
+// open; connections by another rule go on.
+func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.network("acme", "blue", "10.0.0.0/24")
+	group := c.create("security-groups", "security_group", map[string]any{"name": "web", "tenant_id": "acme"})["id"].(string)
+	allow := func(port int) string {
+		return c.create("security-group-rules", "security_group_rule", map[string]any{
+			"security_group_id": group, "tenant_id": "acme", "direction": "ingress", "protocol": "tcp", "port_range_min": port, "port_range_max": port,
+		})["id"].(string)
+	}
+	client := c.instance("client", "acme", network, "10.0.0.1", nil)
+	server := c.instance("server", "acme", network, "10.0.0.2", map[string]any{"security_groups": []any{group}})
+	for _, port := range []string{"80", "8080"} {
+		go echo(server.Listen("tcp", "10.0.0.2:"+port))
+	}
+	dial := func(port string) (net.Conn, error) { return client.Dial("tcp", "10.0.0.2:"+port, time.Second) }
+
+	allow(8080)
+	var bystander net.Conn
+	lab.Wait(t, "port 8080 to open", patience, func() (err error) {
+		bystander, err = dial("8080")
+		return err
+	})
+	defer bystander.Close()
+	if conn, err := dial("80"); err == nil {
+		conn.Close()
+		t.Fatal("port 80 is open without a rule")
+	}
+
+	for range 2 {
+		rule := allow(80)
+		asked := time.Now()
+		var conn net.Conn
+		lab.Wait(t, "port 80 to open", patience, func() (err error) {
+			conn, err = dial("80")
+			return err
+		})
+		t.Logf("opened %v after the API call", time.Since(asked))
+		if err := exchange(conn, time.Second); err != nil {
+			t.Fatalf("through the open port: %v", err)
+		}
+		c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+rule, nil)
+		asked = time.Now()
+		lab.Wait(t, "the open connection to be cut", patience, func() error {
+			if exchange(conn, 300*time.Millisecond) == nil {
+				return errors.New("still echoes")
+			}
+			return nil
+		})
+		t.Logf("cut at most %v after the API call", time.Since(asked))
+		conn.Close()
+		if conn, err := dial("80"); err == nil {
+			conn.Close()
+			t.Error("port 80 is still open for new connections")
+		}
+		if err := exchange(bystander, 5*time.Second); err != nil {
+			t.Errorf("the connection by another rule was hurt: %v", err)
+		}
+	}
+}
+
+// A member that leaves the group that a rule names loses its connections;
+// another member keeps its own.
+func TestAMemberThatLeavesTheGroupIsCut(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.network("acme", "blue", "10.0.0.0/24")
+	clients := c.create("security-groups", "security_group", map[string]any{"name": "clients", "tenant_id": "acme"})["id"].(string)
+	servers := c.create("security-groups", "security_group", map[string]any{"name": "servers", "tenant_id": "acme"})["id"].(string)
+	c.create("security-group-rules", "security_group_rule", map[string]any{
+		"security_group_id": servers, "tenant_id": "acme", "direction": "ingress", "protocol": "tcp", "port_range_min": 5000, "port_range_max": 5999,
+		"remote_group_id": clients,
+	})
+	member := map[string]any{"security_groups": []any{clients}}
+	leaver, stayer := c.instance("leaver", "acme", network, "10.0.0.1", member), c.instance("stayer", "acme", network, "10.0.0.2", member)
+	server := c.instance("server", "acme", network, "10.0.0.3", map[string]any{"security_groups": []any{servers}})
+	go echo(server.Listen("tcp", "10.0.0.3:5001"))
+	var conns []net.Conn
+	for _, i := range []instance{leaver, stayer} {
+		conn, err := i.Dial("tcp", "10.0.0.3:5001", patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := exchange(conn, patience); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	// The leaver keeps a group that lets it send, so that only membership is at stake.
+	other := c.create("security-groups", "security_group", map[string]any{"name": "others", "tenant_id": "acme"})["id"].(string)
+	c.ctl.Must(http.MethodPut, "/v2.0/ports/"+leaver.portID(), map[string]any{"port": map[string]any{"security_groups": []any{other}}})
+	lab.Wait(t, "the leaver's connection to be cut", patience, func() error {
+		if exchange(conns[0], 300*time.Millisecond) == nil {
+			return errors.New("still echoes")
+		}
+		return nil
+	})
+	if err := exchange(conns[1], patience); err != nil {
+		t.Errorf("the other member was cut too: %v", err)
+	}
+}
+
+// Both directions of a rule change must hold for the other family as well.
+func TestIPv6IsGuardedAndFiltered(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.create("networks", "network", map[string]any{"name": "six", "tenant_id": "acme"})["id"].(string)
+	c.create("subnets", "subnet", map[string]any{"network_id": network, "tenant_id": "acme", "ip_version": 6, "cidr": "fd00:5d::/64", "gateway_ip": nil})
+	host := func(name, ip string) instance {
+		port := c.create("ports", "port", map[string]any{
+			"name": name, "tenant_id": "acme", "network_id": network, "fixed_ips": []any{map[string]any{"ip_address": ip}},
+			"binding:host_id": dpid, "binding:profile": map[string]any{"interface_name": name},
+		})
+		i := instance{port: port, ip: ip, Host: c.lab.Host(c.bridge, name, lab.HostOptions{
+			MAC: port["mac_address"].(string), Addrs: []string{ip + "/64"}, IPv6: true,
+		})}
+		c.awaitStatus(i, "ACTIVE")
+		return i
+	}
+	a, b := host("a", "fd00:5d::a"), host("b", "fd00:5d::b")
+	c.reaches(a, b, true)
+	if out, err := b.Exec(context.Background(), "ip", "addr", "add", "fd00:5d::bad/64", "dev", "eth0", "nodad"); err != nil {
+		t.Fatal(out, err)
+	}
+	stolen := b
+	stolen.ip = "fd00:5d::bad"
+	c.reaches(a, stolen, false)
+}
+
+func echo(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, conn) // ends with the connection
+		}()
+	}
+}
+
+// exchange sends a byte and waits for its echo.
+func exchange(conn net.Conn, within time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte{'x'}); err != nil {
+		return err
+	}
+	var b [1]byte
+	if _, err := io.ReadFull(conn, b[:]); err != nil {
+		return fmt.Errorf("no echo: %w", err)
+	}
+	return nil
+}

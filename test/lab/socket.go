@@ -1,0 +1,33 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Dial connects from the host to an address, which must be a literal one.
+func (h *Host) Dial(network, addr string, timeout time.Duration) (conn net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	err = inNamespace(h.ns, func() error {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+		return err
+	})
+	return conn, err
+}
+
+// Listen listens on the host until the test ends.
+func (h *Host) Listen(network, addr string) net.Listener {
+	h.l.t.Helper()
+	var ln net.Listener
+	err := inNamespace(h.ns, func() (err error) {
+		ln, err = net.Listen(network, addr)
+		return err
+	})
+	if err != nil {
+		h.l.t.Fatalf("lab: host %s: %v", h.Name, err)
+	}
+	h.l.t.Cleanup(func() { ln.Close() })
+	return ln
+}
