@@ -1,7 +1,6 @@
 package northbound
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -185,7 +184,7 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	ids, _ := owned(a)
-	if err := a.store.SaveSwitch(context.Background(), intent.Switch{DPID: 0xa1}); err != nil {
+	if err := a.store.SaveSwitch(t.Context(), intent.Switch{DPID: 0xa1}); err != nil {
 		t.Fatal(err)
 	}
 	ids["switches"] = "00000000000000a1"

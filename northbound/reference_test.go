@@ -138,7 +138,7 @@ func TestExamplesOfTheReferenceRun(t *testing.T) {
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Env = append(os.Environ(), "API="+a.url, "TOKEN=admin", "no_proxy=*")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v (curl and jq are needed):\n%s", err, out)
+		t.Errorf("%v (curl and python3 are needed):\n%s", err, out)
 	}
 	if got := a.want(200, "GET", "/v2.0/ports?tenant_id=demo", "admin", "").list(t); len(got) != 3 {
 		t.Errorf("the examples made %d ports, want 3", len(got))

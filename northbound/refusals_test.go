@@ -17,7 +17,7 @@ import (
 // object marker.
 func (a *api) changes(marker string) []store.Change {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	defer cancel()
 	var all []store.Change
 	done := fmt.Errorf("marker seen")

@@ -1,7 +1,6 @@
 package northbound
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,7 +97,7 @@ func TestPortRoundTrip(t *testing.T) {
 	a.wantBody(names, a.want(200, "GET", "/v2.0/ports/"+id, "red", ""), member("")+`2}}`)
 
 	// The flows are in: unbinding must take the status back with it.
-	if err := a.store.SetPortStatus(context.Background(), 0xa1, []store.PortState{{ID: id, Status: intent.PortActive}}); err != nil {
+	if err := a.store.SetPortStatus(t.Context(), 0xa1, []store.PortState{{ID: id, Status: intent.PortActive}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.want(200, "GET", "/v2.0/ports?status=ACTIVE&fields=status", "red", ""); got.text != `{"ports":[{"status":"ACTIVE"}]}` {
@@ -287,7 +286,7 @@ func TestSwitchesAreShownToAdministrators(t *testing.T) {
 		DPID: 0xa1, Address: "192.0.2.7:40000", Connected: true, Description: "Nicira, Inc. Open vSwitch 3.1.0", Realized: 7, FailMode: "secure",
 		Ports: []intent.SwitchPort{{No: 1, Name: "s1-eth1", HWAddr: mac.MustParse("02:11:00:00:00:01"), Up: true}, {No: 0xfffffffe, Name: "s1"}},
 	}
-	if err := a.store.SaveSwitch(context.Background(), sw); err != nil {
+	if err := a.store.SaveSwitch(t.Context(), sw); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"id":"00000000000000a1","connected":true,"address":"192.0.2.7:40000","description":"Nicira, Inc. Open vSwitch 3.1.0",

@@ -227,7 +227,7 @@ func TestServeLetsRunningRequestsFinish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	entered := make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
@@ -264,7 +264,7 @@ func TestServeReportsABrokenListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = ln.Close()
-	if err := Serve(context.Background(), ln, http.NotFoundHandler(), zap.NewNop()); err == nil {
+	if err := Serve(t.Context(), ln, http.NotFoundHandler(), zap.NewNop()); err == nil {
 		t.Error("Serve on a closed listener returned no error")
 	}
 }

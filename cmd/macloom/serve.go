@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -38,7 +39,7 @@ MACLOOM_DATABASE_URL) and as a key of the file named by --config.`,
 			if err := cfg.load(cmd); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), &cfg)
+			return serve(cmd.Context(), cmd.OutOrStdout(), &cfg)
 		},
 	}
 	cfg.databaseFlags(cmd.Flags())
@@ -46,7 +47,7 @@ MACLOOM_DATABASE_URL) and as a key of the file named by --config.`,
 	return cmd
 }
 
-func serve(ctx context.Context, cfg *config) (err error) {
+func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	log, err := cfg.logger()
 	if err != nil {
 		return err
@@ -90,13 +91,13 @@ func serve(ctx context.Context, cfg *config) (err error) {
 		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Log: log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
-		Store: db, Tokens: tokens, Log: log.Named("api"), Metrics: metrics, Ready: ctl.Ready,
+		Store: db, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
 	})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ctl.Run(ctx) })
-	g.Go(func() error { return northbound.Serve(ctx, listeners["http"], api, log.Named("api")) })
-	announce(log, listeners, tokenNote)
+	g.Go(func() error { return northbound.Serve(ctx, listeners["http"], api, log) })
+	announce(out, cfg, log, listeners, tokenNote)
 
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
@@ -123,13 +124,25 @@ func loadTokens(cfg *config) (tokens *northbound.Tokens, note string, err error)
 	return tokens, "in " + path, err
 }
 
-// announce tells a person where everything is and what to do next.
-func announce(log *zap.Logger, listeners map[string]net.Listener, tokenNote string) {
-	openflow := listeners["openflow"].Addr()
-	log.Info("macloom is up", zap.String("version", versionText()))
-	log.Info("REST API", zap.String("url", "http://"+listeners["http"].Addr().String()+"/v2.0/"), zap.String("token", tokenNote))
-	log.Info("to put a bridge under control, run",
-		zap.String("1", "ovs-vsctl set-fail-mode BRIDGE secure"),
-		zap.String("2", "ovs-vsctl set bridge BRIDGE protocols=OpenFlow13"),
-		zap.String("3", fmt.Sprintf("ovs-vsctl set-controller BRIDGE tcp:%s", openflow)))
+// announce tells a person where everything is and what to do next; in the JSON
+// log it is one line.
+func announce(out io.Writer, cfg *config, log *zap.Logger, listeners map[string]net.Listener, tokenNote string) {
+	address := func(name string) string { return listeners[name].Addr().String() }
+	if cfg.LogFormat == "json" {
+		log.Info("macloom is up", zap.String("version", versionText()), zap.String("http", address("http")),
+			zap.String("openflow", address("openflow")), zap.String("ovsdb", address("ovsdb")), zap.String("token", tokenNote))
+		return
+	}
+	fmt.Fprintf(out, `
+macloom %s is up
+  REST API   http://%s/v2.0/
+  token      %s
+  OpenFlow   %s    OVSDB   %s
+
+Put a bridge under control:
+  ovs-vsctl set-fail-mode BRIDGE secure
+  ovs-vsctl set bridge BRIDGE protocols=OpenFlow13
+  ovs-vsctl set-controller BRIDGE tcp:%[4]s
+
+`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"))
 }

@@ -102,7 +102,7 @@ func TestSegmentThatGaveAddressesIsNeitherDividedNorDeleted(t *testing.T) {
 	b := setup(t)
 	n, foreign := b.network(red, "n"), b.network(blue, "foreign")
 	g := b.segment(red, "02:00:05:00:00:00/24", nil)
-	p := b.port(red, newPort(n))
+	b.port(red, newPort(n))
 	b.port(blue, portWithMAC(foreign, "02:00:07:00:00:01"))
 	b.port(red, store.NewPort{Port: intent.Port{NetworkID: n.ID}})
 	b.unchanged(func() {
@@ -119,14 +119,11 @@ func TestSegmentThatGaveAddressesIsNeitherDividedNorDeleted(t *testing.T) {
 	if adopting.Active != 1 {
 		t.Errorf("%d addresses, want 1", adopting.Active)
 	}
-	for _, list := range [][]intent.Port{must(b.Ports(b.ctx, red, store.Query{}))(t)} {
-		for _, p := range list {
-			if err := b.DeletePort(b.ctx, red, p.ID); err != nil {
-				t.Fatal(err)
-			}
+	for _, p := range must(b.Ports(b.ctx, red, store.Query{}))(t) {
+		if err := b.DeletePort(b.ctx, red, p.ID); err != nil {
+			t.Fatal(err)
 		}
 	}
-	_ = p
 	if err := b.DeleteSegment(b.ctx, admin, g.ID); err != nil {
 		t.Errorf("an empty segment: %v", err)
 	}

@@ -43,7 +43,7 @@ type Lab struct {
 
 	mu         sync.Mutex
 	namespaces []string
-	bridges    map[string]*Bridge
+	bridges    map[string]*Bridge // by name
 	processes  []*Process
 
 	vswitchd *Process
@@ -143,7 +143,9 @@ func (l *Lab) showLogs() {
 		}
 		shown := string(text)
 		if filepath.Dir(path) == l.ovsDir {
-			shown = telling(shown)
+			shown = keep(shown, tellingOfOVS)
+		} else {
+			shown = keep(shown, tellingOfController)
 		}
 		if shown != "" {
 			l.t.Logf("---- end of %s\n%s", filepath.Base(path), tail(shown, 60))
@@ -151,11 +153,21 @@ func (l *Lab) showLogs() {
 	}
 }
 
-// telling drops the lines that Open vSwitch logs in every run.
-func telling(text string) string {
+// tellingOfOVS says no to the lines that Open vSwitch logs in every run.
+func tellingOfOVS(line string) bool {
+	return !strings.Contains(line, "|INFO|") || strings.Contains(line, "|rconn|") || strings.Contains(line, "flow_mods")
+}
+
+// tellingOfController says no to API requests that went well.
+func tellingOfController(line string) bool {
+	return !strings.Contains(line, `"code": 2`) && !strings.Contains(line, "/readyz")
+}
+
+// keep returns the lines for which telling says yes.
+func keep(text string, telling func(line string) bool) string {
 	var kept strings.Builder
 	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "|INFO|") || strings.Contains(line, "|rconn|") || strings.Contains(line, "flow_mods") {
+		if telling(line) {
 			kept.WriteString(line)
 		}
 	}

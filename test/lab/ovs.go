@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -44,12 +45,21 @@ func (l *Lab) startVswitchd() {
 	})
 }
 
-// RestartSwitch kills ovs-vswitchd and starts it again: the bridges come back
-// from the database, their flows do not.
+// RestartSwitch kills ovs-vswitchd, starts it again and waits for the bridges:
+// they come back from the database, their flows do not.
 func (l *Lab) RestartSwitch() {
 	l.t.Helper()
 	l.vswitchd.kill()
 	l.startVswitchd()
+	l.mu.Lock()
+	bridges := slices.Collect(maps.Keys(l.bridges))
+	l.mu.Unlock()
+	for _, name := range bridges {
+		Wait(l.t, "bridge "+name, 20*time.Second, func() error {
+			_, err := l.run(context.Background(), "", "ovs-ofctl", ovsTimeout, "-O", "OpenFlow13", "show", name)
+			return err
+		})
+	}
 }
 
 // Vsctl runs ovs-vsctl on the lab's Open vSwitch and returns its output
