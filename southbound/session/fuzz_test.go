@@ -59,7 +59,7 @@ func FuzzSession(f *testing.F) {
 		s.lobby.max = 1
 		s.lobby.left = make(chan struct{}, 1)
 		s.lobby.enter(ctx, c)
-		go io.Copy(io.Discard, theirs) //nolint:errcheck // what the controller sends is of no interest
+		go io.Copy(io.Discard, theirs) // what the controller sends is of no interest
 		go func() {
 			_, _ = theirs.Write(b)
 			theirs.Close()

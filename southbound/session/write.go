@@ -60,7 +60,7 @@ func (o *outbox) init(nc net.Conn) {
 	o.tryOnce = func(fd uintptr) bool {
 		for {
 			o.tryLen, o.tryErr = syscall.Write(int(fd), o.rest)
-			if o.tryErr != syscall.EINTR {
+			if !errors.Is(o.tryErr, syscall.EINTR) {
 				return true // whatever came of it: do not wait
 			}
 		}

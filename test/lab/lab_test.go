@@ -74,14 +74,20 @@ func TestPingCountsWhatIsLost(t *testing.T) {
 		return nil
 	})
 	l.Ofctl("del-flows", br.Name)
-	lost := a.Ping("10.0.0.2", lab.PingOptions{Count: 2, Timeout: 100 * time.Millisecond})
-	if lost.Sent != 2 || lost.Received != 0 {
-		t.Errorf("without flows: want 2 sent, 0 received, got %s", lost)
-	}
+	// The datapath takes a flow change over a moment after the switch has.
+	lab.Wait(t, "pings to be lost without flows", 10*time.Second, func() error {
+		if lost := a.Ping("10.0.0.2", lab.PingOptions{Count: 2, Timeout: 100 * time.Millisecond}); lost.Sent != 2 || lost.Received != 0 {
+			return fmt.Errorf("want 2 sent, 0 received, got %s", lost)
+		}
+		return nil
+	})
 	l.Ofctl("add-flow", br.Name, "priority=0,actions=NORMAL")
-	if again := a.Ping("10.0.0.2", lab.PingOptions{Count: 2}); again.Received != 2 {
-		t.Errorf("with the flow again: want 2 received, got %s", again)
-	}
+	lab.Wait(t, "pings to pass with the flow again", 10*time.Second, func() error {
+		if again := a.Ping("10.0.0.2", lab.PingOptions{Count: 2}); again.Received != 2 {
+			return fmt.Errorf("want 2 received, got %s", again)
+		}
+		return nil
+	})
 	got := run.Stop()
 	if got.Received == 0 || got.Received == got.Sent || got.Gap < 50*time.Millisecond {
 		t.Errorf("want some pings lost and a gap, got %s", got)
