@@ -23,7 +23,7 @@ var ruleAttributes = standard(ruleMeta,
 	stored("protocol", protocol, func(r *intent.Rule) *string { return &r.ProtocolName }, access{post: optional, filter: true},
 		"IP protocol; null: any. `icmpv6`, and `icmp` of IPv6, are kept as `ipv6-icmp`."),
 	stored("port_range_min", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true},
-		"First port of TCP, UDP, UDP-Lite, SCTP, DCCP; for ICMP the type. Needs `protocol`."),
+		"First port of TCP, UDP or SCTP; for ICMP the type. Needs `protocol`."),
 	stored("port_range_max", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true},
 		"Last port; for ICMP the code."),
 	stored("remote_ip_prefix", remotePrefix, func(r *intent.Rule) *netip.Prefix { return &r.RemotePrefix }, access{post: optional, filter: true},
@@ -59,7 +59,7 @@ const (
 
 var (
 	protocolsOfIPv6     = []uint8{41, 43, 44, 58, 59, 60}
-	protocolsWithPorts  = []uint8{6, 17, 33, 132, 136}
+	protocolsWithPorts  = []uint8{6, 17, 132} // Neutron takes DCCP and UDP-Lite too, whose ports no switch can match
 	protocolsInWords    = "ah, dccp, egp, esp, gre, hopopt, icmp, icmpv6, igmp, ip, ipip, ipv6-encap, ipv6-frag, ipv6-icmp, ipv6-nonxt, ipv6-opts, ipv6-route, ospf, pgm, rsvp, sctp, tcp, udp, udplite, vrrp"
 	protocolOfAnyPacket = uint8(0) // Neutron takes "ip" and 0 for any
 )
@@ -166,7 +166,7 @@ func checkPortRange(r *intent.Rule) error {
 		return checkICMP(lowest, highest)
 	case !slices.Contains(protocolsWithPorts, *r.Protocol):
 		return invalid("SecurityGroupInvalidProtocolForPort",
-			"Invalid protocol %s for port range (port_range_min, port_range_max), only supported for TCP, UDP, UDPLITE, SCTP and DCCP.", r.ProtocolName)
+			"Invalid protocol %s for port range (port_range_min, port_range_max), only supported for TCP, UDP and SCTP.", r.ProtocolName)
 	case lowest == nil || highest == nil || *highest < *lowest:
 		return invalid("SecurityGroupInvalidPortRange", "For TCP/UDP protocols, port_range_min must be <= port_range_max, and both must be given.")
 	case *lowest == 0:
