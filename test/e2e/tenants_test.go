@@ -111,7 +111,8 @@ func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
 	for _, port := range []string{"80", "8080"} {
 		go echo(server.Listen("tcp", "10.0.0.2:"+port))
 	}
-	dial := func(port string) (net.Conn, error) { return client.Dial("tcp", "10.0.0.2:"+port, time.Second) }
+	// Shorter than the second after which TCP repeats a lost SYN: each attempt has a fresh one.
+	dial := func(port string) (net.Conn, error) { return client.Dial("tcp", "10.0.0.2:"+port, 200*time.Millisecond) }
 
 	allow(8080)
 	var bystander net.Conn
@@ -146,6 +147,9 @@ func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
 			return nil
 		})
 		t.Logf("cut at most %v after the API call", time.Since(asked))
+		if exchange(conn, time.Second) == nil {
+			t.Error("the connection was slow, not cut")
+		}
 		conn.Close()
 		if conn, err := dial("80"); err == nil {
 			conn.Close()
