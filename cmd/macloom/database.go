@@ -17,32 +17,58 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
+// database is the store and, if it is on a private server, that server.
+type database struct {
+	*store.Store
+	server *postgres.Server
+}
+
 // openDatabase opens the database that cfg names or, if it names none, a
-// private server under the data directory. The returned function closes what
-// was opened, and stops the server.
-func openDatabase(ctx context.Context, cfg *config, log *zap.Logger) (*store.Store, func() error, error) {
-	url, stop := cfg.DatabaseURL, func() error { return nil }
+// private server under the data directory.
+func openDatabase(ctx context.Context, cfg *config, log *zap.Logger) (*database, error) {
+	db, url := &database{}, cfg.DatabaseURL
 	if url == "" {
 		server, err := postgres.Start(ctx, postgres.Options{Dir: filepath.Join(cfg.DataDir, "postgres"), Log: log.Named("postgres")})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		url = server.URL()
-		stop = func() error {
-			// ctx has ended by now, so the stop has a deadline of its own.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseStopTime)
-			defer cancel()
-			return server.Stop(ctx)
-		}
+		db.server, url = server, server.URL()
 	}
-	db, err := store.Open(ctx, url, log.Named("store"))
+	opened, err := store.Open(ctx, url, log.Named("store"))
 	if err != nil {
-		return nil, nil, errors.Join(err, stop())
+		return nil, errors.Join(err, db.stopServer())
 	}
-	return db, func() error {
-		db.Close()
-		return stop()
-	}, nil
+	db.Store = opened
+	return db, nil
+}
+
+// lost waits for a private server to end by itself. A store that is elsewhere
+// comes back; this one would not.
+func (db *database) lost(ctx context.Context) error {
+	if db.server == nil {
+		return nil
+	}
+	select {
+	case <-db.server.Ended():
+		return errors.New("the private PostgreSQL server has ended; start macloom again, and see server.log in the data directory for the reason")
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (db *database) close() error {
+	db.Close()
+	return db.stopServer()
+}
+
+func (db *database) stopServer() error {
+	if db.server == nil {
+		return nil
+	}
+	// The context of the command has ended by now.
+	ctx, cancel := context.WithTimeout(context.Background(), databaseStopTime)
+	defer cancel()
+	return db.server.Stop(ctx)
 }
 
 // lockDataDir makes the data directory if need be and takes it for this
@@ -92,11 +118,11 @@ func newMigrate() *cobra.Command {
 				}
 				defer unlock()
 			}
-			db, closeDB, err := openDatabase(cmd.Context(), &cfg, log)
+			db, err := openDatabase(cmd.Context(), &cfg, log)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, closeDB()) }()
+			defer func() { err = errors.Join(err, db.close()) }()
 			switch {
 			case len(args) == 0 || args[0] == "up":
 				err = db.Migrate(cmd.Context())

@@ -71,11 +71,11 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		listeners[name] = l
 	}
 
-	db, closeDB, err := openDatabase(ctx, cfg, log)
+	db, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeDB()) }()
+	defer func() { err = errors.Join(err, db.close()) }()
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
@@ -87,14 +87,15 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Config{
-		Store: db, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
+		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
 		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Log: log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
-		Store: db, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
+		Store: db.Store, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
 	})
 
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return db.lost(ctx) })
 	g.Go(func() error { return ctl.Run(ctx) })
 	g.Go(func() error { return northbound.Serve(ctx, listeners["http"], api, log) })
 	announce(out, cfg, log, listeners, tokenNote)

@@ -112,6 +112,9 @@ func serverURL(sockets string) string {
 // URL is the address to give to store.Open.
 func (s *Server) URL() string { return s.url }
 
+// Ended is closed when the server has ended, by Stop or by itself.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
 // lockDir keeps two processes from running the server of one directory. The
 // kernel releases the lock with the process.
 func lockDir(dir string) (*os.File, error) {

@@ -224,7 +224,7 @@ func (d *datapath) realized(v *intent.View) {
 
 // record writes facts that changed to the database.
 func (d *datapath) record(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Record)
 	defer cancel()
 	// A change of intent may have reset what was recorded, so equal states are
 	// recorded again at a new revision; the database writes only what differs.

@@ -42,7 +42,8 @@ type Facts interface {
 type Config struct {
 	Audit   time.Duration // how often a switch is read back without cause; default 5 min
 	Retry   time.Duration // pause before a failed step is tried again; default 1 s
-	Timeout time.Duration // for one exchange with a switch or the database; default 30 s
+	Timeout time.Duration // for one pass; default 30 s
+	Record  time.Duration // for writing facts to the database; default 3 s
 	Now     func() time.Time
 }
 
@@ -55,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 30 * time.Second
+	}
+	if c.Record == 0 {
+		c.Record = 3 * time.Second
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -196,4 +200,34 @@ func TestTheProcessStartsStopsAndComesBack(t *testing.T) {
 		t.Errorf("%d networks named kept, want the one made before it all", len(list))
 	}
 	ctl.Terminate()
+}
+
+// A private database that dies takes the controller with it, so that whatever
+// watches over the controller starts both again; nothing that was answered is lost.
+func TestADeadDatabaseEndsTheControllerAndTheNextStartRecovers(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ctl := l.Controller(lab.ControllerOptions{})
+	ctl.Must(http.MethodPost, "/v2.0/networks", map[string]any{"network": map[string]any{"name": "kept"}})
+	pidFile, err := os.ReadFile(filepath.Join(ctl.DataDir, "postgres", "cluster", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(pidFile), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ctl.Process().Done()
+	if !strings.Contains(ctl.Log(), "PostgreSQL server has ended") {
+		t.Error("the log does not say why")
+	}
+	ctl.Start()
+	ctl.WaitReady()
+	if list := ctl.Must(http.MethodGet, "/v2.0/networks?name=kept", nil)["networks"].([]any); len(list) != 1 {
+		t.Errorf("%d networks named kept, want 1", len(list))
+	}
 }

@@ -39,6 +39,22 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 	c.reaches(a1, g3, false)
 	c.reaches(g3, a2, false)
 
+	// Unbound, a port is nobody's: its host neither reaches the network nor is reached.
+	c.ctl.Must(http.MethodPut, "/v2.0/ports/"+g3.portID(), map[string]any{"port": map[string]any{"binding:host_id": ""}})
+	c.awaitStatus(g3, "DOWN")
+	lab.Wait(t, "g3 to be cut off", patience, func() error {
+		if got := g1.Ping(g3.ip, lab.PingOptions{Timeout: 300 * time.Millisecond}); got.Received != 0 {
+			return errors.New(got.String())
+		}
+		return nil
+	})
+	c.reaches(g3, g1, false)
+	c.ctl.Must(http.MethodPut, "/v2.0/ports/"+g3.portID(), map[string]any{"port": map[string]any{
+		"binding:host_id": dpid, "binding:profile": map[string]any{"port_no": g3.Port},
+	}})
+	c.awaitStatus(g3, "ACTIVE")
+	c.reaches(g1, g3, true)
+
 	// Deleting the port takes its flows away, and its interface out of every network.
 	c.ctl.Must(http.MethodDelete, "/v2.0/ports/"+a2.portID(), nil)
 	lab.Wait(t, "the flows of a2 to go", patience, func() error {
