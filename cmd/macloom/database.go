@@ -49,7 +49,7 @@ func (db *database) lost(ctx context.Context) error {
 		return nil
 	}
 	select {
-	case <-db.server.Ended():
+	case <-db.server.Done():
 		return errors.New("the private PostgreSQL server has ended; start macloom again, and see server.log in the data directory for the reason")
 	case <-ctx.Done():
 		return nil

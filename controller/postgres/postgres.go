@@ -56,6 +56,9 @@ type Server struct {
 	url     string
 }
 
+// Done is closed when the server has ended, by Stop or by itself.
+func (s *Server) Done() <-chan struct{} { return s.ended }
+
 // Start starts the server of a directory, which it makes at the first time, and
 // returns when the server takes connections. A server that still runs, because
 // the process that started it was killed, is adopted.
@@ -112,9 +115,6 @@ func serverURL(sockets string) string {
 // URL is the address to give to store.Open.
 func (s *Server) URL() string { return s.url }
 
-// Ended is closed when the server has ended, by Stop or by itself.
-func (s *Server) Ended() <-chan struct{} { return s.ended }
-
 // lockDir keeps two processes from running the server of one directory. The
 // kernel releases the lock with the process.
 func lockDir(dir string) (*os.File, error) {
@@ -150,7 +150,7 @@ func initCluster(ctx context.Context, dir string, bin binaries, acc account) err
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("making the cluster with initdb: %w: %s", err, lastLines(out))
 	}
-	// A server of one session needs neither socket nor client program.
+	// In single-user mode neither a socket nor a client program is needed.
 	single := acc.command(ctx, dir, bin.path("postgres"), "--single", "-D", staging, "template1")
 	single.Stdin = strings.NewReader("CREATE DATABASE " + database + "\n")
 	if out, err := single.CombinedOutput(); err != nil {
@@ -243,7 +243,7 @@ func (s *Server) awaitReady(ctx context.Context, cluster string) error {
 	}
 }
 
-// Stop shuts the server down: sessions are ended, their transactions rolled
+// Stop shuts the server down: clients are cut off, their transactions rolled
 // back, everything is written. If ctx ends before that is done, the server is
 // ended at once, which costs the next start a recovery but no data.
 func (s *Server) Stop(ctx context.Context) error {

@@ -92,7 +92,8 @@ func (p *publisher) run(ctx context.Context) {
 // publish numbers what has been committed. The lock is waited for in a
 // statement of its own, so that the next one sees all that its last holder
 // published; and as it is held until the commit, no revision becomes visible
-// before a lower one. One round trip.
+// before a lower one. One round trip. The highest revision lives in the rows
+// alone, so whoever prunes the table has to leave the newest.
 func (p *publisher) publish(ctx context.Context) error {
 	var b pgx.Batch
 	b.Queue(`SELECT pg_advisory_xact_lock($1)`, lockPublisher)

@@ -106,8 +106,8 @@ type wantedIP struct {
 	done  bool
 }
 
-// wantedIPs says what addresses a port is to get.
-func (pl *plan) wantedIPs(ctx context.Context, i int) ([]wantedIP, error) {
+// wantedIPsOf says what addresses a port is to get.
+func (pl *plan) wantedIPsOf(ctx context.Context, i int) ([]wantedIP, error) {
 	p := &pl.ports[i]
 	var wanted []wantedIP
 	if p.AutoIPs {
@@ -188,47 +188,36 @@ func (src *ipSource) check(a netip.Addr) error {
 	return nil
 }
 
-// insertIPs gives the ports of the plan their addresses.
-func (pl *plan) insertIPs(ctx context.Context) error {
-	var given, open []wantedIP
+// wantedIPs says what addresses all ports are to get: first what was asked for
+// by name, then what can be any.
+func (pl *plan) wantedIPs(ctx context.Context) ([]wantedIP, error) {
+	var all []wantedIP
 	for i := range pl.ports {
-		wanted, err := pl.wantedIPs(ctx, i)
+		wanted, err := pl.wantedIPsOf(ctx, i)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		pl.ports[i].FixedIPs = make([]intent.FixedIP, len(wanted))
-		for _, w := range wanted {
-			if w.given {
-				given = append(given, w)
-			} else {
-				open = append(open, w)
-			}
-		}
+		all = append(all, wanted...)
 	}
-	// What was asked for by name comes before what can be any.
-	if err := pl.placeIPs(ctx, given); err != nil {
-		return err
-	}
-	for _, w := range given {
-		if !w.done {
-			return &Conflict{"IpAddressAlreadyAllocated", "fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is in use in subnet %s", w.addr, w.from[0].id)}
+	slices.SortStableFunc(all, func(a, b wantedIP) int {
+		switch {
+		case a.given == b.given:
+			return 0
+		case a.given:
+			return -1
 		}
-	}
-	for range rounds {
-		for i := range open {
-			if err := pl.chooseIP(ctx, &open[i], len(open)); err != nil {
-				return err
-			}
-		}
-		if err := pl.placeIPs(ctx, open); err != nil {
-			return err
-		}
-		open = slices.DeleteFunc(open, func(w wantedIP) bool { return w.done })
-		if len(open) == 0 {
-			return nil
-		}
+		return 1
+	})
+	return all, nil
+}
+
+// chooseIPs picks addresses where any will do; in later rounds after a look at
+// what has become of the subnets.
+func (pl *plan) chooseIPs(ctx context.Context, wanted []wantedIP, round int) error {
+	if round > 0 {
 		stale := map[*ipSource]struct{}{}
-		for _, w := range open {
+		for _, w := range wanted {
 			stale[w.from[0]] = struct{}{}
 		}
 		for src := range stale {
@@ -237,15 +226,23 @@ func (pl *plan) insertIPs(ctx context.Context) error {
 			}
 		}
 	}
-	return crowded("fixed_ips")
+	for i := range wanted {
+		if wanted[i].given {
+			continue
+		}
+		if err := pl.chooseIP(ctx, &wanted[i], len(wanted)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// placeIPs inserts addresses and marks those that nobody else had.
-func (pl *plan) placeIPs(ctx context.Context, wanted []wantedIP) error {
-	if len(wanted) == 0 {
-		return nil
-	}
+// queueIPs inserts addresses and marks those that nobody else had.
+func (pl *plan) queueIPs(b *pgx.Batch, wanted []wantedIP) {
 	n := len(wanted)
+	if n == 0 {
+		return
+	}
 	subnetIDs, addrs, portIDs, ords := make([]string, n), make([]netip.Addr, n), make([]string, n), make([]int16, n)
 	index := make(map[subnetAddr]int, n)
 	for i, w := range wanted {
@@ -255,22 +252,35 @@ func (pl *plan) placeIPs(ctx context.Context, wanted []wantedIP) error {
 			index[k] = i
 		}
 	}
-	rows, err := pl.tx.Query(ctx, `
+	b.Queue(`
 		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
 		SELECT * FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[])
 		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
-		RETURNING subnet_id, address`, subnetIDs, addrs, portIDs, ords)
-	if err != nil {
+		RETURNING subnet_id, address`, subnetIDs, addrs, portIDs, ords).Query(func(rows pgx.Rows) error {
+		var k subnetAddr
+		_, err := pgx.ForEachRow(rows, []any{&k.subnet, &k.addr}, func() error {
+			w := &wanted[index[k]]
+			w.done = true
+			pl.ports[w.port].FixedIPs[w.ord] = intent.FixedIP{SubnetID: k.subnet, Addr: k.addr}
+			return nil
+		})
 		return err
-	}
-	var k subnetAddr
-	_, err = pgx.ForEachRow(rows, []any{&k.subnet, &k.addr}, func() error {
-		w := &wanted[index[k]]
-		w.done = true
-		pl.ports[w.port].FixedIPs[w.ord] = intent.FixedIP{SubnetID: k.subnet, Addr: k.addr}
-		return nil
 	})
-	return err
+}
+
+// leftIPs returns what is to be chosen anew.
+func leftIPs(wanted []wantedIP) ([]wantedIP, error) {
+	var left []wantedIP
+	for _, w := range wanted {
+		switch {
+		case w.done:
+		case w.given:
+			return nil, &Conflict{"IpAddressAlreadyAllocated", "fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is in use in subnet %s", w.addr, w.from[0].id)}
+		default:
+			left = append(left, w)
+		}
+	}
+	return left, nil
 }
 
 // chooseIP picks an address that seems free, out of the first source that has
@@ -362,7 +372,7 @@ func (src *ipSource) gaps(ctx context.Context, tx *writeTx, r intent.Range, limi
 		SELECT address, next FROM (
 			SELECT address, lead(address) OVER (ORDER BY address) AS next
 			FROM fixed_ips WHERE subnet_id = $1 AND address BETWEEN $2 AND $3) AS used
-		WHERE (next IS NULL AND address <> $3) OR next <> address + 1
+		WHERE CASE WHEN next IS NULL THEN address <> $3 ELSE next <> address + 1 END
 		ORDER BY address LIMIT $4`, src.id, r.First, r.Last, limit).Query(func(rows pgx.Rows) error {
 		var used netip.Addr
 		var next *netip.Addr

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -146,61 +147,55 @@ func (pl *plan) checkGiven(w *wantedMAC) error {
 	return nil
 }
 
-// insertMACs gives the ports of the plan their MACs.
-func (pl *plan) insertMACs(ctx context.Context) error {
+// wantedMACs says what MACs the ports are to get: first what was asked for by
+// name, then what can be any.
+func (pl *plan) wantedMACs() ([]wantedMAC, error) {
 	var given, open []wantedMAC
 	for i := range pl.ports {
 		w := wantedMAC{port: &pl.ports[i]}
 		if w.port.MAC != 0 {
 			if err := pl.checkGiven(&w); err != nil {
-				return err
+				return nil, err
 			}
 			given = append(given, w)
 			continue
 		}
 		if w.from, _ = pl.segmentsOf(w.port); len(w.from) == 0 {
-			return &Conflict{"MacAddressGenerationFailure", "mac_address",
+			return nil, &Conflict{"MacAddressGenerationFailure", "mac_address",
 				"mac_address: there is no MAC segment to take an address from; create one or name the address"}
 		}
 		open = append(open, w)
 	}
-	// What was asked for by name comes before what can be any. In the order of
-	// addresses, so that two requests for the same ones do not wait for each other.
-	slices.SortFunc(given, func(a, b wantedMAC) int { return int(int64(a.addr) - int64(b.addr)) })
-	if err := pl.placeMACs(ctx, given); err != nil {
-		return err
-	}
-	for _, w := range given {
-		if !w.done {
-			return macInUse(w.addr.String())
-		}
-	}
-	for range rounds {
+	// In the order of addresses, so that two requests for the same ones do not
+	// wait for each other.
+	slices.SortStableFunc(given, func(a, b wantedMAC) int { return cmp.Compare(a.addr, b.addr) })
+	return append(given, open...), nil
+}
+
+// chooseMACs picks MACs where any will do.
+func (pl *plan) chooseMACs(ctx context.Context, wanted []wantedMAC, round int) error {
+	if round > 0 {
 		for _, src := range pl.serving {
 			src.searched = false
 		}
-		for i := range open {
-			if err := pl.chooseMAC(ctx, &open[i], len(open)); err != nil {
-				return err
-			}
+	}
+	for i := range wanted {
+		if len(wanted[i].from) == 0 {
+			continue
 		}
-		if err := pl.placeMACs(ctx, open); err != nil {
+		if err := pl.chooseMAC(ctx, &wanted[i], len(wanted)); err != nil {
 			return err
 		}
-		open = slices.DeleteFunc(open, func(w wantedMAC) bool { return w.done })
-		if len(open) == 0 {
-			return nil
-		}
 	}
-	return crowded("mac_address")
+	return nil
 }
 
-// placeMACs inserts addresses and marks those that nobody else had.
-func (pl *plan) placeMACs(ctx context.Context, wanted []wantedMAC) error {
-	if len(wanted) == 0 {
-		return nil
-	}
+// queueMACs inserts addresses and marks those that nobody else had.
+func (pl *plan) queueMACs(b *pgx.Batch, wanted []wantedMAC) {
 	n := len(wanted)
+	if n == 0 {
+		return
+	}
 	addrs, segmentIDs, portIDs := make([]int64, n), make([]string, n), make([]string, n)
 	index := make(map[string]*wantedMAC, n)
 	for i := range wanted {
@@ -208,23 +203,36 @@ func (pl *plan) placeMACs(ctx context.Context, wanted []wantedMAC) error {
 		addrs[i], segmentIDs[i], portIDs[i] = int64(w.addr), w.source, w.port.ID
 		index[w.port.ID] = w
 	}
-	rows, err := pl.tx.Query(ctx, `
+	b.Queue(`
 		INSERT INTO mac_addresses (address, segment_id, port_id)
 		SELECT address, nullif(segment_id, '')::uuid, port_id
 		FROM unnest($1::bigint[], $2::text[], $3::uuid[]) AS w (address, segment_id, port_id)
 		ON CONFLICT ON CONSTRAINT mac_addresses_pkey DO NOTHING
-		RETURNING port_id`, addrs, segmentIDs, portIDs)
-	if err != nil {
+		RETURNING port_id`, addrs, segmentIDs, portIDs).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			w := index[id]
+			w.done = true
+			w.port.MAC, w.port.SegmentID = w.addr, w.source
+			return nil
+		})
 		return err
-	}
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		w := index[id]
-		w.done = true
-		w.port.MAC, w.port.SegmentID = w.addr, w.source
-		return nil
 	})
-	return err
+}
+
+// leftMACs returns what is to be chosen anew.
+func leftMACs(wanted []wantedMAC) ([]wantedMAC, error) {
+	var left []wantedMAC
+	for _, w := range wanted {
+		switch {
+		case w.done:
+		case len(w.from) == 0:
+			return nil, macInUse(w.addr.String())
+		default:
+			left = append(left, w)
+		}
+	}
+	return left, nil
 }
 
 // chooseMAC picks an address that seems free, out of the first segment that

@@ -123,32 +123,66 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			groups = append(groups, groupOf{p.ID, p.SecurityGroups})
 		}
 	}
-	rows, err := pl.tx.Query(ctx, `
+	var b pgx.Batch
+	b.Queue(`
 		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no)
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[])
 		RETURNING id, num, created_at`,
-		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos)
-	if err != nil {
-		return err
-	}
-	var made intent.Port
-	_, err = pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
-		p := at[made.ID]
-		p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if len(groups) > 0 {
-		if err := insertGroups(ctx, pl.tx, groups); err != nil {
+		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos).
+		Query(func(rows pgx.Rows) error {
+			var made intent.Port
+			_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
+				p := at[made.ID]
+				p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
+				return nil
+			})
+			return err
+		})
+	queueGroups(&b, groups)
+	pl.tx.queueRecord(ctx, &b)
+	return pl.give(ctx, &b, true, true)
+}
+
+// give gives the ports their MACs and addresses, together with what else the
+// batch is to do before. What others took in the meantime is chosen anew.
+func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs bool) error {
+	var macs []wantedMAC
+	var ips []wantedIP
+	var err error
+	if withMACs {
+		if macs, err = pl.wantedMACs(); err != nil {
 			return err
 		}
 	}
-	if err := pl.insertMACs(ctx); err != nil {
-		return err
+	if withIPs {
+		if ips, err = pl.wantedIPs(ctx); err != nil {
+			return err
+		}
 	}
-	return pl.insertIPs(ctx)
+	for round := range rounds {
+		if err := pl.chooseMACs(ctx, macs, round); err != nil {
+			return err
+		}
+		if err := pl.chooseIPs(ctx, ips, round); err != nil {
+			return err
+		}
+		pl.queueMACs(b, macs)
+		pl.queueIPs(b, ips)
+		if err := pl.tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		if macs, err = leftMACs(macs); err != nil {
+			return err
+		}
+		if ips, err = leftIPs(ips); err != nil {
+			return err
+		}
+		if len(macs) == 0 && len(ips) == 0 {
+			return nil
+		}
+		b = &pgx.Batch{}
+	}
+	return fmt.Errorf("%w: too many others take addresses at the same time", ErrUnavailable)
 }
 
 // chooseGroups gives the default group where it is asked for, and makes the
@@ -193,7 +227,3 @@ func missingGroup(wanted, found []string) error {
 // rounds bounds how often addresses are chosen anew because others took them
 // in the meantime.
 const rounds = 50
-
-func crowded(attr string) error {
-	return fmt.Errorf("%w: too many others take addresses for %s at the same time", ErrUnavailable, attr)
-}

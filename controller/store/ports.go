@@ -192,44 +192,36 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 // updateParts changes what a port has in other tables.
 func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
 	newMAC, newIPs := p.MAC != old.MAC, !slices.Equal(p.FixedIPs, old.FixedIPs)
-	if added := without(p.SecurityGroups, old.SecurityGroups); len(added) > 0 {
-		if err := seeGroups(ctx, tx, sc, added); err != nil {
-			return err
-		}
-		if err := insertGroups(ctx, tx, []groupOf{{p.ID, added}}); err != nil {
-			return err
-		}
-	}
-	if gone := without(old.SecurityGroups, p.SecurityGroups); len(gone) > 0 {
-		if _, err := tx.Exec(ctx, `DELETE FROM port_security_groups WHERE port_id = $1 AND group_id = ANY($2::uuid[])`, p.ID, gone); err != nil {
-			return err
-		}
-	}
-	if !newMAC && !newIPs {
-		return nil
-	}
-	wanted := []NewPort{{Port: *p}}
-	wanted[0].SecurityGroups = nil
-	pl, err := s.newPlan(ctx, tx, Scope{Admin: true}, wanted)
-	if err != nil {
+	added, gone := without(p.SecurityGroups, old.SecurityGroups), without(old.SecurityGroups, p.SecurityGroups)
+	if err := seeGroups(ctx, tx, sc, added); err != nil {
 		return err
 	}
-	if newMAC {
-		// Released first: the new one may be in the same, full segment.
-		if _, err := tx.Exec(ctx, `DELETE FROM mac_addresses WHERE port_id = $1`, p.ID); err != nil {
-			return err
-		}
-		if err := pl.insertMACs(ctx); err != nil {
+	var pl *plan
+	wanted := []NewPort{{Port: *p}}
+	wanted[0].SecurityGroups = nil
+	if newMAC || newIPs {
+		var err error
+		if pl, err = s.newPlan(ctx, tx, Scope{Admin: true}, wanted); err != nil {
 			return err
 		}
 	}
+	var b pgx.Batch
+	if len(gone) > 0 {
+		b.Queue(`DELETE FROM port_security_groups WHERE port_id = $1 AND group_id = ANY($2::uuid[])`, p.ID, gone)
+	}
+	queueGroups(&b, []groupOf{{p.ID, added}})
+	// Released first: the new ones may be the same, or of the same full block.
+	if newMAC {
+		b.Queue(`DELETE FROM mac_addresses WHERE port_id = $1`, p.ID)
+	}
 	if newIPs {
-		if _, err := tx.Exec(ctx, `DELETE FROM fixed_ips WHERE port_id = $1`, p.ID); err != nil {
-			return err
-		}
-		if err := pl.insertIPs(ctx); err != nil {
-			return err
-		}
+		b.Queue(`DELETE FROM fixed_ips WHERE port_id = $1`, p.ID)
+	}
+	if pl == nil {
+		return tx.SendBatch(ctx, &b).Close()
+	}
+	if err := pl.give(ctx, &b, newMAC, newIPs); err != nil {
+		return err
 	}
 	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs
 	return nil
@@ -261,18 +253,20 @@ type groupOf struct {
 	groups []string
 }
 
-func insertGroups(ctx context.Context, tx *writeTx, list []groupOf) error {
+func queueGroups(b *pgx.Batch, list []groupOf) {
 	var portIDs, groupIDs []string
 	for _, g := range list {
 		for _, id := range g.groups {
 			portIDs, groupIDs = append(portIDs, g.port), append(groupIDs, id)
 		}
 	}
-	_, err := tx.Exec(ctx, `
+	if len(portIDs) == 0 {
+		return
+	}
+	b.Queue(`
 		INSERT INTO port_security_groups (port_id, group_id)
 		SELECT port_id, group_id FROM unnest($1::uuid[], $2::uuid[]) AS g (port_id, group_id)
 		ORDER BY group_id`, portIDs, groupIDs)
-	return err
 }
 
 // DeletePort deletes a port; its MAC and its addresses are free again.

@@ -108,6 +108,9 @@ func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
 	cfg.ConnConfig.RuntimeParams["application_name"] = "macloom"
 	// No statement of ours waits for people; one that hangs must not hold its locks for ever.
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
+	// The statements are prepared and their plans do not hang on the values;
+	// planning them anew for every value costs as much as running them.
+	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

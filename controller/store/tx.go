@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 type requestIDKey struct{}
@@ -30,13 +33,91 @@ const writeAttempts = 5
 // account by starting over.
 var errAgain = errors.New("store: the transaction must be tried again")
 
-// writeTx is a transaction that records what it changes.
+// writeTx is a transaction that records what it changes. It begins with its
+// first statement and in the same round trip.
 type writeTx struct {
-	pgx.Tx
-	changes []Change
+	conn     *pgxpool.Conn
+	begun    bool
+	changes  []Change
+	recorded int // how many of them are in the outbox
 	// after runs when the transaction has ended either way.
 	after []func()
 }
+
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// SendBatch runs statements in one round trip.
+func (tx *writeTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if !tx.begun {
+		tx.begun = true
+		b.QueuedQueries = slices.Insert(b.QueuedQueries, 0, &pgx.QueuedQuery{SQL: begin})
+	}
+	return tx.conn.SendBatch(ctx, b)
+}
+
+// Exec runs a statement without rows.
+func (tx *writeTx) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = tx.single(ctx, func() error { tag, err = tx.conn.Exec(ctx, sql, args...); return err })
+	return tag, err
+}
+
+// Query runs a statement.
+func (tx *writeTx) Query(ctx context.Context, sql string, args ...any) (rows pgx.Rows, err error) {
+	err = tx.single(ctx, func() error { rows, err = tx.conn.Query(ctx, sql, args...); return err })
+	return rows, err
+}
+
+// QueryRow runs a statement of one row.
+func (tx *writeTx) QueryRow(ctx context.Context, sql string, args ...any) (row pgx.Row) {
+	err := tx.single(ctx, func() error { row = tx.conn.QueryRow(ctx, sql, args...); return nil })
+	if err != nil {
+		return failedRow{err}
+	}
+	return row
+}
+
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// single runs a statement that is no part of a batch.
+func (tx *writeTx) single(ctx context.Context, run func() error) error {
+	if !tx.begun {
+		if _, err := tx.conn.Exec(ctx, begin); err != nil {
+			return err
+		}
+		tx.begun = true
+	}
+	return run()
+}
+
+func (tx *writeTx) commit(ctx context.Context) error {
+	if !tx.begun {
+		return nil
+	}
+	tag, err := tx.conn.Exec(ctx, "COMMIT")
+	if err == nil && tag.String() != "COMMIT" {
+		err = pgx.ErrTxCommitRollback
+	}
+	return err
+}
+
+// end gives the connection back, without a transaction on it.
+func (tx *writeTx) end(ctx context.Context) {
+	if status := tx.conn.Conn().PgConn().TxStatus(); status != 'I' && !tx.conn.Conn().IsClosed() {
+		// If this fails, the pool sees the open transaction and drops the
+		// connection. It must be tried when ctx has ended too, but not for ever.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		_, _ = tx.conn.Exec(ctx, "ROLLBACK")
+	}
+	tx.conn.Release()
+	for _, f := range tx.after {
+		f()
+	}
+}
+
+const rollbackTimeout = 5 * time.Second
 
 // changed notes a change for the feed.
 func (tx *writeTx) changed(kind Kind, id, tenant string, op Op) {
@@ -44,7 +125,9 @@ func (tx *writeTx) changed(kind Kind, id, tenant string, op Op) {
 }
 
 // write runs fn in a transaction with the outbox rows of what it changed. fn
-// may run several times.
+// may run several times: when PostgreSQL breaks the transaction off for the
+// sake of another one, and once when the connection turns out to be lost before
+// the commit, as those are that lay idle while the server was restarted.
 func (s *Store) write(ctx context.Context, fn func(*writeTx) error) error {
 	var err error
 	for attempt := range writeAttempts {
@@ -53,66 +136,68 @@ func (s *Store) write(ctx context.Context, fn func(*writeTx) error) error {
 				return err
 			}
 		}
-		if err = s.writeOnce(ctx, fn); !again(err) {
+		var lost bool
+		lost, err = s.writeOnce(ctx, fn)
+		if lost {
+			s.pool.Reset()
+		}
+		if !again(err) && !(lost && attempt == 0) {
 			break
 		}
 	}
 	return mapError(err)
 }
 
-func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) error {
-	pgtx, err := s.pool.Begin(ctx)
+// writeOnce says with its error whether the connection was lost before the
+// commit, so that the transaction is certainly not done.
+func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bool, _ error) {
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		// Idle connections may be left from before a restart of the server:
-		// nothing was sent yet, so a fresh one may be tried.
-		if isUnavailable(err) {
-			s.pool.Reset()
-			pgtx, err = s.pool.Begin(ctx)
-		}
-		if err != nil {
-			return err
-		}
+		return false, err
 	}
-	tx := &writeTx{Tx: pgtx}
-	defer func() {
-		for _, f := range tx.after {
-			f()
-		}
-	}()
-	// Rolling back a finished transaction does nothing; and it must happen
-	// when ctx has ended too.
-	defer func() { _ = pgtx.Rollback(context.WithoutCancel(ctx)) }()
-	if err := fn(tx); err != nil {
-		return err
+	tx := &writeTx{conn: conn}
+	defer tx.end(ctx)
+	if err = fn(tx); err == nil {
+		err = tx.record(ctx)
 	}
-	if err := tx.record(ctx); err != nil {
-		return err
+	if err != nil {
+		return isUnavailable(err), err
 	}
-	if err := pgtx.Commit(ctx); err != nil {
-		return err
+	if err := tx.commit(ctx); err != nil {
+		return false, err
 	}
 	if len(tx.changes) > 0 {
 		s.feed.poke()
 	}
-	return nil
+	return false, nil
 }
 
-// record writes the outbox rows.
+// record writes the outbox rows that are not written yet.
 func (tx *writeTx) record(ctx context.Context) error {
-	if len(tx.changes) == 0 {
+	var b pgx.Batch
+	if tx.queueRecord(ctx, &b); b.Len() == 0 {
 		return nil
 	}
-	n := len(tx.changes)
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// queueRecord adds the outbox rows that are not written yet to a batch.
+func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
+	fresh := tx.changes[tx.recorded:]
+	n := len(fresh)
+	if n == 0 {
+		return
+	}
+	tx.recorded = len(tx.changes)
 	kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i, c := range tx.changes {
+	for i, c := range fresh {
 		kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
 	}
-	_, err := tx.Exec(ctx, `
+	b.Queue(`
 		INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
 		SELECT kind, object_id, tenant_id, op, $5
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
 		kinds, ids, tenants, ops, requestID(ctx))
-	return err
 }
 
 // read runs fn outside of a transaction, again when the connection turns out

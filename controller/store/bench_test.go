@@ -1,0 +1,78 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/macloom/macloom/controller/store"
+)
+
+// benchmarkCreate makes ports, so many at a time and by so many callers.
+func benchmarkCreate(b *testing.B, callers, bulk int) {
+	s := setup(b)
+	n := s.network(red, "n")
+	s.subnet(red, n, "10.0.0.0/8")
+	list := slices.Repeat([]store.NewPort{newPort(n)}, bulk)
+	for range 2 * callers { // connections and their prepared statements
+		if _, err := s.CreatePorts(s.ctx, red, list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var work sync.WaitGroup
+	for range callers {
+		work.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := s.CreatePorts(s.ctx, red, list); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	b.ReportMetric(float64(b.N*bulk)/b.Elapsed().Seconds(), "ports/s")
+}
+
+func BenchmarkCreatePort(b *testing.B) {
+	for _, callers := range []int{1, 8, 32} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { benchmarkCreate(b, callers, 1) })
+	}
+	for _, bulk := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("bulk=%d", bulk), func(b *testing.B) { benchmarkCreate(b, 1, bulk) })
+	}
+}
+
+func BenchmarkListPorts(b *testing.B) {
+	s := setup(b)
+	n := s.network(red, "n")
+	s.subnet(red, n, "10.0.0.0/8")
+	list := slices.Repeat([]store.NewPort{newPort(n)}, 1000)
+	var id string
+	for range 10 {
+		got, err := s.CreatePorts(s.ctx, red, list)
+		if err != nil {
+			b.Fatal(err)
+		}
+		id = got[0].ID
+	}
+	b.Run("all 10000", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := s.Ports(s.ctx, red, store.Query{}); err != nil || len(got) != 10000 {
+				b.Fatal(len(got), err)
+			}
+		}
+	})
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Port(s.ctx, red, id); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
