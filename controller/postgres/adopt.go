@@ -82,14 +82,15 @@ func (s *Server) adopt(ctx context.Context, cluster string) (bool, error) {
 }
 
 // worksIn says whether a process is a server of the cluster: those have it as
-// their working directory.
+// their working directory. The directories are compared, not their names: the
+// process may live in another mount namespace, where paths read differently.
 func worksIn(pid int, cluster string) bool {
-	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	cwd, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
 	if err != nil {
 		return false
 	}
-	real, err := filepath.EvalSymlinks(cluster)
-	return err == nil && cwd == real
+	dir, err := os.Stat(cluster)
+	return err == nil && os.SameFile(cwd, dir)
 }
 
 // awaitGone waits for the processes of a server that was killed: until they

@@ -282,12 +282,6 @@ func prepareOwned(sc Scope, m *intent.Meta) error {
 	return nil
 }
 
-// touch counts a change of a locked row.
-func touch(ctx context.Context, tx *writeTx, table string, m *intent.Meta) error {
-	return tx.QueryRow(ctx, "UPDATE "+table+" SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision, updated_at", m.ID).
-		Scan(&m.Revision, &m.UpdatedAt)
-}
-
 // ensureTenants makes the rows of tenants that are seen for the first time.
 func ensureTenants(ctx context.Context, tx *writeTx, ids []string) error {
 	rows, err := tx.Query(ctx, `
