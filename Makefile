@@ -36,7 +36,7 @@ test: ## Install what is missing and run every test, on real PostgreSQL and Open
 	go vet ./...
 	go test -race -timeout 8m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
 	@$(MAKE) --no-print-directory build
-	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
 
 bench: ## Run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) \
