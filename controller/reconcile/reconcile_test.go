@@ -152,6 +152,17 @@ func blue(s *intent.State, t intent.Touched) {
 	}}, t)
 }
 
+// plugged is an intent with the network blue and a port 1, 2… at each of the
+// given places.
+func plugged(places ...uint32) func(*intent.State, intent.Touched) {
+	return func(s *intent.State, t intent.Touched) {
+		blue(s, t)
+		for i, no := range places {
+			s.PutPort(port(uint32(i+1), no), t)
+		}
+	}
+}
+
 func port(num, no uint32) intent.Port {
 	return intent.Port{
 		Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: "blue", AdminUp: true,
@@ -199,12 +210,7 @@ func TestASwitchThatConnectsGetsItsFlowsAndItsPortsBecomeActive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := connect(t, r, 4)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-		s.PutPort(port(2, 2), touched)
-		s.PutPort(port(3, 9), touched)
-	})
+	r.change(plugged(1, 2, 9))
 	r.await("states", func() bool { return len(r.states) == 3 })
 	r.settled(sw, 4)
 	want := map[string]intent.PortState{
@@ -221,10 +227,7 @@ func TestAReconnectWithNothingChangedSendsNoFlowMod(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := connect(t, r, 4)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-	})
+	r.change(plugged(1))
 	before := sw.FlowMods()
 	for range 3 {
 		r.stop()
@@ -244,11 +247,7 @@ func TestAChangeSendsOnlyTheDifference(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := connect(t, r, 4)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-		s.PutPort(port(2, 2), touched)
-	})
+	r.change(plugged(1, 2))
 	before, flows := sw.FlowMods(), held(t, sw)
 	renamed := port(2, 2)
 	renamed.FixedIPs[0].Addr = netip.MustParseAddr("10.0.0.22")
@@ -287,11 +286,7 @@ func TestARefusedFlowPutsItsOwnerInErrorAndNobodyElse(t *testing.T) {
 		}
 		return nil
 	})
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-		s.PutPort(port(2, 2), touched)
-	})
+	r.change(plugged(1, 2))
 	r.await("states", func() bool { return len(r.states) == 2 && r.saved.Error != "" })
 	if got := r.states["port-1"].Status; got != intent.PortActive {
 		t.Errorf("port-1 is %v, want ACTIVE", got)
@@ -311,10 +306,7 @@ func TestASwitchWithoutBundlesIsServedToo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := switchtest.Dial(t, r.addr, switchtest.Options{DPID: uint64(dpid), Ports: switchtest.Ports(2), NoBundles: true})
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-	})
+	r.change(plugged(1))
 	r.settled(sw, 2)
 }
 
@@ -361,10 +353,7 @@ func TestFlowsThatASwitchLostAreRestoredWhenItComesBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := connect(t, r, 2)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-	})
+	r.change(plugged(1))
 	sw.Disconnect()
 	r.await("the disconnection to be recorded", func() bool { return !r.saved.Connected })
 	sw.Restart()
@@ -377,11 +366,7 @@ func TestTheConnectionsOfAPortThatGoesAreForgotten(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	sw := connect(t, r, 3)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-		s.PutPort(port(2, 2), touched)
-	})
+	r.change(plugged(1, 2))
 	r.change(func(s *intent.State, touched intent.Touched) { s.DeletePort("port-1", touched) })
 	sw.Await(t, "zone 1 to be flushed", func() bool { return cmp.Equal(sw.FlushedZones(), []uint16{1}) })
 	// Another port takes the place, then the same port changes its address: only the first flushes.
@@ -530,10 +515,7 @@ func TestABoundPortForgetsItsStationsAndLearnsNoMore(t *testing.T) {
 	station := mac.MustParse("02:00:00:00:00:0a")
 	sw.Send(t, packetIn(1, station))
 	awaitLearned(t, sw, 1, station, true)
-	r.change(func(s *intent.State, touched intent.Touched) {
-		blue(s, touched)
-		s.PutPort(port(1, 1), touched)
-	})
+	r.change(plugged(1))
 	awaitLearned(t, sw, 1, station, false)
 	sw.Send(t, packetIn(1, station))
 	sw.Send(t, packetIn(2, mac.MustParse("02:00:00:00:00:0b")))

@@ -117,6 +117,35 @@ func (e *entity[T]) lock(ctx context.Context, tx *writeTx, sc Scope, id string) 
 	return e.get(ctx, tx, sc, id)
 }
 
+// touch counts a change of entities because of what belongs to them, in the
+// order of ids, after it made sure that the caller may see them.
+func (e *entity[T]) touch(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
+	rows, err := tx.Query(ctx, `
+		WITH locked AS (
+			SELECT id FROM `+e.table+` WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3) ORDER BY id FOR NO KEY UPDATE)
+		UPDATE `+e.table+` AS t SET revision = revision + 1, updated_at = now() FROM locked
+		WHERE t.id = locked.id RETURNING t.id, t.tenant_id`, ids, sc.TenantID, sc.Admin)
+	if err != nil {
+		return err
+	}
+	owner := map[string]string{}
+	var id, tenant string
+	_, err = pgx.ForEachRow(rows, []any{&id, &tenant}, func() error {
+		owner[id] = tenant
+		tx.changed(e.kind, id, tenant, OpUpdate)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, seen := owner[id]; !seen {
+			return &NotFound{e.kind, id}
+		}
+	}
+	return nil
+}
+
 // byID returns the objects that exist, of all tenants.
 func (e *entity[T]) byID(ctx context.Context, q querier, ids []string, idOf func(*T) string) (map[string]T, error) {
 	list, err := e.query(ctx, q, e.table+".id = ANY($1::uuid[])", args{uuids(ids)})

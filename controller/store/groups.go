@@ -228,41 +228,12 @@ func deleteGroup(ctx context.Context, tx *writeTx, id, tenant string) error {
 	if err != nil {
 		return err
 	}
-	if err := changeGroups(ctx, tx, Scope{Admin: true}, others); err != nil {
+	if err := groups.touch(ctx, tx, Scope{Admin: true}, others); err != nil {
 		return err
 	}
 	tx.changed(KindSecurityGroup, id, tenant, OpDelete)
 	_, err = tx.Exec(ctx, `DELETE FROM security_groups WHERE id = $1`, id)
 	return err
-}
-
-// changeGroups counts a change of groups because of their rules, in the order
-// of ids, after it made sure that the caller may see them.
-func changeGroups(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
-	rows, err := tx.Query(ctx, `
-		WITH locked AS (
-			SELECT id FROM security_groups WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3) ORDER BY id FOR NO KEY UPDATE)
-		UPDATE security_groups SET revision = revision + 1, updated_at = now() FROM locked
-		WHERE security_groups.id = locked.id RETURNING security_groups.id, security_groups.tenant_id`, ids, sc.TenantID, sc.Admin)
-	if err != nil {
-		return err
-	}
-	owner := map[string]string{}
-	var id, tenant string
-	_, err = pgx.ForEachRow(rows, []any{&id, &tenant}, func() error {
-		owner[id] = tenant
-		tx.changed(KindSecurityGroup, id, tenant, OpUpdate)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if _, seen := owner[id]; !seen {
-			return &NotFound{KindSecurityGroup, id}
-		}
-	}
-	return nil
 }
 
 // seeGroups makes sure that the caller may see groups, and that they stay.

@@ -92,7 +92,7 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
-		if err := changeGroups(ctx, tx, sc, of); err != nil {
+		if err := groups.touch(ctx, tx, sc, of); err != nil {
 			return err
 		}
 		if err := seeGroups(ctx, tx, sc, remotes); err != nil {
@@ -147,7 +147,7 @@ func (s *Store) UpdateRule(ctx context.Context, sc Scope, id string, change func
 			return err
 		}
 		// The group comes first in the order of locks.
-		if err := changeGroups(ctx, tx, Scope{Admin: true}, []string{seen.GroupID}); err != nil {
+		if err := groups.touch(ctx, tx, Scope{Admin: true}, []string{seen.GroupID}); err != nil {
 			return err
 		}
 		if r, err = rules.lock(ctx, tx, sc, id); err != nil {
@@ -174,7 +174,7 @@ func (s *Store) DeleteRule(ctx context.Context, sc Scope, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := changeGroups(ctx, tx, Scope{Admin: true}, []string{r.GroupID}); err != nil {
+		if err := groups.touch(ctx, tx, Scope{Admin: true}, []string{r.GroupID}); err != nil {
 			return err
 		}
 		deleted, err := tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)

@@ -123,7 +123,7 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
-		if err := changeNetworks(ctx, tx, sc, parents); err != nil {
+		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
 		for i := range out {
@@ -155,35 +155,6 @@ func orNull(a netip.Addr) any {
 		return nil
 	}
 	return a
-}
-
-// changeNetworks counts a change of networks because of their subnets, in
-// the order of ids, after it made sure that the caller may see them.
-func changeNetworks(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
-	rows, err := tx.Query(ctx, `
-		WITH locked AS (
-			SELECT id FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3) ORDER BY id FOR NO KEY UPDATE)
-		UPDATE networks SET revision = revision + 1, updated_at = now() FROM locked
-		WHERE networks.id = locked.id RETURNING networks.id, networks.tenant_id`, ids, sc.TenantID, sc.Admin)
-	if err != nil {
-		return err
-	}
-	owner := map[string]string{}
-	var id, tenant string
-	_, err = pgx.ForEachRow(rows, []any{&id, &tenant}, func() error {
-		owner[id] = tenant
-		tx.changed(KindNetwork, id, tenant, OpUpdate)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if _, seen := owner[id]; !seen {
-			return &NotFound{KindNetwork, id}
-		}
-	}
-	return nil
 }
 
 func insertPools(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
@@ -297,7 +268,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 				return err
 			}
 		}
-		if err := changeNetworks(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
+		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
 			return err
 		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
@@ -327,7 +298,7 @@ func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := changeNetworks(ctx, tx, Scope{Admin: true}, []string{seen.NetworkID}); err != nil {
+		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{seen.NetworkID}); err != nil {
 			return err
 		}
 		n, err := subnets.lock(ctx, tx, sc, id)
