@@ -1,31 +1,49 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
+
+// A flow that copies a packet to many ports is cut into parts of this many, as
+// an OpenFlow message has at most 64 KiB: each part ends by looking the packet
+// up again for the next one, whose number is in regPart.
+const portsPerPart = 512
+
+// parts emits the flows that carry out copies of a packet, those of one port each.
+func parts(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]openflow.Action, match ...flow.Field) {
+	for part := uint32(0); len(copies) > 0; part++ {
+		n := min(portsPerPart, len(copies))
+		actions := slices.Concat(copies[:n]...)
+		copies = copies[n:]
+		if len(copies) > 0 {
+			actions = append(actions, flow.SetReg(regPart, part+1), flow.Resubmit(table))
+		}
+		emit(priority, c, flow.NewMatch(append(match[:len(match):len(match)], flow.Reg(regPart, part))...), flow.Apply(actions...))
+	}
+}
 
 // segments decides by the class of the destination: group addresses of a
 // tenant network go to each of its ports here, all else is for the exact table.
 var segments = Table{
 	ID: tableSegments, Name: "segments",
 	Job:    "group addresses of tenant networks: a copy to every port of the network",
-	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet)},
-	Next:   []uint8{tableExact, tableIngressCT},
+	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regPart)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart)},
+	Next:   []uint8{tableSegments, tableExact, tableIngressCT},
 	Miss:   "on to 31",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, n := range v.Networks {
 			// Each copy sets all that is particular to its receiver again. The
 			// sender's own copy ends at the output, which never goes back to the port of entry.
-			var copies []openflow.Action
-			for _, p := range n.Ports {
-				copies = append(copies, receiver(p)...)
-				copies = append(copies, flow.Resubmit(tableIngressCT))
+			copies := make([][]openflow.Action, len(n.Ports))
+			for i, p := range n.Ports {
+				copies[i] = append(receiver(p), flow.Resubmit(tableIngressCT))
 			}
-			emit(prioAllow, NewCookie(KindNetwork, n.VNI),
-				flow.NewMatch(flow.Metadata(uint64(n.VNI)), groupAddress()), flow.Apply(copies...))
+			parts(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies, flow.Metadata(uint64(n.VNI)), groupAddress())
 		}
 		miss(emit, tableSegments, flow.Goto(tableExact))
 	},
@@ -36,9 +54,9 @@ var segments = Table{
 var exact = Table{
 	ID: tableExact, Name: "exact",
 	Job:    "destination address → port, zone and group set of the receiver; flood of the learning domain",
-	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet)},
-	Next:   []uint8{tableIngressCT, tableOutput},
+	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regPart)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart)},
+	Next:   []uint8{tableExact, tableIngressCT, tableOutput},
 	Miss:   "drop: no such address in the network",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, n := range v.Networks {
@@ -48,12 +66,12 @@ var exact = Table{
 					flow.Apply(receiver(p)...), flow.Goto(tableIngressCT))
 			}
 		}
-		if v.Unmanaged == intent.UnmanagedLearn && len(v.Free) > 0 {
-			var flood []openflow.Action
-			for _, no := range v.Free {
-				flood = append(flood, flow.Output(no))
+		if v.Unmanaged == intent.UnmanagedLearn {
+			flood := make([][]openflow.Action, len(v.Free))
+			for i, no := range v.Free {
+				flood[i] = []openflow.Action{flow.Output(no)}
 			}
-			emit(prioFallback, NewCookie(KindTable, uint32(tableExact)), flow.NewMatch(flow.Metadata(0)), flow.Apply(flood...))
+			parts(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0))
 		}
 		miss(emit, tableExact)
 	},

@@ -248,6 +248,58 @@ func TestTheOrderOfChangesDoesNotMatter(t *testing.T) {
 	}
 }
 
+// An OpenFlow message has at most 64 KiB; a crowd of ports must still fit, and
+// each of them must get its copy exactly once.
+func TestACrowdOfPortsIsCutIntoPartsThatFitAMessage(t *testing.T) {
+	t.Parallel()
+	const crowd = 1500
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	var ports []intent.SwitchPort
+	for no := uint32(1); no <= 2*crowd; no++ {
+		ports = append(ports, intent.SwitchPort{No: no})
+		if no <= crowd {
+			s.PutPort(intent.Port{
+				Meta: intent.Meta{ID: fmt.Sprint(no)}, Num: no, NetworkID: "blue", AdminUp: true, MAC: mac.Addr(0x020000000000 + uint64(no)),
+				Binding: intent.Binding{Host: dpid.String(), PortNo: no},
+			}, touched)
+		}
+	}
+	copies, floods := map[uint64]int{}, map[uint32]int{}
+	for _, f := range Flows(s.View(dpid, ports, intent.UnmanagedLearn)) {
+		if n := len(openflow.AppendMessage(nil, 1, f.Add())); n == 0 || n > openflow.MaxMessageLen {
+			t.Fatalf("flow-mod of %d bytes: %.100s", n, f)
+		}
+		list, err := f.Instructions.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range list {
+			apply, _ := in.(openflow.ApplyActions)
+			for _, a := range apply {
+				switch a := a.(type) {
+				case openflow.ActionSetField:
+					if f.Table == tableSegments && a.Field == reg(regOutput) {
+						copies[uint64(a.Value[2])<<8|uint64(a.Value[3])]++
+					}
+				case openflow.ActionOutput:
+					if f.Table == tableExact {
+						floods[a.Port]++
+					}
+				}
+			}
+		}
+	}
+	if len(copies) != crowd || len(floods) != crowd {
+		t.Errorf("%d ports get a copy and %d are flooded to, want %d each", len(copies), len(floods), crowd)
+	}
+	for no, n := range copies {
+		if n != 1 {
+			t.Errorf("port %d gets %d copies", no, n)
+		}
+	}
+}
+
 func TestFlowsOfLearnedStationsAreRecognised(t *testing.T) {
 	t.Parallel()
 	a := mac.MustParse("02:00:00:00:00:0a")

@@ -10,6 +10,7 @@ import (
 const (
 	regSenderZone   = 0  // conntrack zone of the sending port
 	regOrigin       = 3  // where the packet entered: one of the origins below
+	regPart         = 6  // part of a flow with many copies that is due
 	regSet          = 8  // group set of the port whose rules are looked up: the sender's until table 31, then the receiver's
 	regReceiverZone = 9  // conntrack zone of the receiving port
 	regOutput       = 15 // port to output to, as a 16-bit OpenFlow 1.0 number
@@ -30,6 +31,7 @@ var registers = []register{
 	{"metadata", "network: its VNI, 24 bits; 0 is the learning domain of unmanaged ports"},
 	{"reg0", "conntrack zone of the sending port"},
 	{"reg3", "origin: 1 bound port, 3 unmanaged port"},
+	{"reg6", "part of a flow with many copies that is due"},
 	{"reg8", "group set whose rules are looked up: the sender's in tables 10-11, the receiver's in 40-41"},
 	{"reg9", "conntrack zone of the receiving port"},
 	{"reg15", "output port"},
