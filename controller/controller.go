@@ -96,6 +96,13 @@ func (c *Controller) follow(ctx context.Context) error {
 			return ctx.Err()
 		}
 		c.cfg.Log.Warn("changes of intent not read; will try again", zap.Error(err))
+		if errors.Is(err, store.ErrTooOld) {
+			// Asleep for longer than the feed reaches back: everything may be different.
+			if err := c.world.load(ctx); err == nil {
+				c.reconciler.TouchAll()
+				continue
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -129,6 +129,15 @@ func (r *Reconciler) Touch(t intent.Touched) {
 	}
 }
 
+// TouchAll says that all views may have changed.
+func (r *Reconciler) TouchAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.live {
+		d.signal()
+	}
+}
+
 // SetFailMode records the fail mode of a datapath's bridge, as OVSDB tells it.
 func (r *Reconciler) SetFailMode(id intent.DPID, mode string) {
 	r.mu.Lock()

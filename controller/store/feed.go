@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +20,12 @@ const (
 	publishEvery = 2 * time.Second
 	pollEvery    = 3 * time.Second
 	changesBatch = 1000
-	feedChannel  = "macloom_changes"
+
+	// How long the feed reaches back, and how often what is older is removed.
+	feedReach   = 7 * 24 * time.Hour
+	pruneEvery  = time.Hour
+	pruneBatch  = 10_000
+	feedChannel = "macloom_changes"
 )
 
 // Change is one entry of the change feed.
@@ -75,10 +81,17 @@ func (p *publisher) run(ctx context.Context) {
 	defer close(p.done)
 	// Nothing to publish before the first poke: the schema may not be there.
 	var again <-chan time.Time
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-prune.C:
+			if err := forgetChanges(ctx, p.pool, time.Now().Add(-feedReach)); err != nil && ctx.Err() == nil {
+				p.log.Warn("old changes were not removed; it will be tried again", zap.Error(unavailable(err)))
+			}
+			continue
 		case <-p.wake:
 		case <-again:
 		}
@@ -93,7 +106,7 @@ func (p *publisher) run(ctx context.Context) {
 // statement of its own, so that the next one sees all that its last holder
 // published; and as it is held until the commit, no revision becomes visible
 // before a lower one. One round trip. The highest revision lives in the rows
-// alone, so whoever prunes the table has to leave the newest.
+// alone, so forgetChanges leaves the newest.
 func (p *publisher) publish(ctx context.Context) error {
 	var b pgx.Batch
 	b.Queue(`SELECT pg_advisory_xact_lock($1)`, lockPublisher)
@@ -108,6 +121,31 @@ func (p *publisher) publish(ctx context.Context) error {
 	// A batch is one implicit transaction.
 	return p.pool.SendBatch(ctx, &b).Close()
 }
+
+// ForgetChanges removes entries of the feed of before a moment, but for the
+// newest of all. A reader that has not come so far gets ErrTooOld.
+func (s *Store) ForgetChanges(ctx context.Context, before time.Time) error {
+	return mapError(forgetChanges(ctx, s.pool, before))
+}
+
+// forgetChanges removes the oldest first, so that what is left has no gap, and
+// little at a time, so that nobody waits for it.
+func forgetChanges(ctx context.Context, pool *pgxpool.Pool, before time.Time) error {
+	for {
+		tag, err := pool.Exec(ctx, `
+			DELETE FROM outbox WHERE id IN (
+				SELECT id FROM (SELECT id, at, revision FROM outbox WHERE revision < (SELECT max(revision) FROM outbox)
+				                ORDER BY revision LIMIT $2) AS oldest
+				WHERE at < $1)`, before, pruneBatch)
+		if err != nil || tag.RowsAffected() < pruneBatch {
+			return err
+		}
+	}
+}
+
+// ErrTooOld says that the feed no longer reaches back to where a reader wants
+// to resume: it has to read everything anew.
+var ErrTooOld = errors.New("store: the change feed does not reach back that far")
 
 // Changes returns up to limit entries of the feed after a revision, in order.
 func (s *Store) Changes(ctx context.Context, after int64, limit int) ([]Change, error) {
@@ -126,15 +164,21 @@ func changesAfter(ctx context.Context, q querier, after int64, limit int) ([]Cha
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
+	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
 		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op)
 		return c, err
 	})
+	// Revisions have no gaps, so one tells that entries have been removed.
+	if err == nil && len(changes) > 0 && changes[0].Revision != after+1 {
+		return nil, ErrTooOld
+	}
+	return changes, err
 }
 
 // Watch calls apply with every change after a revision, in order and without
-// a gap, until ctx ends or apply fails, and returns the reason. It goes on by
-// itself when the connection is lost.
+// a gap, until ctx ends, apply fails or the feed does not reach back that far
+// (ErrTooOld), and returns the reason. It goes on by itself when the connection
+// is lost.
 func (s *Store) Watch(ctx context.Context, after int64, apply func([]Change) error) error {
 	s.feed.poke()
 	w := watcher{store: s, after: after, apply: apply}
@@ -144,6 +188,8 @@ func (s *Store) Watch(ctx context.Context, after int64, apply func([]Change) err
 		switch {
 		case w.failed != nil:
 			return w.failed
+		case errors.Is(err, ErrTooOld):
+			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case w.after != before:

@@ -269,3 +269,44 @@ func TestSnapshotHoldsAllUpToItsRevision(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestTheFeedReachesBackToWhatIsKeptAndSaysSoBeyond(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 5 {
+		b.network(red, "n")
+	}
+	all := b.published()
+	last := all[len(all)-1].Revision
+	if err := b.ForgetChanges(b.ctx, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(must(b.Changes(b.ctx, 0, 100))(t)); got != len(all) {
+		t.Errorf("%d changes left of %d, none of which is old", got, len(all))
+	}
+	if err := b.ForgetChanges(b.ctx, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Changes(b.ctx, 0, 100); !errors.Is(err, store.ErrTooOld) {
+		t.Errorf("resuming at the start: %v, want ErrTooOld", err)
+	}
+	if err := b.Watch(b.ctx, last-2, func([]store.Change) error { return nil }); !errors.Is(err, store.ErrTooOld) {
+		t.Errorf("watching from %d of %d: %v, want ErrTooOld", last-2, last, err)
+	}
+	for after, want := range map[int64]int{last - 1: 1, last: 0} {
+		if got := len(must(b.Changes(b.ctx, after, 100))(t)); got != want {
+			t.Errorf("%d changes after %d, want %d", got, after, want)
+		}
+	}
+	// Numbers go on where they were.
+	b.network(red, "n")
+	stop := errors.New("seen")
+	var next store.Change
+	err := b.Watch(b.ctx, last, func(changes []store.Change) error {
+		next = changes[0]
+		return stop
+	})
+	if !errors.Is(err, stop) || next.Revision != last+1 {
+		t.Errorf("the next change is %+v, %v; want revision %d", next, err, last+1)
+	}
+}
