@@ -26,7 +26,7 @@ const (
 	readTimeout     = time.Minute
 	requestTimeout  = time.Minute
 	idleTimeout     = 2 * time.Minute
-	shutdownTimeout = 4 * time.Second
+	shutdownTimeout = 1500 * time.Millisecond // the whole process has 5 s to end in
 	probeTimeout    = 2 * time.Second
 	maxHeader       = 64 << 10
 )
@@ -90,7 +90,7 @@ func New(o Options) http.Handler {
 }
 
 // Serve answers requests on ln with h until ctx ends; it then lets the running
-// ones finish for a few seconds.
+// ones finish for a moment.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger) error {
 	srv := &http.Server{
 		Handler:           h,
