@@ -172,10 +172,3 @@ func (t *Table) Adopt(now time.Time, found map[Place]Halves) []Place {
 	})
 	return remove
 }
-
-// Len is the number of stations known.
-func (t *Table) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.stations)
-}

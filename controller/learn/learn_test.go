@@ -51,7 +51,7 @@ func TestOnlyStationAddressesAtLearningPortsAreLearned(t *testing.T) {
 	expect(t, table, 0, Place{alice, 2}, Ignored, 0)
 	expect(t, table, 0, Place{mac.Max, 1}, Ignored, 0)
 	expect(t, table, 0, Place{0, 1}, Ignored, 0)
-	if n := table.Len(); n != 0 {
+	if n := len(table.stations); n != 0 {
 		t.Errorf("%d stations learned, want none", n)
 	}
 }
@@ -115,7 +115,7 @@ func TestAdoptTakesOverWholePlacesAndRemovesTheRest(t *testing.T) {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
 	expect(t, table, time.Minute, Place{dave, 1}, New, 0) // its flows were gone
-	if n := table.Len(); n != 3 {
+	if n := len(table.stations); n != 3 {
 		t.Errorf("%d stations, want alice, bob and dave", n)
 	}
 }
@@ -125,7 +125,7 @@ func TestAdoptLeavesAStationAloneWhoseFlowsAreOnTheirWay(t *testing.T) {
 	table := learning(1, 2)
 	expect(t, table, 0, Place{alice, 1}, New, 0)
 	got := table.Adopt(start.Add(settle/2), map[Place]Halves{{alice, 2}: {Source: true}})
-	if len(got) != 0 || table.Len() != 1 {
-		t.Errorf("removed %v, %d stations left; want nothing changed", got, table.Len())
+	if len(got) != 0 || len(table.stations) != 1 {
+		t.Errorf("removed %v, %d stations left; want nothing changed", got, len(table.stations))
 	}
 }

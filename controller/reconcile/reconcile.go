@@ -154,13 +154,6 @@ func (r *Reconciler) SetFailMode(id intent.DPID, mode string) {
 	}
 }
 
-// Connected is the number of switches that are connected.
-func (r *Reconciler) Connected() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.live)
-}
-
 // datapath is one connected switch.
 type datapath struct {
 	r     *Reconciler

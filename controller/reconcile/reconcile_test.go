@@ -72,6 +72,19 @@ func (r *rig) start() {
 	r.t.Cleanup(r.stop)
 }
 
+// restart replaces the reconciler by a new one, as a new controller process
+// would be, and lets the switch connect to it.
+func (r *rig) restart(sw *switchtest.Switch) {
+	r.t.Helper()
+	r.stop()
+	r.mu.Lock()
+	r.saved = intent.Switch{}
+	r.mu.Unlock()
+	r.start()
+	sw.Connect(r.t, r.addr)
+	r.await("the switch to be back", func() bool { return r.saved.Connected && r.saved.Realized == r.state.Revision })
+}
+
 func (r *rig) clock() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,13 +243,7 @@ func TestAReconnectWithNothingChangedSendsNoFlowMod(t *testing.T) {
 	r.change(plugged(1))
 	before := sw.FlowMods()
 	for range 3 {
-		r.stop()
-		r.mu.Lock()
-		r.saved = intent.Switch{}
-		r.mu.Unlock()
-		r.start() // a new controller process
-		sw.Connect(t, r.addr)
-		r.await("the switch to be back", func() bool { return r.saved.Connected && r.saved.Realized == r.state.Revision })
+		r.restart(sw)
 	}
 	if got := sw.FlowMods() - before; got != 0 {
 		t.Errorf("%d flow-mods, want none", got)
@@ -408,7 +415,9 @@ func TestTheOlderConnectionOfADatapathGivesWay(t *testing.T) {
 	older.Await(t, "the older connection to be closed", func() bool { return !older.Connected() })
 	r.change(blue)
 	r.settled(newer, 2)
-	if n := r.reconciler.Connected(); n != 1 {
+	r.reconciler.mu.Lock()
+	defer r.reconciler.mu.Unlock()
+	if n := len(r.reconciler.live); n != 1 {
 		t.Errorf("%d switches connected, want 1", n)
 	}
 }
@@ -493,12 +502,7 @@ func TestANewControllerTakesOverWhatTheSwitchHasLearned(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := sw.FlowMods()
-	r.mu.Lock()
-	r.saved = intent.Switch{}
-	r.mu.Unlock()
-	r.start()
-	sw.Connect(t, r.addr)
-	r.await("the switch to be back", func() bool { return r.saved.Connected })
+	r.restart(sw)
 	awaitLearned(t, sw, 2, other, false)
 	awaitLearned(t, sw, 1, station, true)
 	if got := sw.FlowMods() - before; got != 2 {

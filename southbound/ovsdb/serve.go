@@ -10,7 +10,6 @@ package ovsdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/southbound/listen"
 )
 
 // Config says how connections behave. The zero value of every field but Log
@@ -84,32 +85,10 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx con
 	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.wg.Wait()
 	defer end(ErrStopped)
-	defer ln.Close()
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-
-	var pause time.Duration
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.admit(conns, nc)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("ovsdb: accept: %w", err)
-		default:
-			// Out of file descriptors, most likely: that passes.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.cfg.Log.Error("cannot accept switches for now", zap.Error(err), zap.Duration("retry_in", pause))
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-		}
+	if err := listen.Serve(ctx, ln, s.cfg.Log, func(nc net.Conn) { s.admit(conns, nc) }); err != nil {
+		return fmt.Errorf("ovsdb: accept: %w", err)
 	}
+	return nil
 }
 
 type server struct {

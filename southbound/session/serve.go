@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/southbound/listen"
 )
 
 // errCrowded ends a handshake that held up others.
@@ -33,32 +35,10 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx con
 	sessions, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.wg.Wait()
 	defer end(ErrStopped)
-	defer ln.Close()
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-
-	var pause time.Duration
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.admit(ctx, sessions, nc)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("session: accept: %w", err)
-		default:
-			// Out of file descriptors, most likely: that passes.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.cfg.Log.Error("cannot accept switches for now", zap.Error(err), zap.Duration("retry_in", pause))
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-		}
+	if err := listen.Serve(ctx, ln, s.cfg.Log, func(nc net.Conn) { s.admit(ctx, sessions, nc) }); err != nil {
+		return fmt.Errorf("session: accept: %w", err)
 	}
+	return nil
 }
 
 type server struct {

@@ -32,6 +32,14 @@ func ipv4(src, dst [6]byte, from, to [4]byte) []byte {
 	return ethernet(dst, src, 0x0800, append(head, icmp...))
 }
 
+// ipv6 is a packet without contents (next header 59) from fd00::1 to fd00::2.
+func ipv6(src, dst [6]byte) []byte {
+	head := make([]byte, 40)
+	head[0], head[6], head[7] = 0x60, 59, 64
+	head[8], head[23], head[24], head[39] = 0xfd, 1, 0xfd, 2
+	return ethernet(dst, src, 0x86dd, head)
+}
+
 // fragment turns an IPv4 frame into a later fragment (offset 8 bytes).
 func fragment(frame []byte) []byte {
 	frame = slices.Clone(frame)

@@ -92,7 +92,7 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 		{"ARP with a stolen sender MAC", arp(own, stolen, ownIP, peerIP), false},
 		{"ARP with a stolen sender IP", arp(own, own, stolenIP, peerIP), false},
 		{"a VLAN tag", vlan(ipv4(own, peer, ownIP, peerIP)), false},
-		{"IPv6 without an IPv6 address", ethernet(peer, own, 0x86dd, make([]byte, 40)), false},
+		{"IPv6 without an IPv6 address", ipv6(own, peer), false},
 		{"a later fragment of a stolen IP", fragment(ipv4(own, peer, stolenIP, peerIP)), false},
 		{"LLDP", ethernet([6]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, own, 0x88cc, make([]byte, 30)), false},
 	}
