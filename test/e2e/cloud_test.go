@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -112,4 +113,17 @@ func (c *cloud) reaches(a, b instance, want bool) {
 	if want && got.Received != got.Sent || !want && got.Received != 0 {
 		c.t.Errorf("%s → %s: %v; want it to pass: %v", a.Name, b.Name, got, want)
 	}
+}
+
+// comes waits until pings from a to b all pass, or none does: after a change, a
+// datapath holds on to its old verdicts for a moment.
+func (c *cloud) comes(a, b instance, reachable bool) {
+	c.t.Helper()
+	lab.Wait(c.t, fmt.Sprintf("%s → %s to pass: %v", a.Name, b.Name, reachable), patience, func() error {
+		got := a.Ping(b.ip, lab.PingOptions{Timeout: 300 * time.Millisecond})
+		if reachable && got.Received != got.Sent || !reachable && got.Received != 0 {
+			return errors.New(got.String())
+		}
+		return nil
+	})
 }

@@ -23,6 +23,9 @@ func arp(src, sha [6]byte, spa, tpa [4]byte) []byte {
 		slices.Concat(head, sha[:], spa[:], make([]byte, 6), tpa[:]))
 }
 
+// to addresses a frame to one station.
+func to(dst [6]byte, frame []byte) []byte { return slices.Concat(dst[:], frame[6:]) }
+
 // ipv4 is an ICMP echo request.
 func ipv4(src, dst [6]byte, from, to [4]byte) []byte {
 	icmp := []byte{8, 0, 0, 0, 0x5d, 0x5d, 0, 1}
