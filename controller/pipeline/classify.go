@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	"encoding/binary"
-
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -65,7 +63,7 @@ func ZoneOf(f flow.Flow) (zone uint16, ok bool) {
 		}
 		for _, a := range apply {
 			if set, isSet := a.(openflow.ActionSetField); isSet && set.Field == reg(regSenderZone) {
-				return binary.BigEndian.Uint16(set.Value[2:4]), true // the low half of the register
+				return uint16(set.Uint()), true
 			}
 		}
 	}

@@ -280,7 +280,7 @@ func TestACrowdOfPortsIsCutIntoPartsThatFitAMessage(t *testing.T) {
 				switch a := a.(type) {
 				case openflow.ActionSetField:
 					if f.Table == tableSegments && a.Field == reg(regOutput) {
-						copies[uint64(a.Value[2])<<8|uint64(a.Value[3])]++
+						copies[a.Uint()]++
 					}
 				case openflow.ActionOutput:
 					if f.Table == tableExact {

@@ -129,14 +129,8 @@ func origin(m *openflow.PacketIn) (learn.Place, bool) {
 	if len(m.Data) < ethernetHeader {
 		return learn.Place{}, false
 	}
-	for i := range m.Match.Fields {
-		if f := &m.Match.Fields[i]; f.Field == openflow.InPort && f.Len == 4 {
-			v := f.Value
-			port := uint32(v[0])<<24 | uint32(v[1])<<16 | uint32(v[2])<<8 | uint32(v[3])
-			return learn.Place{MAC: mac.FromBytes([6]byte(m.Data[6:12])), Port: port}, true
-		}
-	}
-	return learn.Place{}, false
+	port, ok := m.InPort()
+	return learn.Place{MAC: mac.FromBytes([6]byte(m.Data[6:12])), Port: port}, ok
 }
 
 func switchPort(p openflow.Port) intent.SwitchPort {

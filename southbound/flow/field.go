@@ -44,10 +44,9 @@ func (f *Field) maskAt(i int) byte {
 // Uint returns value and mask of a field of at most 8 bytes as numbers.
 func (f Field) Uint() (value, mask uint64) {
 	for i := range min(int(f.oxm.Len), 8) {
-		value = value<<8 | uint64(f.oxm.Value[i])
 		mask = mask<<8 | uint64(f.maskAt(i))
 	}
-	return value, mask
+	return f.oxm.Uint(), mask
 }
 
 // Exact reports whether all bits of the field are matched.

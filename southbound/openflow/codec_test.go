@@ -427,3 +427,15 @@ func packetInFrame() []byte {
 		Data:  make([]byte, 98),
 	})
 }
+
+func TestAPacketInSaysByWhichPortItCame(t *testing.T) {
+	t.Parallel()
+	field := OXM{Field: InPort, Len: 4, Value: [16]byte{0xff, 0xff, 0xff, 0xfe}}
+	with := PacketIn{Match: Match{Fields: []OXM{{Field: Metadata, Len: 8}, field}}}
+	if port, ok := with.InPort(); port != PortLocal || !ok {
+		t.Errorf("InPort() = %#x, %v; want LOCAL", port, ok)
+	}
+	if port, ok := new(PacketIn).InPort(); ok {
+		t.Errorf("InPort() = %#x of a packet-in that does not say", port)
+	}
+}

@@ -20,6 +20,16 @@ func (p *PacketIn) Decode(body []byte) error {
 	return p.decode(&r)
 }
 
+// InPort returns the port that the packet came in by, which is in its match.
+func (p *PacketIn) InPort() (port uint32, ok bool) {
+	for i := range p.Match.Fields {
+		if f := &p.Match.Fields[i]; f.Field == InPort {
+			return uint32(f.Uint()), true
+		}
+	}
+	return 0, false
+}
+
 func (p *PacketIn) decode(r *reader) error {
 	p.BufferID = r.u32()
 	p.TotalLen = r.u16()

@@ -97,6 +97,14 @@ func fieldOfHeader(h uint32) (f FieldID, ok bool) {
 	return f, f.Len() != 0 && f.nxmHeader() == h
 }
 
+// Uint returns the value of a field of at most 8 bytes as a number.
+func (o *OXM) Uint() (v uint64) {
+	for _, b := range o.Value[:min(o.Len, 8)] {
+		v = v<<8 | uint64(b)
+	}
+	return v
+}
+
 // AppendTo appends the OXM TLV.
 func (o *OXM) AppendTo(b []byte) []byte {
 	n := min(o.Len, uint8(len(o.Value)))
