@@ -40,8 +40,10 @@ type writeTx struct {
 	begun    bool
 	changes  []Change
 	recorded int // how many of them are in the outbox
-	// after runs when the transaction has ended either way.
-	after []func()
+	// after runs when the transaction has ended; not committed may also mean
+	// that the answer of the server was lost.
+	after     []func(committed bool)
+	committed bool
 }
 
 const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -113,7 +115,7 @@ func (tx *writeTx) end(ctx context.Context) {
 	}
 	tx.conn.Release()
 	for _, f := range tx.after {
-		f()
+		f(tx.committed)
 	}
 }
 
@@ -166,6 +168,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	if err := tx.commit(ctx); err != nil {
 		return false, err
 	}
+	tx.committed = true
 	if len(tx.changes) > 0 {
 		s.feed.poke()
 	}
