@@ -67,7 +67,20 @@ func macArgs(list []macRow) []any {
 // address out of a lease is only given while the lease has its fence. admitted
 // is a further condition on want. $13 is the kind of the event, ” for none.
 func assignRows(with, admitted string) string {
-	return `WITH ` + wantedRows + with + `,
+	return `WITH ` + wantedRows + with + insertWanted(admitted) + `,
+	counted AS (
+		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
+		SELECT coalesce(segment_id, '` + noSegment + `'), tenant_id, count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state = 'reserved'), 0
+		FROM made GROUP BY 1, 2),
+	told AS (
+		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
+		SELECT made.address, $13, made.state, made.expires_at, made.segment_id, made.tenant_id, made.network_id, made.device_id, want.actor, want.request_id
+		FROM made JOIN want ON want.address = made.address)
+	SELECT address FROM made`
+}
+
+func insertWanted(admitted string) string {
+	return `,
 	made AS (
 		INSERT INTO mac_addresses AS m (address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at)
 		SELECT address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at FROM want
@@ -76,26 +89,32 @@ func assignRows(with, admitted string) string {
 			port_id = excluded.port_id, network_id = excluded.network_id, device_id = excluded.device_id, state = excluded.state,
 			origin = excluded.origin, expires_at = excluded.expires_at, free_at = NULL, created_at = now(), changed_at = now()
 			WHERE m.state = 'free'
-		RETURNING address, segment_id, tenant_id, network_id, device_id, state, expires_at),
-	counted AS (
-		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
-		SELECT coalesce(segment_id, '` + noSegment + `'), tenant_id, count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state = 'reserved'), 0
-		FROM made GROUP BY 1, 2),
-	told AS (
-		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
-		SELECT made.address, $13, made.state, made.expires_at, made.segment_id, made.tenant_id, made.network_id, made.device_id, want.actor, want.request_id
-		FROM made JOIN want ON want.address = made.address WHERE $13 <> '')
-	SELECT address FROM made`
+		RETURNING address, segment_id, tenant_id, network_id, device_id, state, expires_at)`
 }
 
 var assignSQL = assignRows("", "")
 
-// queueAssign makes rows of free addresses and says which ones it made.
-func queueAssign(b *pgx.Batch, list []macRow, kind intent.MACEventKind, made func(mac.Addr)) {
-	if len(list) == 0 {
-		return
+// assignToPortsSQL makes rows of addresses that are free, and leaves counting
+// and telling to the end of the transaction.
+var assignToPortsSQL = `WITH ` + wantedRows + insertWanted("") + ` SELECT address FROM made`
+
+// queueAssign makes rows of free addresses and says which ones it made. Without
+// a kind, ports tell what it was.
+func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventKind, made func(mac.Addr)) {
+	switch {
+	case len(list) == 0:
+	case kind != "":
+		b.Queue(assignSQL, append(macArgs(list), string(kind))...).Query(eachAddr(made))
+	default:
+		rows := make(map[mac.Addr]*macRow, len(list))
+		for i := range list {
+			rows[list[i].addr] = &list[i]
+		}
+		b.Queue(assignToPortsSQL, macArgs(list)...).Query(eachAddr(func(a mac.Addr) {
+			tx.end.count(rows[a].segment, rows[a].tenant)
+			made(a)
+		}))
 	}
-	b.Queue(assignSQL, append(macArgs(list), string(kind))...).Query(eachAddr(made))
 }
 
 func eachAddr(f func(mac.Addr)) func(pgx.Rows) error {
@@ -181,24 +200,6 @@ func (p passage) sql() string {
 // name of the switch port.
 const placeOfPort = `ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = p.id ORDER BY f.ord),
 	coalesce(p.host, ''), CASE WHEN p.host ~ '^[0-9a-f]{16}$' THEN p.host ELSE '' END, coalesce(p.port_no, 0), coalesce(p.interface_name, '')`
-
-// tellPortsSQL writes what became of the addresses of ports ($1, with the kinds
-// $2), once all of them have as many MACs and IPs ($3, $4) as they are to have.
-const tellPortsSQL = `
-	INSERT INTO mac_events (address, kind, state, segment_id, tenant_id, port_id, network_id, device_id, ips, host, datapath, switch_port, interface, actor, request_id)
-	SELECT m.address, t.kind, m.state, m.segment_id, p.tenant_id, p.id, p.network_id, p.device_id, ` + placeOfPort + `, $5, $6
-	FROM unnest($1::uuid[], $2::text[]) AS t (port_id, kind) JOIN ports p ON p.id = t.port_id JOIN mac_addresses m ON m.port_id = p.id
-	WHERE (SELECT count(*) FROM mac_addresses WHERE port_id = ANY($1)) = $3::int AND (SELECT count(*) FROM fixed_ips WHERE port_id = ANY($1)) = $4::int`
-
-// queueTellPorts writes the lineage of ports, provided that the statements of
-// the batch before it did all that they are there for.
-func queueTellPorts(ctx context.Context, b *pgx.Batch, ids []string, kinds []intent.MACEventKind, macs, ips int) {
-	texts := make([]string, len(kinds))
-	for i, k := range kinds {
-		texts[i] = string(k)
-	}
-	b.Queue(tellPortsSQL, ids, texts, macs, ips, Actor(ctx), requestID(ctx))
-}
 
 var (
 	// Addresses whose time has come. What cannot be locked at once is somebody

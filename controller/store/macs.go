@@ -493,7 +493,7 @@ func (pl *macPlan) queueGive(b *pgx.Batch, wanted []wantedMAC, tell bool) {
 	done := func(a mac.Addr) { index[a].done = true }
 	for kind, l := range byKind {
 		for part := range slices.Chunk(l.assign, assignBatch) {
-			queueAssign(b, part, kind, done)
+			queueAssign(pl.tx, b, part, kind, done)
 		}
 		queueTake(b, l.take, kind, done)
 	}

@@ -144,7 +144,6 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			return err
 		})
 	queueGroups(&b, groups)
-	pl.tx.queueRecord(ctx, &b)
 	return pl.give(ctx, &b, true, true, true)
 }
 
@@ -165,10 +164,9 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 			return err
 		}
 	}
-	allMACs, allIPs := len(macs), len(ips)
-	ids, kinds := make([]string, len(macs)), make([]intent.MACEventKind, len(macs))
-	for i, w := range macs {
-		ids[i], kinds[i] = w.row.port, w.kind
+	kinds := make(map[string]intent.MACEventKind, len(macs))
+	for _, w := range macs {
+		kinds[w.row.port] = w.kind
 	}
 	for round := range rounds {
 		if err := pl.macs.choose(ctx, macs, round); err != nil {
@@ -179,9 +177,6 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		}
 		pl.macs.queueGive(b, macs, false)
 		pl.queueIPs(b, ips)
-		if tell {
-			queueTellPorts(ctx, b, ids, kinds, allMACs, allIPs)
-		}
 		if err := pl.tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
@@ -193,6 +188,11 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 			return err
 		}
 		if len(macs) == 0 && len(ips) == 0 {
+			for i := range pl.ports {
+				if tell {
+					pl.tx.end.tellPort(ctx, &pl.ports[i].Port, kinds[pl.ports[i].ID])
+				}
+			}
 			return nil
 		}
 		b = &pgx.Batch{}

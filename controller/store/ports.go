@@ -192,7 +192,7 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
 		}
 		if kind := portEvent(&p, &old); kind != "" {
-			queueTellPorts(ctx, &b, []string{p.ID}, []intent.MACEventKind{kind}, 1, len(p.FixedIPs))
+			tx.end.tellPort(ctx, &p, kind)
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
