@@ -58,22 +58,22 @@ func (o Order) At(index uint64) Addr {
 	low := width / 2
 	left, right := index>>low, index&(1<<low-1)
 	leftMask, rightMask := uint64(1)<<(width-low)-1, uint64(1)<<low-1
+	block := make([]byte, aes.BlockSize)
 	for round := range uint64(scrambleRounds) {
 		if round%2 == 0 {
-			left ^= o.mix(round, right) & leftMask
+			left ^= o.mix(block, round, right) & leftMask
 		} else {
-			right ^= o.mix(round, left) & rightMask
+			right ^= o.mix(block, round, left) & rightMask
 		}
 	}
 	return o.block.At(left<<low | right)
 }
 
-func (o Order) mix(round, v uint64) uint64 {
-	var b [aes.BlockSize]byte
-	binary.BigEndian.PutUint64(b[:8], round)
-	binary.BigEndian.PutUint64(b[8:], v)
-	o.prf.Encrypt(b[:], b[:])
-	return binary.BigEndian.Uint64(b[:8])
+func (o Order) mix(block []byte, round, v uint64) uint64 {
+	binary.BigEndian.PutUint64(block[:8], round)
+	binary.BigEndian.PutUint64(block[8:], v)
+	o.prf.Encrypt(block, block)
+	return binary.BigEndian.Uint64(block[:8])
 }
 
 // InstanceAddr returns the address that an instance probes for at its nth try.

@@ -98,14 +98,28 @@ var assignSQL = assignRows("", "")
 // and telling to the end of the transaction.
 var assignToPortsSQL = `WITH ` + wantedRows + insertWanted("") + ` SELECT address FROM made`
 
+// assignAlikeSQL makes rows that differ in address and fence alone. The others
+// of macArgs are single values here.
+var assignAlikeSQL = `WITH want AS (
+		SELECT address, $2::uuid AS segment_id, $3::text AS tenant_id, nullif($4, '')::uuid AS port_id, nullif($5, '')::uuid AS network_id,
+			$6::text AS device_id, $7::text AS state, $8::text AS origin, $9::timestamptz AS expires_at, fence
+		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))` + insertWanted("") + `,
+	counted AS (
+		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
+		SELECT $2::uuid, $3, CASE $7 WHEN 'active' THEN n ELSE 0 END, CASE $7 WHEN 'reserved' THEN n ELSE 0 END, 0
+		FROM (SELECT count(*) AS n FROM made) AS c WHERE n > 0),
+	told AS (
+		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
+		SELECT address, $13, $7, $9::timestamptz, $2::uuid, $3, nullif($5, '')::uuid, $6, $11, $12 FROM made)
+	SELECT address FROM made`
+
 // queueAssign makes rows of free addresses and says which ones it made. Without
 // a kind, ports tell what it was.
 func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventKind, made func(mac.Addr)) {
-	switch {
-	case len(list) == 0:
-	case kind != "":
-		b.Queue(assignSQL, append(macArgs(list), string(kind))...).Query(eachAddr(made))
-	default:
+	if len(list) == 0 {
+		return
+	}
+	if kind == "" {
 		rows := make(map[mac.Addr]*macRow, len(list))
 		for i := range list {
 			rows[list[i].addr] = &list[i]
@@ -114,7 +128,24 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 			tx.end.count(rows[a].segment, rows[a].tenant)
 			made(a)
 		}))
+		return
 	}
+	first := list[0]
+	first.addr, first.fence = 0, 0
+	addrs, fences := make([]int64, len(list)), make([]int64, len(list))
+	for i, r := range list {
+		addrs[i], fences[i] = int64(r.addr), r.fence
+		if r.addr, r.fence = 0, 0; r != first || r.segment == "" {
+			b.Queue(assignSQL, append(macArgs(list), string(kind))...).Query(eachAddr(made))
+			return
+		}
+	}
+	var expires *time.Time
+	if !first.expires.IsZero() {
+		expires = &first.expires
+	}
+	b.Queue(assignAlikeSQL, addrs, first.segment, first.tenant, first.port, first.network, first.device, string(first.state), string(first.origin), expires,
+		fences, first.actor, first.requestID, string(kind)).Query(eachAddr(made))
 }
 
 func eachAddr(f func(mac.Addr)) func(pgx.Rows) error {

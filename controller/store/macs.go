@@ -491,7 +491,10 @@ func (pl *macPlan) queueGive(b *pgx.Batch, wanted []wantedMAC, tell bool) {
 		}
 	}
 	done := func(a mac.Addr) { index[a].done = true }
+	byAddress := func(a, b macRow) int { return cmp.Compare(a.addr, b.addr) }
 	for kind, l := range byKind {
+		// In the order of addresses, so that nobody waits in a circle.
+		slices.SortFunc(l.assign, byAddress)
 		for part := range slices.Chunk(l.assign, assignBatch) {
 			queueAssign(pl.tx, b, part, kind, done)
 		}
