@@ -99,9 +99,6 @@ func (r *macRow) address(at time.Time) intent.MACAddress {
 
 // allocate does it in a transaction.
 func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequest) ([]wantedMAC, error) {
-	if err := ensureTenants(ctx, tx, []string{req.TenantID}); err != nil {
-		return nil, err
-	}
 	pl := newMACPlan(s, tx)
 	scope := macScope{tenants: []string{req.TenantID}, hosts: []string{req.Host}}
 	if req.Addr != 0 {
@@ -111,7 +108,6 @@ func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequ
 		scope.segments = []string{req.SegmentID}
 	}
 	var b pgx.Batch
-	b.Queue(`SELECT FROM tenants WHERE id = $1 FOR KEY SHARE`, req.TenantID)
 	if req.NetworkID != "" {
 		if err := networks.ref(&req.NetworkID); err != nil {
 			return nil, err
@@ -127,8 +123,16 @@ func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequ
 			})
 	}
 	pl.queue(&b, scope)
+	// Read under the lock of the tree, which whoever deletes a tenant takes.
+	var known bool
+	b.Queue(`SELECT EXISTS (SELECT FROM tenants WHERE id = $1)`, req.TenantID).QueryRow(func(row pgx.Row) error { return row.Scan(&known) })
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
+	}
+	if !known {
+		if err := ensureTenants(ctx, tx, []string{req.TenantID}); err != nil {
+			return nil, err
+		}
 	}
 	only, err := pl.onlySegment(ctx, sc, &req)
 	if err != nil {
@@ -157,10 +161,10 @@ func (pl *macPlan) onlySegment(ctx context.Context, sc Scope, req *MACRequest) (
 		return nil, nil
 	}
 	if i := slices.IndexFunc(pl.serving, func(s *macSource) bool { return s.id == req.SegmentID }); i >= 0 {
-		if _, err := segments.get(ctx, pl.tx, sc, req.SegmentID); err != nil {
-			return nil, err
-		}
 		src := pl.serving[i]
+		if !sc.Admin && src.tenant != sc.TenantID && !src.shared {
+			return nil, &NotFound{KindSegment, req.SegmentID}
+		}
 		if src.tenant != "" && src.tenant != req.TenantID {
 			return nil, &Invalid{"segment_id", fmt.Sprintf("segment_id: MAC segment %s belongs to another tenant", src.block)}
 		}

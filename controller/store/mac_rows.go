@@ -66,8 +66,8 @@ func macArgs(list []macRow) []any {
 // assignRows makes rows of addresses that are free and returns those made. An
 // address out of a lease is only given while the lease has its fence. admitted
 // is a further condition on want. $13 is the kind of the event, ” for none.
-func assignRows(with, admitted string) string {
-	return `WITH ` + wantedRows + with + insertWanted(admitted) + `,
+func assignRows(admitted string) string {
+	return `WITH ` + wantedRows + insertWanted(admitted) + `,
 	counted AS (
 		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
 		SELECT coalesce(segment_id, '` + noSegment + `'), tenant_id, count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state = 'reserved'), 0
@@ -92,7 +92,7 @@ func insertWanted(admitted string) string {
 		RETURNING address, segment_id, tenant_id, network_id, device_id, state, expires_at)`
 }
 
-var assignSQL = assignRows("", "")
+var assignSQL = assignRows("")
 
 // assignToPortsSQL makes rows of addresses that are free, and leaves counting
 // and telling to the end of the transaction.

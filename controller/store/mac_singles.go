@@ -116,9 +116,7 @@ func (g *singles) serve(s *Store) {
 
 // assignSingles leaves out whose tenant is new or has a quota: that is for the
 // long way. The two statements make one transaction, in one round trip.
-var assignSingles = assignRows(`,
-	known AS (SELECT t.id FROM tenants t WHERE t.id = ANY($3::text[]) FOR KEY SHARE)`,
-	` AND tenant_id IN (SELECT id FROM known)
+var assignSingles = assignRows(` AND EXISTS (SELECT FROM tenants t WHERE t.id = want.tenant_id)
 		AND NOT EXISTS (SELECT FROM quotas q WHERE q.tenant_id = want.tenant_id AND q.resource = 'mac_address')`)
 
 func (s *Store) assignSingles(group []*single) error {

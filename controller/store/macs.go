@@ -25,6 +25,7 @@ import (
 // macSource is a segment without children that addresses are chosen from.
 type macSource struct {
 	id, tenant, network, host string // the last three may be empty
+	shared                    bool
 	block                     mac.Segment
 	strategy                  mac.Strategy
 	rested                    []mac.Addr // released ones, held by this transaction
@@ -76,7 +77,7 @@ type macScope struct {
 }
 
 const macSources = `
-	SELECT s.id, coalesce(s.tenant_id, ''), coalesce(s.network_id::text, ''), s.host, s.strategy, lower(s.block), upper(s.block)
+	SELECT s.id, coalesce(s.tenant_id, ''), coalesce(s.network_id::text, ''), s.host, s.shared, s.strategy, lower(s.block), upper(s.block)
 	FROM mac_segments s`
 
 // queue reads the segments that can serve and those around the MACs that were
@@ -92,7 +93,7 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 		ORDER BY lower(s.block)`, sc.networks, sc.tenants, sc.hosts, sc.segments).Query(func(rows pgx.Rows) error {
 		var src macSource
 		var lower, upper int64
-		_, err := pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.strategy, &lower, &upper}, func() (err error) {
+		_, err := pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.shared, &src.strategy, &lower, &upper}, func() (err error) {
 			found := src
 			found.block, err = blockOf(lower, upper)
 			pl.serving = append(pl.serving, &found)

@@ -122,6 +122,10 @@ func (s *Store) DeleteTenant(ctx context.Context, sc Scope, id string) error {
 		if others > 0 {
 			return &InUse{KindTenant, id, count(others, "security group")}
 		}
+		// Whoever gives addresses has looked for the tenant under this lock.
+		if err := lockTree(ctx, tx); err != nil {
+			return err
+		}
 		var hasMACs bool
 		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mac_addresses WHERE tenant_id = $1 AND state IN ('active', 'reserved'))`, id).Scan(&hasMACs)
 		switch {
