@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -14,6 +16,15 @@ import (
 
 // MaxMACs is how many addresses one request may ask for.
 const MaxMACs = 100_000
+
+// manyMACs are so many that it pays to count on their not having been given
+// before, and to begin again if that is wrong.
+const manyMACs = 100
+
+func isRowInTheWay(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == "mac_addresses_pkey"
+}
 
 // MACRequest asks for addresses without a port.
 type MACRequest struct {
@@ -71,8 +82,13 @@ func (s *Store) AllocateMACs(ctx context.Context, sc Scope, req MACRequest) ([]i
 		return got, err
 	}
 	var out []intent.MACAddress
+	never := req.Count >= manyMACs
 	err := s.write(ctx, func(tx *writeTx) error {
-		wanted, err := s.allocate(ctx, tx, sc, req)
+		wanted, err := s.allocate(ctx, tx, sc, req, never)
+		if never && isRowInTheWay(err) {
+			never = false
+			return errAgain
+		}
 		if err != nil {
 			return err
 		}
@@ -98,8 +114,9 @@ func (r *macRow) address(at time.Time) intent.MACAddress {
 }
 
 // allocate does it in a transaction.
-func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequest) ([]wantedMAC, error) {
+func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequest, never bool) ([]wantedMAC, error) {
 	pl := newMACPlan(s, tx)
+	pl.never = never
 	scope := macScope{tenants: []string{req.TenantID}, hosts: []string{req.Host}}
 	if req.Addr != 0 {
 		scope.given = []int64{int64(req.Addr)}

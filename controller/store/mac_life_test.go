@@ -150,6 +150,22 @@ func TestManyInOneRequestAreAllOrNone(t *testing.T) {
 	b.checkWhole()
 }
 
+func TestManyAreFoundAmongAddressesThatWereGivenByHand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	g := b.segment(red, "02:00:05:00:00:00/38", func(g *intent.Segment) { g.Strategy = mac.Sequential }) // 1024
+	b.macs(red, store.MACRequest{SegmentID: g.ID})                                                       // so that there is a lease
+	for i := uint64(7); i < 1024; i += 100 {
+		b.macs(red, store.MACRequest{Addr: g.Block.At(i)})
+	}
+	got := b.macs(red, store.MACRequest{SegmentID: g.ID, Count: 1012})
+	if len(got) != 1012 || got[5].Addr != g.Block.At(6) || got[6].Addr != g.Block.At(8) {
+		t.Errorf("got %d, %s, %s", len(got), got[5].Addr, got[6].Addr)
+	}
+	wantConflict(t, b.tryMACs(red, store.MACRequest{SegmentID: g.ID}), "MacAddressGenerationFailure")
+	b.checkWhole()
+}
+
 func TestReleasedAddressRestsAndThenTheOldestIsReusedFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

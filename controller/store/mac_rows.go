@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,16 +81,19 @@ func assignRows(admitted string) string {
 	SELECT address FROM made`
 }
 
+// takeFree gives the row of a free address anew.
+const takeFree = `
+		ON CONFLICT ON CONSTRAINT mac_addresses_pkey DO UPDATE SET segment_id = excluded.segment_id, tenant_id = excluded.tenant_id,
+			port_id = excluded.port_id, network_id = excluded.network_id, device_id = excluded.device_id, state = excluded.state,
+			origin = excluded.origin, expires_at = excluded.expires_at, free_at = NULL, created_at = now(), changed_at = now()
+			WHERE m.state = 'free'`
+
 func insertWanted(admitted string) string {
 	return `,
 	made AS (
 		INSERT INTO mac_addresses AS m (address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at)
 		SELECT address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at FROM want
-		WHERE (fence = 0 OR fence IN (SELECT l.fence FROM mac_leases l WHERE l.fence = ANY($10::bigint[]) AND l.expires_at > now()))` + admitted + `
-		ON CONFLICT ON CONSTRAINT mac_addresses_pkey DO UPDATE SET segment_id = excluded.segment_id, tenant_id = excluded.tenant_id,
-			port_id = excluded.port_id, network_id = excluded.network_id, device_id = excluded.device_id, state = excluded.state,
-			origin = excluded.origin, expires_at = excluded.expires_at, free_at = NULL, created_at = now(), changed_at = now()
-			WHERE m.state = 'free'
+		WHERE (fence = 0 OR fence IN (SELECT l.fence FROM mac_leases l WHERE l.fence = ANY($10::bigint[]) AND l.expires_at > now()))` + admitted + takeFree + `
 		RETURNING address, segment_id, tenant_id, network_id, device_id, state, expires_at)`
 }
 
@@ -113,9 +118,14 @@ var assignAlikeSQL = `WITH want AS (
 		SELECT address, $13, $7, $9::timestamptz, $2::uuid, $3, nullif($5, '')::uuid, $6, $11, $12 FROM made)
 	SELECT address FROM made`
 
+// assignNewSQL is the same for addresses that nobody was ever given. If one has
+// a row all the same, nothing is made: PostgreSQL looks for rows in the way at
+// half of what an insert costs.
+var assignNewSQL = strings.Replace(assignAlikeSQL, takeFree, "", 1)
+
 // queueAssign makes rows of free addresses and says which ones it made. Without
-// a kind, ports tell what it was.
-func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventKind, made func(mac.Addr)) {
+// a kind, ports tell what it was. never says that no address should have a row.
+func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventKind, never bool, made func(mac.Addr)) {
 	if len(list) == 0 {
 		return
 	}
@@ -140,11 +150,15 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 			return
 		}
 	}
+	sql := assignAlikeSQL
+	if never && !slices.Contains(fences, 0) {
+		sql = assignNewSQL
+	}
 	var expires *time.Time
 	if !first.expires.IsZero() {
 		expires = &first.expires
 	}
-	b.Queue(assignAlikeSQL, addrs, first.segment, first.tenant, first.port, first.network, first.device, string(first.state), string(first.origin), expires,
+	b.Queue(sql, addrs, first.segment, first.tenant, first.port, first.network, first.device, string(first.state), string(first.origin), expires,
 		fences, first.actor, first.requestID, string(kind)).Query(eachAddr(made))
 }
 

@@ -64,6 +64,7 @@ type macPlan struct {
 	limits  map[string]int64        // quotas of the tenants that have one
 	doubted []string                // segments of leases that may have been lost
 	mine    map[mac.Addr]struct{}   // that this transaction is to give or has tried
+	never   bool                    // addresses out of leases should have no row
 }
 
 func newMACPlan(s *Store, tx *writeTx) *macPlan {
@@ -497,7 +498,7 @@ func (pl *macPlan) queueGive(b *pgx.Batch, wanted []wantedMAC, tell bool) {
 		// In the order of addresses, so that nobody waits in a circle.
 		slices.SortFunc(l.assign, byAddress)
 		for part := range slices.Chunk(l.assign, assignBatch) {
-			queueAssign(pl.tx, b, part, kind, done)
+			queueAssign(pl.tx, b, part, kind, pl.never, done)
 		}
 		queueTake(b, l.take, kind, done)
 	}
