@@ -8,9 +8,6 @@ DROP TRIGGER mac_segments_keep_used ON mac_segments;
 DROP FUNCTION mac_segments_keep_used();
 DROP TRIGGER ports_leave_address ON ports;
 DROP FUNCTION ports_leave_address();
-DROP TRIGGER mac_addresses_port_given ON mac_addresses;
-DROP TRIGGER mac_addresses_port_changed ON mac_addresses;
-DROP FUNCTION mac_addresses_port();
 DELETE FROM mac_addresses WHERE port_id IS NULL;
 DROP INDEX mac_addresses_port_key, mac_addresses_tenant, mac_addresses_device, mac_addresses_released, mac_addresses_cooling, mac_addresses_forgettable, mac_addresses_expiring, mac_addresses_ownerless;
 ALTER TABLE mac_addresses

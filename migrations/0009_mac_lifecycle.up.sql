@@ -68,22 +68,9 @@ BEGIN
 END $$;
 CREATE TRIGGER mac_segments_keep_used BEFORE DELETE ON mac_segments FOR EACH ROW EXECUTE FUNCTION mac_segments_keep_used();
 
--- A foreign key in all but name: one would look at every row of a bulk, though
--- most addresses that are given in bulk have no port.
-CREATE FUNCTION mac_addresses_port() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM ports WHERE id = NEW.port_id FOR KEY SHARE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', TABLE = 'mac_addresses', CONSTRAINT = 'mac_addresses_port_fkey',
-            MESSAGE = 'there is no such port', DETAIL = format('Key (port_id)=(%s) is not present in table "ports".', NEW.port_id);
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER mac_addresses_port_given AFTER INSERT ON mac_addresses FOR EACH ROW
-    WHEN (NEW.port_id IS NOT NULL) EXECUTE FUNCTION mac_addresses_port();
-CREATE TRIGGER mac_addresses_port_changed AFTER UPDATE OF port_id ON mac_addresses FOR EACH ROW
-    WHEN (NEW.port_id IS NOT NULL AND NEW.port_id IS DISTINCT FROM OLD.port_id) EXECUTE FUNCTION mac_addresses_port();
--- Of a port that is deleted past the store the sweeper finds the address.
+-- In place of a foreign key, which would look at every row of a bulk, though
+-- most addresses that are given in bulk have no port. Of a port that is deleted
+-- past the store the sweeper finds the address.
 CREATE FUNCTION ports_leave_address() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE mac_addresses SET port_id = NULL WHERE port_id = OLD.id;

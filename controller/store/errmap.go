@@ -114,7 +114,6 @@ var references = map[string]reference{
 	"port_security_groups_group_fkey":        {KindSecurityGroup, "ports"},
 	"security_group_rules_group_fkey":        {KindSecurityGroup, "security group rules"},
 	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
-	"mac_addresses_port_fkey":                {KindPort, "MAC addresses"},
 	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
 	"port_security_groups_port_fkey":         {KindPort, "security groups"},
 }

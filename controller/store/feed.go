@@ -18,6 +18,7 @@ import (
 // connection.
 const (
 	publishEvery = 2 * time.Second
+	publishGap   = 5 * time.Millisecond
 	pollEvery    = 3 * time.Second
 	changesBatch = 1000
 
@@ -81,6 +82,7 @@ func (p *publisher) run(ctx context.Context) {
 	defer close(p.done)
 	// Nothing to publish before the first poke: the schema may not be there.
 	var again <-chan time.Time
+	soonest := time.After(0)
 	prune := time.NewTicker(pruneEvery)
 	defer prune.Stop()
 	for {
@@ -95,6 +97,14 @@ func (p *publisher) run(ctx context.Context) {
 		case <-p.wake:
 		case <-again:
 		}
+		// The first change after a rest is published at once; of those that come
+		// thick and fast many share a transaction.
+		select {
+		case <-ctx.Done():
+			return
+		case <-soonest:
+		}
+		soonest = time.After(publishGap)
 		again = time.After(publishEvery)
 		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("publishing changes failed; it will be tried again", zap.Error(unavailable(err)))

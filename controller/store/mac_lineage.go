@@ -40,7 +40,8 @@ func (q *LineageQuery) where(sc Scope, a *args) string {
 		conds = append(conds, "e.address = "+a.add(int64(q.MAC)))
 	}
 	if q.IP.IsValid() {
-		conds = append(conds, "e.ips @> ARRAY["+a.add(q.IP)+"::inet] AND e.ips <> '{}'")
+		ip := a.add(q.IP) + "::inet"
+		conds = append(conds, "(e.ips[1] = "+ip+" OR e.ips[2] = "+ip+" OR cardinality(e.ips) > 2 AND e.ips @> ARRAY["+ip+"])")
 	}
 	for _, c := range []struct{ column, value string }{{"device_id", q.DeviceID}, {"tenant_id", q.TenantID}, {"actor", q.User}} {
 		if c.value != "" {

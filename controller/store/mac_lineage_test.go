@@ -138,6 +138,24 @@ func TestStateEndsByItselfInTheLineage(t *testing.T) {
 	}
 }
 
+func TestEveryAddressOfAPortLeadsToItsLineage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.network(red, "n")
+	b.subnet(red, n, "10.0.0.0/24")
+	p := newPort(n)
+	p.AutoIPs = false
+	for i := range byte(4) {
+		p.FixedIPs = append(p.FixedIPs, intent.FixedIP{Addr: netip.AddrFrom4([4]byte{10, 0, 0, 10 + i})})
+	}
+	port := b.port(red, p)
+	for _, ip := range port.FixedIPs {
+		if got := must(b.Lineage(b.ctx, red, store.LineageQuery{IP: ip.Addr}))(t); len(got) != 1 || got[0].Addr != port.MAC {
+			t.Errorf("%s leads to %v", ip.Addr, got)
+		}
+	}
+}
+
 func TestLineageHasAMonthForEveryEventAndLosesOldOnes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

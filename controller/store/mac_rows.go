@@ -103,19 +103,34 @@ var assignSQL = assignRows("")
 // and telling to the end of the transaction.
 var assignToPortsSQL = `WITH ` + wantedRows + insertWanted("") + ` SELECT address FROM made`
 
-// assignAlikeSQL makes rows that differ in address and fence alone. The others
-// of macArgs are single values here.
-var assignAlikeSQL = `WITH want AS (
-		SELECT address, $2::uuid AS segment_id, $3::text AS tenant_id, nullif($4, '')::uuid AS port_id, nullif($5, '')::uuid AS network_id,
+// wantedAlike are rows that differ in address and fence alone: the others of
+// macArgs are single values here.
+const wantedAlike = `
+	want AS (
+		SELECT address, nullif($2, '')::uuid AS segment_id, $3::text AS tenant_id, nullif($4, '')::uuid AS port_id, nullif($5, '')::uuid AS network_id,
 			$6::text AS device_id, $7::text AS state, $8::text AS origin, $9::timestamptz AS expires_at, fence
-		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))` + insertWanted("") + `,
+		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))`
+
+func alikeArgs(r *macRow, addrs, fences []int64) []any {
+	var expires *time.Time
+	if !r.expires.IsZero() {
+		expires = &r.expires
+	}
+	return []any{addrs, r.segment, r.tenant, r.port, r.network, r.device, string(r.state), string(r.origin), expires, fences}
+}
+
+// assignToPortSQL is assignToPortsSQL for one row.
+var assignToPortSQL = `WITH ` + wantedAlike + insertWanted("") + ` SELECT address FROM made`
+
+// assignAlikeSQL is assignSQL for rows that are alike.
+var assignAlikeSQL = `WITH ` + wantedAlike + insertWanted("") + `,
 	counted AS (
 		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
-		SELECT $2::uuid, $3, CASE $7 WHEN 'active' THEN n ELSE 0 END, CASE $7 WHEN 'reserved' THEN n ELSE 0 END, 0
+		SELECT nullif($2, '')::uuid, $3, CASE $7 WHEN 'active' THEN n ELSE 0 END, CASE $7 WHEN 'reserved' THEN n ELSE 0 END, 0
 		FROM (SELECT count(*) AS n FROM made) AS c WHERE n > 0),
 	told AS (
 		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
-		SELECT address, $13, $7, $9::timestamptz, $2::uuid, $3, nullif($5, '')::uuid, $6, $11, $12 FROM made)
+		SELECT address, $13, $7, $9::timestamptz, nullif($2, '')::uuid, $3, nullif($5, '')::uuid, $6, $11, $12 FROM made)
 	SELECT address FROM made`
 
 // assignNewSQL is the same for addresses that nobody was ever given. If one has
@@ -134,7 +149,13 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 		for i := range list {
 			rows[list[i].addr] = &list[i]
 		}
-		b.Queue(assignToPortsSQL, macArgs(list)...).Query(eachAddr(func(a mac.Addr) {
+		sql, args := assignToPortsSQL, []any(nil)
+		if r := &list[0]; len(list) == 1 {
+			sql, args = assignToPortSQL, alikeArgs(r, []int64{int64(r.addr)}, []int64{r.fence})
+		} else {
+			args = macArgs(list)
+		}
+		b.Queue(sql, args...).Query(eachAddr(func(a mac.Addr) {
 			tx.end.count(rows[a].segment, rows[a].tenant)
 			made(a)
 		}))
@@ -154,12 +175,7 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 	if never && !slices.Contains(fences, 0) {
 		sql = assignNewSQL
 	}
-	var expires *time.Time
-	if !first.expires.IsZero() {
-		expires = &first.expires
-	}
-	b.Queue(sql, addrs, first.segment, first.tenant, first.port, first.network, first.device, string(first.state), string(first.origin), expires,
-		fences, first.actor, first.requestID, string(kind)).Query(eachAddr(made))
+	b.Queue(sql, append(alikeArgs(&first, addrs, fences), first.actor, first.requestID, string(kind))...).Query(eachAddr(made))
 }
 
 func eachAddr(f func(mac.Addr)) func(pgx.Rows) error {
