@@ -78,6 +78,7 @@ type message struct {
 }
 
 const (
+	echoID     = `"echo"` // of our own echo requests
 	maxEcho    = 64 << 10 // largest echo that is answered
 	maxSkipped = 1000     // messages without meaning after which a peer is not taken for an ovsdb-server
 )
@@ -95,6 +96,10 @@ func newConn(ctx context.Context, nc net.Conn, cfg *Config, grow func(int) error
 
 // RemoteAddr is the address of the switch.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// LocalAddr is the address at which the switch reached us, or from which we
+// reached it.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.ctx.Done() }
@@ -220,6 +225,9 @@ func (c *Conn) update(params json.RawMessage) error {
 
 // respond hands a response to the call that waits for it.
 func (c *Conn) respond(m message) error {
+	if string(m.ID) == echoID {
+		return nil // that it came is what counts
+	}
 	var id uint64
 	if err := json.Unmarshal(m.ID, &id); err != nil {
 		return c.skip("response to no request of ours")
@@ -338,7 +346,7 @@ func (c *Conn) probe() {
 			if now.UnixNano()-c.lastRead.Load() < int64(c.cfg.EchoInterval)/2 {
 				continue
 			}
-			if err := c.send(map[string]any{"method": "echo", "params": []any{}, "id": "echo"}); err != nil {
+			if err := c.send(map[string]any{"method": "echo", "params": []any{}, "id": json.RawMessage(echoID)}); err != nil {
 				return // the connection has ended
 			}
 		}

@@ -12,39 +12,18 @@ import (
 	"sync"
 )
 
-// Snapshot is the state of an Open vSwitch as of one of its transactions.
-type Snapshot struct {
-	SystemID   string // external_ids:system-id
-	Hostname   string // external_ids:hostname
-	OVSVersion string
-	Bridges    []Bridge // by name
-}
-
-// Bridge is a row of table Bridge with its interfaces.
-type Bridge struct {
-	UUID         UUID
-	Name         string
-	DatapathID   string   // 16 hex digits; "" until ovs-vswitchd has made the bridge
-	DatapathType string   // "" and "system" is the kernel datapath, "netdev" the userspace one
-	FailMode     string   // "secure", "standalone" or "", which means standalone
-	Protocols    []string // OpenFlow versions; empty for the default of Open vSwitch
-	Interfaces   []Interface
-}
-
-// Interface is a row of table Interface.
-type Interface struct {
-	UUID        UUID
-	Name        string
-	OFPort      int64 // OpenFlow port number; 0 until it has one, -1 if it can not be opened
-	ExternalIDs map[string]string
-}
-
 // monitored are the columns that a Snapshot is made of, by table.
 var monitored = map[string]map[string][]string{
-	"Open_vSwitch": {"columns": {"external_ids", "ovs_version"}},
-	"Bridge":       {"columns": {"name", "datapath_id", "datapath_type", "fail_mode", "protocols", "ports"}},
-	"Port":         {"columns": {"interfaces"}},
-	"Interface":    {"columns": {"name", "ofport", "external_ids"}},
+	"Open_vSwitch": {"columns": {"external_ids", "ovs_version", "datapath_types", "next_cfg", "cur_cfg"}},
+	"Bridge": {"columns": {"name", "datapath_id", "datapath_type", "fail_mode", "protocols", "other_config", "external_ids",
+		"controller", "ports"}},
+	"Port": {"columns": {"name", "tag", "qos", "interfaces", "external_ids"}},
+	"Interface": {"columns": {"name", "type", "ofport", "ofport_request", "external_ids", "options", "mac_in_use", "error",
+		"link_state", "admin_state", "bfd_status"}},
+	"Controller": {"columns": {"target", "is_connected", "role", "external_ids"}},
+	"Manager":    {"columns": {"target", "is_connected", "external_ids"}},
+	"QoS":        {"columns": {"type", "queues", "other_config", "external_ids"}},
+	"Queue":      {"columns": {"other_config", "external_ids"}},
 }
 
 // maxRows bounds what a replica keeps of one switch.
@@ -55,25 +34,40 @@ const maxRows = 200_000
 type replica struct {
 	changed chan struct{} // holds one token while a change waits to be shown
 
-	mu         sync.Mutex
-	system     map[UUID]systemRow
-	bridges    map[UUID]bridgeRow
-	ports      map[UUID][]UUID
-	interfaces map[UUID]Interface
+	mu          sync.Mutex
+	system      map[UUID]systemRow
+	bridges     map[UUID]bridgeRow
+	ports       map[UUID]Port
+	interfaces  map[UUID]Interface
+	controllers map[UUID]Controller
+	managers    map[UUID]Manager
+	qos         map[UUID]QoS
+	queues      map[UUID]Queue
 }
 
-type systemRow struct{ systemID, hostname, version string }
+type systemRow struct {
+	version         string
+	externalIDs     map[string]string
+	datapathTypes   []string
+	nextCfg, curCfg int64
+}
 
 type bridgeRow struct {
 	Bridge
-	ports []UUID
+	ports, controllers []UUID
 }
 
 func newReplica() *replica {
 	return &replica{
 		changed: make(chan struct{}, 1), system: map[UUID]systemRow{}, bridges: map[UUID]bridgeRow{},
-		ports: map[UUID][]UUID{}, interfaces: map[UUID]Interface{},
+		ports: map[UUID]Port{}, interfaces: map[UUID]Interface{}, controllers: map[UUID]Controller{},
+		managers: map[UUID]Manager{}, qos: map[UUID]QoS{}, queues: map[UUID]Queue{},
 	}
+}
+
+func (r *replica) rows() int {
+	return len(r.system) + len(r.bridges) + len(r.ports) + len(r.interfaces) +
+		len(r.controllers) + len(r.managers) + len(r.qos) + len(r.queues)
 }
 
 // tableUpdates is <table-updates> of RFC 7047, section 4.1.6: for each table
@@ -104,7 +98,7 @@ func (r *replica) apply(raw json.RawMessage) error {
 	for _, change := range changes {
 		change()
 	}
-	if n := len(r.system) + len(r.bridges) + len(r.ports) + len(r.interfaces); n > maxRows {
+	if r.rows() > maxRows {
 		return fmt.Errorf("ovsdb: monitor: more than %d rows", maxRows)
 	}
 	select {
@@ -122,9 +116,17 @@ func (r *replica) change(table string, id UUID, row Row) (func(), error) {
 	case "Bridge":
 		return setRow(r.bridges, id, row, decodeBridge)
 	case "Port":
-		return setRow(r.ports, id, row, func(_ UUID, row Row) ([]UUID, error) { return row.UUIDs("interfaces") })
+		return setRow(r.ports, id, row, decodePort)
 	case "Interface":
 		return setRow(r.interfaces, id, row, decodeInterface)
+	case "Controller":
+		return setRow(r.controllers, id, row, decodeController)
+	case "Manager":
+		return setRow(r.managers, id, row, decodeManager)
+	case "QoS":
+		return setRow(r.qos, id, row, decodeQoS)
+	case "Queue":
+		return setRow(r.queues, id, row, decodeQueue)
 	}
 	return nil, errors.New("the table was not asked for")
 }
@@ -137,56 +139,152 @@ func setRow[T any](rows map[UUID]T, id UUID, row Row, decode func(UUID, Row) (T,
 	return func() { rows[id] = value }, err
 }
 
+// columns reads the columns of a row; absent ones are zero. The first error
+// stays.
+type columns struct {
+	row Row
+	err error
+}
+
+func column[T any](c *columns, name string, read func(string) (T, error)) T {
+	var zero T
+	if _, ok := c.row[name]; !ok || c.err != nil {
+		return zero
+	}
+	value, err := read(name)
+	if err != nil {
+		c.err = err
+		return zero
+	}
+	return value
+}
+
+func (c *columns) text(name string) string       { return column(c, name, c.row.String) }
+func (c *columns) texts(name string) []string    { return column(c, name, c.row.Strings) }
+func (c *columns) integer(name string) int64     { return column(c, name, c.row.Int) }
+func (c *columns) boolean(name string) bool      { return column(c, name, c.row.Bool) }
+func (c *columns) references(name string) []UUID { return column(c, name, c.row.UUIDs) }
+
+func (c *columns) reference(name string) UUID {
+	if list := c.references(name); len(list) > 0 {
+		return list[0]
+	}
+	return ""
+}
+
+func (c *columns) pairs(name string) map[string]string {
+	if m := column(c, name, c.row.Map); len(m) > 0 {
+		return m
+	}
+	return nil
+}
+
 func decodeSystem(_ UUID, row Row) (systemRow, error) {
-	ids, err1 := row.Map("external_ids")
-	version, err2 := row.String("ovs_version")
-	return systemRow{systemID: ids["system-id"], hostname: ids["hostname"], version: version}, errors.Join(err1, err2)
+	c := columns{row: row}
+	s := systemRow{
+		version: c.text("ovs_version"), externalIDs: c.pairs("external_ids"), datapathTypes: c.texts("datapath_types"),
+		nextCfg: c.integer("next_cfg"), curCfg: c.integer("cur_cfg"),
+	}
+	return s, c.err
 }
 
 func decodeBridge(id UUID, row Row) (bridgeRow, error) {
-	b := bridgeRow{Bridge: Bridge{UUID: id}}
-	var errs [6]error
-	b.Name, errs[0] = row.String("name")
-	b.DatapathID, errs[1] = row.String("datapath_id")
-	b.DatapathType, errs[2] = row.String("datapath_type")
-	b.FailMode, errs[3] = row.String("fail_mode")
-	b.Protocols, errs[4] = row.Strings("protocols")
-	b.ports, errs[5] = row.UUIDs("ports")
-	return b, errors.Join(errs[:]...)
+	c := columns{row: row}
+	b := bridgeRow{Bridge: Bridge{
+		UUID: id, Name: c.text("name"), DatapathID: c.text("datapath_id"), DatapathType: c.text("datapath_type"),
+		FailMode: c.text("fail_mode"), Protocols: c.texts("protocols"), OtherConfig: c.pairs("other_config"),
+		ExternalIDs: c.pairs("external_ids"),
+	}, ports: c.references("ports"), controllers: c.references("controller")}
+	return b, c.err
+}
+
+func decodePort(id UUID, row Row) (Port, error) {
+	c := columns{row: row}
+	p := Port{
+		UUID: id, Name: c.text("name"), Tag: c.integer("tag"), QoS: c.reference("qos"),
+		Interfaces: c.references("interfaces"), ExternalIDs: c.pairs("external_ids"),
+	}
+	return p, c.err
 }
 
 func decodeInterface(id UUID, row Row) (Interface, error) {
-	i := Interface{UUID: id}
-	var errs [3]error
-	i.Name, errs[0] = row.String("name")
-	i.OFPort, errs[1] = row.Int("ofport")
-	i.ExternalIDs, errs[2] = row.Map("external_ids")
-	return i, errors.Join(errs[:]...)
+	c := columns{row: row}
+	i := Interface{
+		UUID: id, Name: c.text("name"), Type: c.text("type"), OFPort: c.integer("ofport"), OFPortRequest: c.integer("ofport_request"),
+		ExternalIDs: c.pairs("external_ids"), Options: c.pairs("options"), MACInUse: c.text("mac_in_use"), Error: c.text("error"),
+		LinkState: c.text("link_state"), AdminState: c.text("admin_state"), BFDStatus: c.pairs("bfd_status"),
+	}
+	return i, c.err
 }
 
-// snapshot copies the state, so that its receiver may keep it.
+func decodeController(id UUID, row Row) (Controller, error) {
+	c := columns{row: row}
+	o := Controller{
+		UUID: id, Target: c.text("target"), IsConnected: c.boolean("is_connected"), Role: c.text("role"), ExternalIDs: c.pairs("external_ids"),
+	}
+	return o, c.err
+}
+
+func decodeManager(id UUID, row Row) (Manager, error) {
+	c := columns{row: row}
+	m := Manager{UUID: id, Target: c.text("target"), IsConnected: c.boolean("is_connected"), ExternalIDs: c.pairs("external_ids")}
+	return m, c.err
+}
+
+func decodeQoS(id UUID, row Row) (QoS, error) {
+	c := columns{row: row}
+	q := QoS{
+		UUID: id, Type: c.text("type"), Queues: column(&c, "queues", row.References),
+		OtherConfig: c.pairs("other_config"), ExternalIDs: c.pairs("external_ids"),
+	}
+	return q, c.err
+}
+
+func decodeQueue(id UUID, row Row) (Queue, error) {
+	c := columns{row: row}
+	q := Queue{UUID: id, OtherConfig: c.pairs("other_config"), ExternalIDs: c.pairs("external_ids")}
+	return q, c.err
+}
+
+// snapshot is the state as it is now.
 func (r *replica) snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var s Snapshot
-	for _, row := range r.system { // there is one
-		s.SystemID, s.Hostname, s.OVSVersion = row.systemID, row.hostname, row.version
+	for id, row := range r.system { // there is one
+		s = Snapshot{
+			Root: id, SystemID: row.externalIDs["system-id"], Hostname: row.externalIDs["hostname"], OVSVersion: row.version,
+			ExternalIDs: row.externalIDs, DatapathTypes: row.datapathTypes, NextCfg: row.nextCfg, CurCfg: row.curCfg,
+		}
 	}
 	for _, row := range r.bridges {
 		b := row.Bridge
-		b.Protocols = slices.Clone(b.Protocols)
+		for _, id := range row.controllers {
+			if o, ok := r.controllers[id]; ok {
+				b.Controllers = append(b.Controllers, o)
+			}
+		}
 		for _, port := range row.ports {
-			for _, id := range r.ports[port] {
+			p, ok := r.ports[port]
+			if !ok {
+				continue
+			}
+			b.Ports = append(b.Ports, p)
+			for _, id := range p.Interfaces {
 				if i, ok := r.interfaces[id]; ok {
-					i.ExternalIDs = maps.Clone(i.ExternalIDs)
 					b.Interfaces = append(b.Interfaces, i)
 				}
 			}
 		}
+		slices.SortFunc(b.Controllers, func(x, y Controller) int { return cmp.Compare(x.Target, y.Target) })
+		slices.SortFunc(b.Ports, func(x, y Port) int { return cmp.Compare(x.Name, y.Name) })
 		slices.SortFunc(b.Interfaces, func(x, y Interface) int { return cmp.Compare(x.Name, y.Name) })
 		s.Bridges = append(s.Bridges, b)
 	}
 	slices.SortFunc(s.Bridges, func(x, y Bridge) int { return cmp.Compare(x.Name, y.Name) })
+	s.QoS = slices.SortedFunc(maps.Values(r.qos), func(x, y QoS) int { return cmp.Compare(x.UUID, y.UUID) })
+	s.Queues = slices.SortedFunc(maps.Values(r.queues), func(x, y Queue) int { return cmp.Compare(x.UUID, y.UUID) })
+	s.Managers = slices.SortedFunc(maps.Values(r.managers), func(x, y Manager) int { return cmp.Compare(x.Target, y.Target) })
 	return s
 }
 

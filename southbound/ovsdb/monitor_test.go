@@ -11,9 +11,13 @@ import (
 )
 
 const initial = `{
- "Open_vSwitch":{"o":{"new":{"external_ids":["map",[["system-id","sys1"],["hostname","h1"]]],"ovs_version":"3.1.0"}}},
- "Bridge":{"b":{"new":{"name":"br0","datapath_id":"00000000000000a1","datapath_type":"netdev","fail_mode":["set",[]],"protocols":"OpenFlow13","ports":["set",[["uuid","p1"],["uuid","p2"]]]}}},
- "Port":{"p1":{"new":{"interfaces":["uuid","i1"]}},"p2":{"new":{"interfaces":["uuid","i2"]}}},
+ "Open_vSwitch":{"o":{"new":{"external_ids":["map",[["system-id","sys1"],["hostname","h1"]]],"ovs_version":"3.1.0","next_cfg":4,"cur_cfg":3,"datapath_types":["set",["netdev","system"]]}}},
+ "Bridge":{"b":{"new":{"name":"br0","datapath_id":"00000000000000a1","datapath_type":"netdev","fail_mode":["set",[]],"protocols":"OpenFlow13","controller":["uuid","c"],"ports":["set",[["uuid","p1"],["uuid","p2"]]]}}},
+ "Controller":{"c":{"new":{"target":"tcp:192.0.2.1:6653","is_connected":true,"role":"master","external_ids":["map",[]]}}},
+ "Manager":{"m":{"new":{"target":"tcp:192.0.2.1:6640","is_connected":true,"external_ids":["map",[]]}}},
+ "QoS":{"q":{"new":{"type":"linux-htb","queues":["map",[[0,["uuid","u"]]]],"other_config":["map",[["max-rate","9"]]]}}},
+ "Queue":{"u":{"new":{"other_config":["map",[["min-rate","3"]]]}}},
+ "Port":{"p1":{"new":{"name":"vm1","interfaces":["uuid","i1"]}},"p2":{"new":{"name":"br0","interfaces":["uuid","i2"],"tag":5,"qos":["uuid","q"]}}},
  "Interface":{"i1":{"new":{"name":"vm1","ofport":1,"external_ids":["map",[["iface-id","x"]]]}},"i2":{"new":{"name":"br0","ofport":65534,"external_ids":["map",[]]}}}}`
 
 func TestMonitorShowsTheStateAfterEachTransaction(t *testing.T) {
@@ -35,12 +39,21 @@ func TestMonitorShowsTheStateAfterEachTransaction(t *testing.T) {
 	// of the answer already taken over.
 	p.send(`{"id":` + string(m.ID) + `,"error":null,"result":` + initial + `}` +
 		`{"id":null,"method":"update","params":[` + monitor + `,{"Bridge":{"b":{"old":{"fail_mode":["set",[]]},
-		"new":{"name":"br0","datapath_id":"00000000000000a1","datapath_type":"netdev","fail_mode":"secure","protocols":"OpenFlow13","ports":["uuid","p2"]}}},
+		"new":{"name":"br0","datapath_id":"00000000000000a1","datapath_type":"netdev","fail_mode":"secure","protocols":"OpenFlow13","controller":["uuid","c"],"ports":["uuid","p2"]}}},
 		"Port":{"p1":{"old":{"interfaces":["uuid","i1"]}}},"Interface":{"i1":{"old":{"name":"vm1"}}}}]}`)
-	want := Snapshot{SystemID: "sys1", Hostname: "h1", OVSVersion: "3.1.0", Bridges: []Bridge{{
-		UUID: "b", Name: "br0", DatapathID: "00000000000000a1", DatapathType: "netdev", FailMode: "secure", Protocols: []string{"OpenFlow13"},
-		Interfaces: []Interface{{UUID: "i2", Name: "br0", OFPort: 65534, ExternalIDs: map[string]string{}}},
-	}}}
+	want := Snapshot{
+		Root: "o", SystemID: "sys1", Hostname: "h1", OVSVersion: "3.1.0", NextCfg: 4, CurCfg: 3,
+		ExternalIDs: map[string]string{"system-id": "sys1", "hostname": "h1"}, DatapathTypes: []string{"netdev", "system"},
+		Bridges: []Bridge{{
+			UUID: "b", Name: "br0", DatapathID: "00000000000000a1", DatapathType: "netdev", FailMode: "secure", Protocols: []string{"OpenFlow13"},
+			Controllers: []Controller{{UUID: "c", Target: "tcp:192.0.2.1:6653", IsConnected: true, Role: "master"}},
+			Ports:       []Port{{UUID: "p2", Name: "br0", Tag: 5, QoS: "q", Interfaces: []UUID{"i2"}}},
+			Interfaces:  []Interface{{UUID: "i2", Name: "br0", OFPort: 65534}},
+		}},
+		QoS:      []QoS{{UUID: "q", Type: "linux-htb", Queues: map[int64]UUID{0: "u"}, OtherConfig: map[string]string{"max-rate": "9"}}},
+		Queues:   []Queue{{UUID: "u", OtherConfig: map[string]string{"min-rate": "3"}}},
+		Managers: []Manager{{UUID: "m", Target: "tcp:192.0.2.1:6640", IsConnected: true}},
+	}
 	got := <-seen
 	if len(got.Bridges) == 1 && got.Bridges[0].FailMode == "" {
 		got = <-seen // the first state was shown on its own

@@ -79,6 +79,19 @@ func Delete(table string, conditions []Condition) Operation {
 	return Operation{map[string]any{"op": "delete", "table": table, "where": where(conditions)}}
 }
 
+// Wait is a guard: with until "==" the transaction fails with the tag "timed
+// out" unless the rows that meet all conditions have, in the given columns,
+// just the values of rows; with "!=" it fails if they do. The guard looks once
+// and does not wait.
+func Wait(table string, conditions []Condition, columns []string, until string, rows ...Values) Operation {
+	if rows == nil {
+		rows = []Values{}
+	}
+	return Operation{map[string]any{
+		"op": "wait", "table": table, "where": where(conditions), "columns": columns, "until": until, "rows": rows, "timeout": 0,
+	}}
+}
+
 // Result is the answer to one operation.
 type Result struct {
 	Count int   // rows that update, mutate or delete touched

@@ -117,6 +117,18 @@ func (r Row) Int(column string) (int64, error) {
 	return n, nil
 }
 
+// Bool reads a column that is a boolean or an optional one: false if unset.
+func (r Row) Bool(column string) (bool, error) {
+	atoms, err := r.atoms(column)
+	if err != nil || len(atoms) == 0 {
+		return false, err
+	}
+	if text := string(atoms[0]); len(atoms) == 1 && (text == "true" || text == "false") {
+		return text == "true", nil
+	}
+	return false, fmt.Errorf("ovsdb: column %s: not one boolean", column)
+}
+
 // UUIDs reads a column that is a reference or a set of references.
 func (r Row) UUIDs(column string) ([]UUID, error) {
 	atoms, err := r.atoms(column)
@@ -153,6 +165,36 @@ func (r Row) Map(column string) (map[string]string, error) {
 			return nil, fmt.Errorf("ovsdb: column %s: a map entry has %d parts", column, len(p))
 		}
 		m[p[0]] = p[1]
+	}
+	return m, nil
+}
+
+// References reads a column that is a map of integers to references, such as
+// the queues of a QoS; nil if empty.
+func (r Row) References(column string) (map[int64]UUID, error) {
+	value, ok := r[column]
+	if !ok {
+		return nil, fmt.Errorf("ovsdb: column %s: missing", column)
+	}
+	bad := fmt.Errorf("ovsdb: column %s: not a map of integers to UUIDs", column)
+	var tagged []json.RawMessage
+	var tag string
+	var pairs [][]json.RawMessage
+	if json.Unmarshal(value, &tagged) != nil || len(tagged) != 2 ||
+		json.Unmarshal(tagged[0], &tag) != nil || tag != "map" || json.Unmarshal(tagged[1], &pairs) != nil {
+		return nil, bad
+	}
+	var m map[int64]UUID
+	for _, p := range pairs {
+		var key int64
+		var ref []string
+		if len(p) != 2 || json.Unmarshal(p[0], &key) != nil || json.Unmarshal(p[1], &ref) != nil || len(ref) != 2 || ref[0] != "uuid" {
+			return nil, bad
+		}
+		if m == nil {
+			m = make(map[int64]UUID, len(pairs))
+		}
+		m[key] = UUID(ref[1])
 	}
 	return m, nil
 }
