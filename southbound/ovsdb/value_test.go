@@ -73,7 +73,7 @@ func TestColumnsAreReadAsAtomsSetsAndMaps(t *testing.T) {
 	m, err := r.Map("map")
 	check("map", map[string]string{"k": "v"}, m, err)
 	m, err = r.Map("nomap")
-	check("nomap", map[string]string{}, m, err)
+	check("nomap", map[string]string(nil), m, err)
 }
 
 func TestColumnsOfAnotherTypeAreErrors(t *testing.T) {
