@@ -35,7 +35,13 @@ func newSetup(t *testing.T, cfg Config) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core, logs := observer.New(zap.InfoLevel)
+	return serveOn(t, ln, cfg)
+}
+
+// serveOn is newSetup with a listener of another kind.
+func serveOn(t *testing.T, ln net.Listener, cfg Config) *setup {
+	t.Helper()
+	core, logs := observer.New(zap.DebugLevel)
 	cfg.Log = zap.New(core)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &setup{t: t, address: ln.Addr().String(), conns: make(chan *Conn, 16), logs: logs, stop: stop, served: make(chan error, 1)}
@@ -82,6 +88,9 @@ func (s *setup) dial() *peer {
 	}
 	return &peer{s.t, nc, json.NewDecoder(nc)}
 }
+
+// over makes p speak over nc from now on.
+func (p *peer) over(nc net.Conn) { p.nc, p.d = nc, json.NewDecoder(nc) }
 
 func (p *peer) send(text string) {
 	p.t.Helper()
