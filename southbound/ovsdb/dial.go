@@ -158,14 +158,14 @@ func (f *follower) run(ctx context.Context) {
 }
 
 // use calls handle and returns why the connection is over.
-func (f *follower) use(c *Conn) error {
-	defer c.Close(ErrHandled)
+func (f *follower) use(c *Conn) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.log.Error("handler panicked", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
+		c.Close(ErrHandled)
+		err = c.Err()
 	}()
 	f.handle(c.ctx, c)
-	c.Close(ErrHandled)
-	return c.Err()
+	return nil
 }

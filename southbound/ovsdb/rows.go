@@ -226,18 +226,15 @@ func (t *table[T]) tableName() string { return t.name }
 
 // stage prepares the change of a row, for which account has to make room.
 func (t *table[T]) stage(id UUID, kind change, value []byte, account func(int) error) error {
-	old, twice := t.staged[id]
-	before := 0
-	if twice {
-		before = t.cost(old)
-	} else {
-		old = t.rows[id]
+	if _, twice := t.staged[id]; twice {
+		return errors.New("two changes of one row")
 	}
+	old := t.rows[id]
 	if kind == changeDelete {
 		if old != nil {
 			t.staged[id] = nil
 		}
-		return account(-before)
+		return nil
 	}
 	if first(value) != '{' {
 		return errors.New("a row that is no object")
@@ -261,7 +258,7 @@ func (t *table[T]) stage(id UUID, kind change, value []byte, account func(int) e
 			}
 		}
 	}
-	if err := account(t.cost(row) - before); err != nil {
+	if err := account(t.cost(row)); err != nil {
 		return err
 	}
 	t.staged[id] = row
