@@ -222,7 +222,7 @@ func TestSilentPeersAreDroppedAndProbesAnswered(t *testing.T) {
 	t.Parallel()
 	o := startOVS(t, false)
 	r := newRelay(o)
-	c := o.dial("unix:"+r.path, Config{EchoInterval: 100 * time.Millisecond, EchoTimeout: time.Second})
+	c := o.dial("unix:"+r.path, Config{EchoInterval: 100 * time.Millisecond, EchoTimeout: 3 * time.Second})
 	r.until("our echo and its answer, twice", func(asked, told []string) bool {
 		n := 0
 		for _, m := range told {
@@ -256,11 +256,11 @@ func TestProbesOfTheServerAreAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := o.manage(ln, "tcp", Config{EchoInterval: time.Hour})
-	// The server probes after a second of silence, and drops the connection
-	// after another one without an answer.
-	o.vsctl("set", "manager", ".", "inactivity_probe=1000")
+	// The server probes after two seconds of silence, and drops the connection
+	// after two more without an answer.
+	o.vsctl("set", "manager", ".", "inactivity_probe=2000")
 	begun := c.lastRead.Load()
-	for deadline := time.Now().Add(patient); c.lastRead.Load()-begun < int64(4*time.Second) && c.Err() == nil; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); c.lastRead.Load()-begun < int64(5*time.Second) && c.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the server does not probe")
 		}
