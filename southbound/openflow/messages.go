@@ -44,7 +44,7 @@ type (
 	PacketOut struct {
 		BufferID uint32
 		InPort   uint32
-		Actions  []Action
+		Actions  Actions
 		Data     []byte
 	}
 	// FlowMod is ofp_flow_mod.
@@ -61,10 +61,7 @@ type (
 		OutGroup     uint32
 		Flags        FlowModFlags
 		Match        Match
-		Instructions []Instruction
-		// Encoded match fields and instructions, as package flow keeps them.
-		// Where set they are sent instead of Match and Instructions.
-		MatchBytes, InstructionBytes string
+		Instructions Instructions
 	}
 	// FlowRemoved is ofp_flow_removed.
 	FlowRemoved struct {
@@ -243,7 +240,7 @@ type (
 		PacketCount  uint64
 		ByteCount    uint64
 		Match        Match
-		Instructions []Instruction
+		Instructions Instructions
 	}
 	FlowStatsReply  struct{ Flows []FlowStats }
 	PortDescRequest struct{}

@@ -115,7 +115,8 @@ func decodeFlowStatsRequest(r *reader) *FlowStatsRequest {
 	r.skip(4)
 	m.Cookie = r.u64()
 	m.CookieMask = r.u64()
-	m.Match.decode(r)
+	r.own()
+	m.Match = r.match()
 	return m
 }
 
@@ -142,9 +143,7 @@ func (f *FlowStats) appendTo(b []byte) []byte {
 	b = be.AppendUint64(b, f.PacketCount)
 	b = be.AppendUint64(b, f.ByteCount)
 	b = f.Match.appendTo(b)
-	for _, i := range f.Instructions {
-		b = i.AppendInstruction(b)
-	}
+	b = append(b, f.Instructions...)
 	putLen(b, start, len(b)-start)
 	return b
 }
@@ -154,34 +153,57 @@ const flowStatsMin = 56
 
 func decodeFlowStatsReply(r *reader) *FlowStatsReply {
 	m := new(FlowStatsReply)
-	for len(r.b) > 0 {
-		n := int(r.u16())
-		if n < flowStatsMin {
-			r.fail("flow stats: length %d", n)
-			return m
-		}
-		e := reader{b: r.take(n - 2)}
-		e.adopt(r)
-		f := FlowStats{TableID: e.u8()}
-		e.skip(1)
-		f.DurationSec = e.u32()
-		f.DurationNsec = e.u32()
-		f.Priority = e.u16()
-		f.IdleTimeout = e.u16()
-		f.HardTimeout = e.u16()
-		f.Flags = FlowModFlags(e.u16())
-		e.skip(4)
-		f.Cookie = e.u64()
-		f.PacketCount = e.u64()
-		f.ByteCount = e.u64()
-		f.Match.decode(&e)
-		f.Instructions = decodeInstructions(&e)
+	n := countEntries(r, flowStatsMin, "flow stats")
+	if n == 0 {
+		return m
+	}
+	r.own()
+	m.Flows = make([]FlowStats, n)
+	for i := range m.Flows {
+		e := reader{b: r.take(int(be.Uint16(r.b)))}
+		m.Flows[i].decode(&e)
 		if r.adopt(&e); r.err != nil {
 			return m
 		}
-		m.Flows = append(m.Flows, f)
 	}
 	return m
+}
+
+func (f *FlowStats) decode(e *reader) {
+	e.skip(2)
+	f.TableID = e.u8()
+	e.skip(1)
+	f.DurationSec = e.u32()
+	f.DurationNsec = e.u32()
+	f.Priority = e.u16()
+	f.IdleTimeout = e.u16()
+	f.HardTimeout = e.u16()
+	f.Flags = FlowModFlags(e.u16())
+	e.skip(4)
+	f.Cookie = e.u64()
+	f.PacketCount = e.u64()
+	f.ByteCount = e.u64()
+	f.Match = e.match()
+	f.Instructions = e.instructions()
+}
+
+// countEntries walks a list of entries that begin with their length and returns
+// how many there are, so that memory for them is taken once. It fails r where
+// an entry is shorter than least or ends past the buffer.
+func countEntries(r *reader, least int, what string) (n int) {
+	for b := r.b; len(b) > 0; n++ {
+		if len(b) < 2 || int(be.Uint16(b)) > len(b) {
+			r.fail("%s: %w", what, errShort)
+			return 0
+		}
+		size := int(be.Uint16(b))
+		if size < least {
+			r.fail("%s: length %d", what, size)
+			return 0
+		}
+		b = b[size:]
+	}
+	return n
 }
 
 // MultipartType returns Of.
