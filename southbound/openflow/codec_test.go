@@ -196,7 +196,7 @@ func TestMalformedBodiesAreRefused(t *testing.T) {
 		"actions longer than their message": {
 			"0d", "ffffffff" + "fffffffd" + "0020000000000000" + "00000010000000020000000000000000", "ends early",
 		},
-		"flow stats of length 0":     {"13", "0001000000000000" + "0000", "flow stats: length 0"},
+		"flow stats of length 0":     {"13", "0001000000000000" + "0000", "flow stats: length 0 of 2 bytes"},
 		"broken message in a bundle": {"04", "4f4e4600000008fd0000000900000003" + "040e000c00000001" + "00000000", "message in bundle"},
 	} {
 		frame := unhex(t, "04"+test.kind+"0000"+"00000001"+test.body)

@@ -193,9 +193,21 @@ const (
 	BundleAtomic  BundleFlags = 1 << 0
 	BundleOrdered BundleFlags = 1 << 1
 
-	MultipartDesc     MultipartType = 0
-	MultipartFlow     MultipartType = 1
-	MultipartPortDesc MultipartType = 13
+	MultipartDesc          MultipartType = 0
+	MultipartFlow          MultipartType = 1
+	MultipartAggregate     MultipartType = 2
+	MultipartTable         MultipartType = 3
+	MultipartPortStats     MultipartType = 4
+	MultipartQueue         MultipartType = 5
+	MultipartGroup         MultipartType = 6
+	MultipartGroupDesc     MultipartType = 7
+	MultipartGroupFeatures MultipartType = 8
+	MultipartMeter         MultipartType = 9
+	MultipartMeterConfig   MultipartType = 10
+	MultipartMeterFeatures MultipartType = 11
+	MultipartTableFeatures MultipartType = 12
+	MultipartPortDesc      MultipartType = 13
+	MultipartExperimenter  MultipartType = 0xffff
 )
 
 type (

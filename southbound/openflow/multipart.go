@@ -33,6 +33,21 @@ func decodeMultipartRequest(r *reader) *MultipartRequest {
 		m.Body = &DescRequest{}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsRequest(r)
+	case MultipartGroup:
+		m.Body = &GroupStatsRequest{GroupID: r.u32()}
+		r.skip(4)
+	case MultipartGroupDesc:
+		m.Body = &GroupDescRequest{}
+	case MultipartGroupFeatures:
+		m.Body = &GroupFeaturesRequest{}
+	case MultipartMeter:
+		m.Body = &MeterStatsRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterConfig:
+		m.Body = &MeterConfigRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterFeatures:
+		m.Body = &MeterFeaturesRequest{}
 	case MultipartPortDesc:
 		m.Body = &PortDescRequest{}
 	default:
@@ -53,6 +68,18 @@ func decodeMultipartReply(r *reader) *MultipartReply {
 		}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsReply(r)
+	case MultipartGroup:
+		m.Body = &GroupStatsReply{Groups: decodeEntries(r, 0, groupStatsMin, "group stats", (*GroupStats).decode)}
+	case MultipartGroupDesc:
+		m.Body = decodeGroupDescReply(r)
+	case MultipartGroupFeatures:
+		m.Body = decodeGroupFeatures(r)
+	case MultipartMeter:
+		m.Body = &MeterStatsReply{Meters: decodeEntries(r, 4, meterStatsMin, "meter stats", (*MeterCounters).decode)}
+	case MultipartMeterConfig:
+		m.Body = decodeMeterConfigReply(r)
+	case MultipartMeterFeatures:
+		m.Body = decodeMeterFeatures(r)
 	case MultipartPortDesc:
 		m.Body = decodePortDescReply(r)
 	default:
@@ -85,14 +112,7 @@ func (m *PortDescReply) AppendMultipart(b []byte) []byte {
 }
 
 func decodePortDescReply(r *reader) *PortDescReply {
-	m := new(PortDescReply)
-	if n := len(r.b) / portLen; n > 0 {
-		m.Ports = make([]Port, n)
-		for i := range m.Ports {
-			m.Ports[i].decode(r)
-		}
-	}
-	return m
+	return &PortDescReply{Ports: decodeFixed(r, portLen, (*Port).decode)}
 }
 
 func (*FlowStatsRequest) MultipartType() MultipartType { return MultipartFlow }
@@ -153,19 +173,8 @@ const flowStatsMin = 56
 
 func decodeFlowStatsReply(r *reader) *FlowStatsReply {
 	m := new(FlowStatsReply)
-	n := countEntries(r, flowStatsMin, "flow stats")
-	if n == 0 {
-		return m
-	}
 	r.own()
-	m.Flows = make([]FlowStats, n)
-	for i := range m.Flows {
-		e := reader{b: r.take(int(be.Uint16(r.b)))}
-		m.Flows[i].decode(&e)
-		if r.adopt(&e); r.err != nil {
-			return m
-		}
-	}
+	m.Flows = decodeEntries(r, 0, flowStatsMin, "flow stats", (*FlowStats).decode)
 	return m
 }
 
@@ -185,25 +194,6 @@ func (f *FlowStats) decode(e *reader) {
 	f.ByteCount = e.u64()
 	f.Match = e.match()
 	f.Instructions = e.instructions()
-}
-
-// countEntries walks a list of entries that begin with their length and returns
-// how many there are, so that memory for them is taken once. It fails r where
-// an entry is shorter than least or ends past the buffer.
-func countEntries(r *reader, least int, what string) (n int) {
-	for b := r.b; len(b) > 0; n++ {
-		if len(b) < 2 || int(be.Uint16(b)) > len(b) {
-			r.fail("%s: %w", what, errShort)
-			return 0
-		}
-		size := int(be.Uint16(b))
-		if size < least {
-			r.fail("%s: length %d", what, size)
-			return 0
-		}
-		b = b[size:]
-	}
-	return n
 }
 
 // MultipartType returns Of.
