@@ -117,6 +117,22 @@ func decodeBody(t Type, body []byte, outer bool) (Message, error) {
 		m = decodeFlowMod(&r)
 	case TypeGroupMod:
 		m = decodeGroupMod(&r)
+	case TypePortMod:
+		m = decodePortMod(&r)
+	case TypeTableMod:
+		m = decodeTableMod(&r)
+	case TypeQueueGetConfigRequest:
+		q := &QueueGetConfigRequest{Port: r.u32()}
+		r.skip(4)
+		m = q
+	case TypeQueueGetConfigReply:
+		m = decodeQueueGetConfigReply(&r)
+	case TypeGetAsyncRequest:
+		m = &GetAsyncRequest{}
+	case TypeGetAsyncReply:
+		m = &GetAsyncReply{decodeAsyncConfig(&r)}
+	case TypeSetAsync:
+		m = &SetAsync{decodeAsyncConfig(&r)}
 	case TypeMeterMod:
 		m = decodeMeterMod(&r)
 	case TypeMultipartRequest:

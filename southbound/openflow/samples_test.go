@@ -144,9 +144,9 @@ var samples = []sample{
 		[]string{"OFPT_ROLE_REPLY", "role=secondary", "generation_id=7"},
 	},
 	{
-		"experimenter", &Experimenter{Experimenter: experimenterNicira, ExpType: 16, Data: []byte{0, 0, 0, 1}},
-		"0404001400000001" + "00002320" + "00000010" + "00000001",
-		[]string{"NXT_SET_PACKET_IN_FORMAT", "format=nxt_packet_in"},
+		"experimenter", &Experimenter{Experimenter: experimenterNicira, ExpType: 18, Data: nil},
+		"0404001000000001" + "00002320" + "00000012",
+		[]string{"NXT_FLOW_AGE"},
 	},
 	{
 		"ct flush zone", &CTFlushZone{Zone: 4096},
@@ -202,15 +202,14 @@ var samples = []sample{
 		[]string{"OFPST_PORT_DESC reply", "1(eth1): addr:02:00:00:00:00:01"},
 	},
 	{
-		"multipart of another type", &MultipartRequest{Body: &MultipartRaw{Of: 3}},
-		"0412001000000001" + "0003000000000000",
-		[]string{"OFPST_TABLE request"},
+		"multipart of another type", &MultipartRequest{Body: &MultipartRaw{Of: 0x20, Data: []byte{1}}},
+		"0412001100000001" + "0020000000000000" + "01", nil,
 	},
 	{
 		"multipart reply of another type", &MultipartReply{Body: &MultipartRaw{Of: 0x20, Data: []byte{1, 2, 3, 4}}},
 		"0413001400000001" + "0020000000000000" + "01020304", nil,
 	},
-	{"message of another type", &Raw{Of: 26}, "041a000800000001", []string{"OFPT_GET_ASYNC_REQUEST"}},
+	{"message of another type", &Raw{Of: 99, Body: []byte{1, 2}}, "0463000a000000010102", nil},
 	{
 		"all actions", &PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: NewActions(sampleActions...)},
 		"040d012000000001" + "ffffffff" + "fffffffd" + "0108" + "000000000000" +
