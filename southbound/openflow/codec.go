@@ -50,7 +50,7 @@ func DecodeHeader(b []byte) (Header, error) {
 }
 
 // Decode decodes one whole frame. The message owns its bytes, except for Data of
-// PacketIn and PacketOut, which aliases the frame. The header is valid
+// PacketIn, PacketIn2, Resume and PacketOut, which aliases the frame. The header is valid
 // even where the body is not.
 func Decode(frame []byte) (Header, Message, error) {
 	return decode(frame, true)
