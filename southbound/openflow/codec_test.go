@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 func TestMessagesEncodeToTheirGoldens(t *testing.T) {
@@ -52,7 +54,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 // TestMessagesReadAsMeant asks Open vSwitch what it makes of our bytes.
 func TestMessagesReadAsMeant(t *testing.T) {
 	t.Parallel()
-	ofctl := lookOvsOfctl(t)
+	ofctl := ovstest.LookTool(t, "ovs-ofctl")
 	for _, s := range samples {
 		if s.words == nil {
 			continue
@@ -73,17 +75,6 @@ func TestMessagesReadAsMeant(t *testing.T) {
 			}
 		})
 	}
-}
-
-// lookOvsOfctl finds the oracle. It is a dependency of the tests, not an
-// extra: without it nothing but our own opinion would be tested.
-func lookOvsOfctl(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("ovs-ofctl")
-	if err != nil {
-		t.Fatalf("ovs-ofctl is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch): %v", err)
-	}
-	return path
 }
 
 func TestCutMessagesAreRefusedWithoutPanic(t *testing.T) {
