@@ -33,8 +33,41 @@ func decodeMultipartRequest(r *reader) *MultipartRequest {
 		m.Body = &DescRequest{}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsRequest(r)
+	case MultipartAggregate:
+		m.Body = (*AggregateRequest)(decodeFlowStatsRequest(r))
+	case MultipartTable:
+		m.Body = &TableStatsRequest{}
+	case MultipartPortStats:
+		m.Body = &PortStatsRequest{Port: r.u32()}
+		r.skip(4)
+	case MultipartQueue:
+		m.Body = &QueueStatsRequest{Port: r.u32(), QueueID: r.u32()}
+	case MultipartGroup:
+		m.Body = &GroupStatsRequest{GroupID: r.u32()}
+		r.skip(4)
+	case MultipartGroupDesc:
+		m.Body = &GroupDescRequest{}
+	case MultipartGroupFeatures:
+		m.Body = &GroupFeaturesRequest{}
+	case MultipartMeter:
+		m.Body = &MeterStatsRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterConfig:
+		m.Body = &MeterConfigRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterFeatures:
+		m.Body = &MeterFeaturesRequest{}
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesRequest{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = &PortDescRequest{}
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorRequest(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -53,8 +86,37 @@ func decodeMultipartReply(r *reader) *MultipartReply {
 		}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsReply(r)
+	case MultipartAggregate:
+		m.Body = decodeAggregateReply(r)
+	case MultipartTable:
+		m.Body = &TableStatsReply{Tables: decodeFixed(r, tableStatsLen, (*TableStats).decode)}
+	case MultipartPortStats:
+		m.Body = &PortStatsReply{Ports: decodeFixed(r, portStatsLen, (*PortStats).decode)}
+	case MultipartQueue:
+		m.Body = &QueueStatsReply{Queues: decodeFixed(r, queueStatsLen, (*QueueStats).decode)}
+	case MultipartGroup:
+		m.Body = &GroupStatsReply{Groups: decodeEntries(r, 0, groupStatsMin, "group stats", (*GroupStats).decode)}
+	case MultipartGroupDesc:
+		m.Body = decodeGroupDescReply(r)
+	case MultipartGroupFeatures:
+		m.Body = decodeGroupFeatures(r)
+	case MultipartMeter:
+		m.Body = &MeterStatsReply{Meters: decodeEntries(r, 4, meterStatsMin, "meter stats", (*MeterCounters).decode)}
+	case MultipartMeterConfig:
+		m.Body = decodeMeterConfigReply(r)
+	case MultipartMeterFeatures:
+		m.Body = decodeMeterFeatures(r)
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesReply{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = decodePortDescReply(r)
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorReply(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -85,14 +147,7 @@ func (m *PortDescReply) AppendMultipart(b []byte) []byte {
 }
 
 func decodePortDescReply(r *reader) *PortDescReply {
-	m := new(PortDescReply)
-	if n := len(r.b) / portLen; n > 0 {
-		m.Ports = make([]Port, n)
-		for i := range m.Ports {
-			m.Ports[i].decode(r)
-		}
-	}
-	return m
+	return &PortDescReply{Ports: decodeFixed(r, portLen, (*Port).decode)}
 }
 
 func (*FlowStatsRequest) MultipartType() MultipartType { return MultipartFlow }
@@ -153,19 +208,8 @@ const flowStatsMin = 56
 
 func decodeFlowStatsReply(r *reader) *FlowStatsReply {
 	m := new(FlowStatsReply)
-	n := countEntries(r, flowStatsMin, "flow stats")
-	if n == 0 {
-		return m
-	}
 	r.own()
-	m.Flows = make([]FlowStats, n)
-	for i := range m.Flows {
-		e := reader{b: r.take(int(be.Uint16(r.b)))}
-		m.Flows[i].decode(&e)
-		if r.adopt(&e); r.err != nil {
-			return m
-		}
-	}
+	m.Flows = decodeEntries(r, 0, flowStatsMin, "flow stats", (*FlowStats).decode)
 	return m
 }
 
@@ -187,23 +231,10 @@ func (f *FlowStats) decode(e *reader) {
 	f.Instructions = e.instructions()
 }
 
-// countEntries walks a list of entries that begin with their length and returns
-// how many there are, so that memory for them is taken once. It fails r where
-// an entry is shorter than least or ends past the buffer.
-func countEntries(r *reader, least int, what string) (n int) {
-	for b := r.b; len(b) > 0; n++ {
-		if len(b) < 2 || int(be.Uint16(b)) > len(b) {
-			r.fail("%s: %w", what, errShort)
-			return 0
-		}
-		size := int(be.Uint16(b))
-		if size < least {
-			r.fail("%s: length %d", what, size)
-			return 0
-		}
-		b = b[size:]
-	}
-	return n
+func (*ExperimenterMultipart) MultipartType() MultipartType { return MultipartExperimenter }
+
+func (m *ExperimenterMultipart) AppendMultipart(b []byte) []byte {
+	return append(appendExperimenter(b, m.Experimenter, m.ExpType), m.Data...)
 }
 
 // MultipartType returns Of.
