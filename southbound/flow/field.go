@@ -184,6 +184,9 @@ func fault(o *openflow.OXM) string {
 		low, high = 1, 2
 	}
 	if v < low || v > high {
+		if high < 256 {
+			return fmt.Sprintf("its values are %d to %d", low, high)
+		}
 		return fmt.Sprintf("its values are %d to %#x", low, high)
 	}
 	return ""
