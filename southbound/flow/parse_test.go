@@ -113,6 +113,7 @@ func TestMatchesThatNoSwitchTakesAreRefusedWithAReason(t *testing.T) {
 		"ct_state=0x100/0x100":                   "there are no flags but those of 0xff",
 		"ct_state=new,est":                       "est: unknown word",
 		"tcp,tcp_flags=urgent":                   "the flags are fin, syn, rst, psh, ack, urg, ece, cwr, ns",
+		"oxm_of=1":                               "unknown field",
 		"tun_flags=key":                          "the flags are oam",
 		"ct_nw_proto=6":                          "ct_nw_proto needs a valid connection: ct_state with +new",
 		"ct_state=+trk,ct_nw_proto=6":            "or with +trk-inv",
