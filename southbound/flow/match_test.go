@@ -166,3 +166,34 @@ func TestUnknownTLVsAreKeptAsTheyCame(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryFieldOfTheCodecHasItsNames keeps the table of names and that of widths together.
+func TestEveryFieldOfTheCodecHasItsNames(t *testing.T) {
+	t.Parallel()
+	if len(namings) != openflow.NumFields() {
+		t.Errorf("%d fields have names, want %d", len(namings), openflow.NumFields())
+	}
+	names := map[string]openflow.FieldID{}
+	for i, n := range namingByIndex {
+		if n == nil {
+			t.Errorf("field %#x has no name", uint32(openflow.FieldAt(i)))
+			continue
+		}
+		for _, name := range append([]string{n.set, n.subfield}, n.aka...) {
+			if other, ok := names[name]; ok {
+				t.Errorf("%s is the name of %#x and %#x", name, uint32(other), uint32(n.id))
+			}
+			names[name] = n.id
+		}
+		if int(n.needs) >= len(needs) || n.needs != nothing && needs[n.needs].words == "" {
+			t.Errorf("%s needs nobody knows what", n.set)
+		}
+		want := map[kind]int{ethernet: 6, ipv4: 4, ipv6: 16, fragment: 1, packetType: 4}[n.kind]
+		if want != 0 && n.id.Len() != want || n.kind == decimal && n.id.Len() > 8 {
+			t.Errorf("%s has %d bytes, which does not go with its kind", n.set, n.id.Len())
+		}
+		if bits := n.kind.words(); bits != nil && n.id.Bits() < len(bits) {
+			t.Errorf("%s has %d bits and %d words for them", n.set, n.id.Bits(), len(bits))
+		}
+	}
+}
