@@ -180,6 +180,6 @@ func TestFieldsDocIsTheTable(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); diff != "" {
-		t.Errorf("go test -update ./southbound/flow writes it anew (-want +got):\n%s", diff)
+		t.Errorf("go test ./southbound/flow -update writes it anew (-want +got):\n%s", diff)
 	}
 }
