@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -118,7 +119,7 @@ func ofpParse(t *testing.T, stream []byte) []string {
 	if err := os.WriteFile(path, stream, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(lookTool(t, "ovs-ofctl"), "ofp-parse", path).CombinedOutput()
+	out, err := exec.Command(ovstest.LookTool(t, "ovs-ofctl"), "ofp-parse", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl ofp-parse: %v\n%s", err, out)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 // TestParseReadsMatchesAsOvsOfctlDoes gives lines in all forms that ovs-ofctl takes to both
@@ -63,7 +65,7 @@ func TestParseReadsMatchesAsOvsOfctlDoes(t *testing.T) {
 	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(lookTool(t, "ovs-ofctl"), "-O", "OpenFlow13", "parse-flows", path).CombinedOutput()
+	out, err := exec.Command(ovstest.LookTool(t, "ovs-ofctl"), "-O", "OpenFlow13", "parse-flows", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl parse-flows: %v\n%s", err, out)
 	}
