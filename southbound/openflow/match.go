@@ -89,10 +89,3 @@ type Match struct {
 	Fields []OXM
 	Raw    []byte // whole TLVs that do not fit, in their order; they follow Fields on the wire
 }
-
-// Subfield is a run of bits of a field, as the Nicira actions address it.
-type Subfield struct {
-	Field  FieldID
-	Offset uint16 // of the lowest bit
-	Bits   uint16
-}

@@ -59,7 +59,7 @@ func decodePacketOut(r *reader) *PacketOut {
 	n := int(r.u16())
 	r.skip(6)
 	actions := reader{b: r.take(n)}
-	p.Actions = decodeActions(&actions, 0)
+	p.Actions = decodeActions(&actions)
 	r.adopt(&actions)
 	p.Data = r.rest()
 	return p
