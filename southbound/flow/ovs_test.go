@@ -131,12 +131,12 @@ func TestOVSSession(t *testing.T) {
 	c.send(t, toController.Add())
 	frame := append(append(append([]byte{}, macA[:]...), macB[:]...), make([]byte, 60)...)
 	c.send(t, &openflow.PacketOut{
-		BufferID: openflow.NoBuffer, InPort: openflow.PortLocal, Actions: []openflow.Action{Output(openflow.PortTable)}, Data: frame,
+		BufferID: openflow.NoBuffer, InPort: openflow.PortLocal, Actions: openflow.NewActions(Output(openflow.PortTable)), Data: frame,
 	})
 	c.flush(t)
 	_, m := c.read(t)
 	packet := m.(*openflow.PacketIn)
-	match, err := canonicalMatch(packet.Match)
+	match, err := readMatch(packet.Match)
 	if want := NewMatch(InPort(openflow.PortLocal), Reg(3, 9)); err != nil || match != want || packet.Cookie != 0x5d || string(packet.Data) != string(frame) {
 		t.Errorf("packet-in %+v with match %v (%v), want match %v and the frame", packet, match, err, want)
 	}
@@ -394,7 +394,7 @@ func (c *connection) read(t *testing.T) (openflow.Header, openflow.Message) {
 	if e, ok := m.(*openflow.Error); ok {
 		refused := c.sent[h.XID]
 		if fm, ok := refused.(*openflow.FlowMod); ok {
-			f := Flow{Table: fm.TableID, Priority: fm.Priority, Match: Match(fm.MatchBytes), Instructions: Instructions(fm.InstructionBytes)}
+			f := Flow{Table: fm.TableID, Priority: fm.Priority, Match: Match(fm.Match), Instructions: Instructions(fm.Instructions)}
 			t.Errorf("refused with %v: %v", e, f)
 		} else {
 			t.Errorf("refused with %v: %T", e, refused)

@@ -129,28 +129,7 @@ func DecodeActions(b []byte) ([]Action, error) {
 
 // decodeActions reads actions to the end of r.
 func decodeActions(r *reader) []Action {
-	b := r.rest()
-	checkActions(r, b)
-	if r.err != nil {
-		return nil
-	}
-	return new(actionDecoder).list(b, false)
-}
-
-// checkActions fails r unless b is a sequence of whole actions.
-func checkActions(r *reader, b []byte) {
-	for len(b) > 0 {
-		if len(b) < 8 {
-			r.fail("action: %w", errShort)
-			return
-		}
-		n := int(be.Uint16(b[2:]))
-		if n < 8 || n&7 != 0 || n > len(b) {
-			r.fail("action of type %d: length %d of %d bytes", be.Uint16(b), n, len(b))
-			return
-		}
-		b = b[n:]
-	}
+	return new(actionDecoder).list(r.actions(len(r.b)), false)
 }
 
 // actionDecoder decodes an action to a type of its own where it has exactly the
@@ -247,9 +226,7 @@ func (d *actionDecoder) exact(a Action, b []byte) Action {
 // nested decodes the list that makes up the rest of an action. ok is false where
 // it is no list, or is nested too deep.
 func (d *actionDecoder) nested(b []byte, inCT bool) (actions []Action, ok bool) {
-	var r reader
-	checkActions(&r, b)
-	if r.err != nil || d.depth >= maxActionDepth {
+	if checkActions(b) != nil || d.depth >= maxActionDepth {
 		return nil, false
 	}
 	d.depth++

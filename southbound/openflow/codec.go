@@ -115,6 +115,10 @@ func decodeBody(t Type, body []byte, outer bool) (Message, error) {
 		m = decodePacketOut(&r)
 	case TypeFlowMod:
 		m = decodeFlowMod(&r)
+	case TypeGroupMod:
+		m = decodeGroupMod(&r)
+	case TypeMeterMod:
+		m = decodeMeterMod(&r)
 	case TypeMultipartRequest:
 		m = decodeMultipartRequest(&r)
 	case TypeMultipartReply:

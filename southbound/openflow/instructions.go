@@ -83,9 +83,8 @@ func DecodeInstructions(b []byte) ([]Instruction, error) {
 // decodeInstructions reads instructions to the end of r. A switch takes one of
 // each type, so that what repeats is not worth a value of its own.
 func decodeInstructions(r *reader) []Instruction {
-	b := r.rest()
-	checkInstructions(r, b)
-	if r.err != nil || len(b) == 0 {
+	b := r.instructions()
+	if len(b) == 0 {
 		return nil
 	}
 	var room [8]Instruction
@@ -115,25 +114,6 @@ func decodeInstructions(r *reader) []Instruction {
 		b = b[end:]
 	}
 	return append([]Instruction(nil), instructions...)
-}
-
-// checkInstructions fails r unless b is a sequence of whole instructions.
-func checkInstructions(r *reader, b []byte) {
-	for len(b) > 0 {
-		if len(b) < 8 {
-			r.fail("instruction: %w", errShort)
-			return
-		}
-		n := int(be.Uint16(b[2:]))
-		if n < 8 || n&7 != 0 || n > len(b) {
-			r.fail("instruction of type %d: length %d of %d bytes", be.Uint16(b), n, len(b))
-			return
-		}
-		if kind := be.Uint16(b); kind == instructionWriteActions || kind == instructionApplyActions {
-			checkActions(r, b[8:n])
-		}
-		b = b[n:]
-	}
 }
 
 // decodeInstruction decodes one whole instruction, to nil where it has to stay

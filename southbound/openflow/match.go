@@ -82,10 +82,3 @@ type OXM struct {
 	Value   [16]byte
 	Mask    [16]byte
 }
-
-// Match is the list of fields of an ofp_match of type OXM. Fields that do not
-// fit an OXM (unknown class, longer than 16 bytes) are kept raw.
-type Match struct {
-	Fields []OXM
-	Raw    []byte // whole TLVs that do not fit, in their order; they follow Fields on the wire
-}

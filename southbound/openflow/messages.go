@@ -44,7 +44,7 @@ type (
 	PacketOut struct {
 		BufferID uint32
 		InPort   uint32
-		Actions  []Action
+		Actions  Actions
 		Data     []byte
 	}
 	// FlowMod is ofp_flow_mod.
@@ -61,10 +61,7 @@ type (
 		OutGroup     uint32
 		Flags        FlowModFlags
 		Match        Match
-		Instructions []Instruction
-		// Encoded match fields and instructions, as package flow keeps them.
-		// Where set they are sent instead of Match and Instructions.
-		MatchBytes, InstructionBytes string
+		Instructions Instructions
 	}
 	// FlowRemoved is ofp_flow_removed.
 	FlowRemoved struct {
@@ -196,9 +193,21 @@ const (
 	BundleAtomic  BundleFlags = 1 << 0
 	BundleOrdered BundleFlags = 1 << 1
 
-	MultipartDesc     MultipartType = 0
-	MultipartFlow     MultipartType = 1
-	MultipartPortDesc MultipartType = 13
+	MultipartDesc          MultipartType = 0
+	MultipartFlow          MultipartType = 1
+	MultipartAggregate     MultipartType = 2
+	MultipartTable         MultipartType = 3
+	MultipartPortStats     MultipartType = 4
+	MultipartQueue         MultipartType = 5
+	MultipartGroup         MultipartType = 6
+	MultipartGroupDesc     MultipartType = 7
+	MultipartGroupFeatures MultipartType = 8
+	MultipartMeter         MultipartType = 9
+	MultipartMeterConfig   MultipartType = 10
+	MultipartMeterFeatures MultipartType = 11
+	MultipartTableFeatures MultipartType = 12
+	MultipartPortDesc      MultipartType = 13
+	MultipartExperimenter  MultipartType = 0xffff
 )
 
 type (
@@ -243,7 +252,7 @@ type (
 		PacketCount  uint64
 		ByteCount    uint64
 		Match        Match
-		Instructions []Instruction
+		Instructions Instructions
 	}
 	FlowStatsReply  struct{ Flows []FlowStats }
 	PortDescRequest struct{}

@@ -35,19 +35,19 @@ var sampleActions = []Action{
 	ActionRaw("\xff\xff\x00\x10\x00\x00\x23\x20\x00\x2b\x00\x00\x00\x00\x00\x00"), // NXAST_CT_CLEAR
 }
 
-var sampleMatch = Match{Fields: []OXM{
+var sampleMatch = NewMatch(
 	oxm(InPort, "\x00\x00\x00\x01"),
 	oxm(EthDst, "\x02\x00\x05\x00\x00\x00", "\xff\xff\xff\x00\x00\x00"),
 	oxm(EthType, "\x08\x00"),
 	oxm(IPProto, "\x06"),
 	oxm(CTState, "\x00\x00\x00\x21", "\x00\x00\x00\x23"),
-}}
+)
 
-var sampleInstructions = []Instruction{
+var sampleInstructions = NewInstructions(
 	ApplyActions{ActionSetField{oxm(Reg0, "\x00\x00\x00\x09")}},
 	WriteMetadata{Metadata: 0x55, Mask: ^uint64(0)},
 	GotoTable{Table: 5},
-}
+)
 
 var sampleFlowMod = &FlowMod{
 	Cookie: 0x5d00000000000001, TableID: 2, Priority: 100, IdleTimeout: 60, HardTimeout: 300, BufferID: NoBuffer,
@@ -95,7 +95,7 @@ var samples = []sample{
 	{"set-config", &SetConfig{MissSendLen: 0xffff}, "0409000c00000001" + "0000" + "ffff", []string{"OFPT_SET_CONFIG", "miss_send_len=65535"}},
 	{
 		"packet-in", &PacketIn{
-			BufferID: NoBuffer, TotalLen: 14, Reason: 1, TableID: 8, Cookie: 0x5d, Match: Match{Fields: []OXM{oxm(InPort, "\x00\x00\x00\x03")}},
+			BufferID: NoBuffer, TotalLen: 14, Reason: 1, TableID: 8, Cookie: 0x5d, Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03")),
 			Data: []byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xcc"),
 		},
 		"040a003800000001" + "ffffffff" + "000e" + "01" + "08" + "000000000000005d" + "0001000c8000000400000003" + "00000000" + "0000" +
@@ -103,7 +103,7 @@ var samples = []sample{
 		[]string{"OFPT_PACKET_IN", "table_id=8 cookie=0x5d total_len=14 in_port=3 (via action)", "dl_type=0x88cc"},
 	},
 	{
-		"packet-out", &PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: []Action{ActionOutput{Port: 2}}, Data: []byte{1, 2, 3}},
+		"packet-out", &PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: NewActions(ActionOutput{Port: 2}), Data: []byte{1, 2, 3}},
 		"040d002b00000001" + "ffffffff" + "fffffffd" + "0010" + "000000000000" + "0000001000000002" + "0000000000000000" + "010203",
 		[]string{"OFPT_PACKET_OUT", "in_port=CONTROLLER actions=output:2 data_len=3"},
 	},
@@ -120,7 +120,7 @@ var samples = []sample{
 	{
 		"flow-removed", &FlowRemoved{
 			Cookie: 1, Priority: 100, Reason: RemovedIdleTimeout, TableID: 8, DurationSec: 7, DurationNsec: 1e6, IdleTimeout: 5,
-			PacketCount: 2, ByteCount: 120, Match: Match{Fields: []OXM{oxm(InPort, "\x00\x00\x00\x01")}},
+			PacketCount: 2, ByteCount: 120, Match: NewMatch(oxm(InPort, "\x00\x00\x00\x01")),
 		},
 		"040b004000000001" + "0000000000000001" + "0064" + "00" + "08" + "00000007" + "000f4240" + "0005" + "0000" + "0000000000000002" + "0000000000000078" +
 			"0001000c8000000400000001" + "00000000",
@@ -212,7 +212,7 @@ var samples = []sample{
 	},
 	{"message of another type", &Raw{Of: 26}, "041a000800000001", []string{"OFPT_GET_ASYNC_REQUEST"}},
 	{
-		"all actions", &PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: sampleActions},
+		"all actions", &PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: NewActions(sampleActions...)},
 		"040d012000000001" + "ffffffff" + "fffffffd" + "0108" + "000000000000" +
 			"0000001000000005" + "0000000000000000" +
 			"00000010fffffffd" + "ffff000000000000" +
@@ -234,9 +234,9 @@ var samples = []sample{
 		},
 	},
 	{
-		"conjunction", &FlowMod{BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, Instructions: []Instruction{
+		"conjunction", &FlowMod{BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, Instructions: NewInstructions(
 			ApplyActions{ActionConjunction{ID: 1000, Clause: 1, Clauses: 3}},
-		}},
+		)},
 		"040e005000000001" + "0000000000000000" + "0000000000000000" + "0000" + "0000" + "0000" + "0000" + "ffffffff" + "ffffffff" + "ffffffff" + "0000" + "0000" +
 			"0001000400000000" + "0004001800000000" + "ffff001000002320" + "00220103000003e8",
 		[]string{"actions=conjunction(1000,2/3)"},
@@ -244,11 +244,9 @@ var samples = []sample{
 	{
 		"fields that do not fit an OXM", &FlowMod{
 			BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny,
-			Match: Match{
-				Fields: []OXM{oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")},
-				Raw:    []byte("\xff\xff\x55\x08ONF\x00\x00\x02\x00\x02"), // OFPXMT13_ONF_TCP_FLAGS, masked
-			},
-			Instructions: []Instruction{InstructionRaw("\x00\x03\x00\x18\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")},
+			// The last is OFPXMT13_ONF_TCP_FLAGS, masked.
+			Match:        append(NewMatch(oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")), "\xff\xff\x55\x08ONF\x00\x00\x02\x00\x02"...),
+			Instructions: NewInstructions(InstructionRaw("\x00\x03\x00\x18\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")),
 		},
 		"040e006800000001" + "0000000000000000" + "0000000000000000" + "0000" + "0000" + "0000" + "0000" + "ffffffff" + "ffffffff" + "ffffffff" + "0000" + "0000" +
 			"0001001b" + "80000a020800" + "8000140106" + "ffff55084f4e460000020002" + "0000000000" +

@@ -24,7 +24,7 @@ func respond(ctx context.Context, c *Conn) {
 		msgs  []openflow.Message
 		err   error
 	)
-	actions := []openflow.Instruction{openflow.ApplyActions{openflow.ActionOutput{Port: 2}}}
+	actions := openflow.NewInstructions(openflow.ApplyActions{openflow.ActionOutput{Port: 2}})
 	for {
 		if batch, err = c.PacketIns().Take(ctx, batch); err != nil {
 			return
@@ -35,13 +35,13 @@ func respond(ctx context.Context, c *Conn) {
 		msgs = msgs[:0]
 		for i := range batch {
 			p, m := &batch[i], &mods[i]
-			in := p.Match.Fields[0]
+			in, _ := p.Match.Find(openflow.InPort)
 			src := openflow.OXM{Field: openflow.EthSrc, Len: 6}
 			copy(src.Value[:], p.Data[6:12])
 			*m = openflow.FlowMod{
 				Cookie: p.Cookie, Priority: 100, IdleTimeout: 60, BufferID: openflow.NoBuffer,
 				OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
-				Match: openflow.Match{Fields: append(m.Match.Fields[:0], in, src)}, Instructions: actions,
+				Match: m.Match[:0].Append(in).Append(src), Instructions: actions,
 			}
 			msgs = append(msgs, m)
 		}

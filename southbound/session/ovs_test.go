@@ -172,10 +172,10 @@ func TestOpenVSwitch(t *testing.T) {
 	}
 
 	unmatched := addFlow(5000)
-	unmatched.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.TCPDst, 0, 80)}} // without eth_type
+	unmatched.Match = openflow.NewMatch(oxm(openflow.TCPDst, 0, 80)) // without eth_type
 	overlapping := addFlow(5001)
 	overlapping.Flags = openflow.FlagCheckOverlap
-	overlapping.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1)}}
+	overlapping.Match = openflow.NewMatch(oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1))
 	for name, bad := range map[string]*openflow.FlowMod{
 		"refused when it arrives, OFPBMC_BAD_PREREQ":    unmatched,
 		"refused when it is committed, OFPFMFC_OVERLAP": overlapping,

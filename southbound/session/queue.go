@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -13,9 +12,8 @@ const (
 	// A queue of n packet-ins holds no more than n times this many bytes of
 	// packets, and a buffer larger than this is not kept for reuse.
 	queuedPacketLen = 2048
-	// Likewise for a match: fields, and bytes of unknown ones.
-	keptFields = 32
-	keptRaw    = 256
+	// Likewise for a match.
+	keptMatch = 512
 	// Batches up to this size are always kept for reuse.
 	smallBatch = 64
 )
@@ -99,8 +97,8 @@ func (q *Queue) put(body []byte) (bool, error) {
 	if cap(data) > queuedPacketLen {
 		data = nil
 	}
-	if cap(p.Match.Fields) > keptFields || cap(p.Match.Raw) > keptRaw {
-		p.Match = openflow.Match{}
+	if cap(p.Match) > keptMatch {
+		p.Match = nil
 	}
 	if err := p.Decode(body); err != nil {
 		p.Data = data
@@ -108,7 +106,7 @@ func (q *Queue) put(body []byte) (bool, error) {
 		return false, err
 	}
 	p.Data = append(data, p.Data...)
-	q.bytes += len(body) + len(p.Match.Fields)*int(unsafe.Sizeof(openflow.OXM{}))
+	q.bytes += len(body)
 	return true, nil
 }
 
