@@ -30,6 +30,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("flows read back equal", func(t *testing.T) {
 		c := ovs.dial(t, ovs.addBridge(t, "br0"))
+		ovs.addReferred(t, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
@@ -77,6 +78,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
 		path := ovs.addBridge(t, "br1")
+		ovs.addReferred(t, "br1")
 		ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
 		got := ovs.dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)

@@ -78,7 +78,7 @@ const (
 	SampleEgress  SampleDirection = 2
 )
 
-// PacketInAction is OFPR_ACTION, the reason of a packet-in that an action asked
+// packetInAction is OFPR_ACTION, the reason of a packet-in that an action asked
 // for.
 const packetInAction = 1
 
@@ -139,12 +139,10 @@ func (a ActionController2) AppendAction(b []byte) []byte {
 	start := len(b)
 	b = appendZeros(appendNicira(b, nxController2, 0), 6)
 	if a.MaxLen != 0xffff {
-		b = be.AppendUint16(appendProperty(b, controllerMaxLen, 2), a.MaxLen)
-		b = appendPad(b, start)
+		b = append16Property(b, controllerMaxLen, a.MaxLen)
 	}
 	if a.ID != 0 {
-		b = be.AppendUint16(appendProperty(b, controllerID, 2), a.ID)
-		b = appendPad(b, start)
+		b = append16Property(b, controllerID, a.ID)
 	}
 	if a.Reason != packetInAction {
 		b = append(appendProperty(b, controllerReason, 1), a.Reason)
@@ -166,6 +164,12 @@ func (a ActionController2) AppendAction(b []byte) []byte {
 // appendProperty appends the head of a property with n bytes of payload.
 func appendProperty(b []byte, kind uint16, n int) []byte {
 	return be.AppendUint16(be.AppendUint16(b, kind), uint16(4+n))
+}
+
+// append16Property appends a property of 16 bits, which has its padding in its
+// length.
+func append16Property(b []byte, kind, v uint16) []byte {
+	return be.AppendUint32(appendProperty(b, kind, 4), uint32(v)<<16)
 }
 
 func decodeController2(r *reader) Action {

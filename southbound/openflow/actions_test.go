@@ -54,7 +54,7 @@ var actionSamples = []actionSample{
 	{"controller", ActionController{MaxLen: 128, ID: 7, Reason: 2}, "ffff0010000023200014008000070200", "controller(reason=invalid_ttl,max_len=128,id=7)"},
 	{
 		"controller2", ActionController2{MaxLen: 128, ID: 7, Reason: 2, Pause: true, MeterID: 9, Userdata: []byte{1, 2, 3, 4, 5}},
-		"ffff00480000232000250000000000000000000600800000" + "000100060007000000020005020000000003000901020304" + "050000000000000000040004000000000005000800000009",
+		"ffff00480000232000250000000000000000000800800000" + "000100080007000000020005020000000003000901020304" + "050000000000000000040004000000000005000800000009",
 		"controller(reason=invalid_ttl,max_len=128,id=7,userdata=01.02.03.04.05,pause,meter_id=9)",
 	},
 	{"controller2 with a meter", ActionController2{MaxLen: 0xffff, Reason: 1, MeterID: 9}, "ffff00180000232000250000000000000005000800000009", "controller(meter_id=9)"},
