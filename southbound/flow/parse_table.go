@@ -287,12 +287,14 @@ func parseLearnSpec(word string) (openflow.LearnSpec, error) {
 // learnValue reads a value of the kind for bits of a field.
 func learnValue(to openflow.LearnKind, dst openflow.Subfield, k kind, s string) (openflow.LearnSpec, error) {
 	spec := learnPart(to, openflow.Subfield{}, dst)
-	n := dst.Field.Len()
-	v, err := k.parse(s, n)
+	f, err := parseField(dst.Field, k, s)
+	if err == nil && !f.Exact() {
+		err = errors.New("a value to learn has no mask")
+	}
 	if err != nil {
 		return spec, err
 	}
-	copy(spec.Value[len(spec.Value)-n:], v)
+	copy(spec.Value[len(spec.Value)-len(f.Value()):], f.Value())
 	if !fits(spec.Value[:], int(dst.Bits)) {
 		return spec, fmt.Errorf("%s is more than %d bits", s, dst.Bits)
 	}
