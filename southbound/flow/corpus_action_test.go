@@ -133,5 +133,3 @@ func (c *collector) moreActions() {
 	c.add(111, tcp, WriteActions(DecTTL(), SetTTL(5), PushVLAN(0x8100), CT(CTSpec{Commit: true, Exec: []openflow.Action{SetField(CTMark(1))}}), CTClear()))
 	c.add(111, any, WriteMetadataMasked(0xffff, 0xff00), WriteActions(Controller(0xffff)))
 }
-
-func (c *collector) labNotes() {}

@@ -163,7 +163,7 @@ func parseAction(word string, depth int) (openflow.Action, error) {
 		return parseOutput(name, arg)
 	case "set_field", "load", "move", "push", "pop", "delete_field", "set_tunnel", "set_tunnel64", "check_pkt_larger":
 		return parseSetting(name, arg)
-	case "push_vlan", "push_mpls", "pop_mpls", "mod_nw_ttl", "dec_ttl", "set_mpls_ttl":
+	case "push_vlan", "push_mpls", "pop_mpls", "mod_nw_ttl", "set_nw_ttl", "dec_ttl", "set_mpls_ttl":
 		return parseHeader(name, arg)
 	case "multipath":
 		return parseMultipath(arg)
@@ -295,10 +295,10 @@ func parseOutput(name, arg string) (openflow.Action, error) {
 		return openflow.ActionOutput{Port: n}, err
 	}
 	a := openflow.ActionController2{MaxLen: 0xffff, Reason: reasonAction}
-	if parseTo(&a.MaxLen, arg) == nil || name == "CONTROLLER" && arg == "" {
+	if n, err := parseUint(arg, 16); err == nil {
+		a.MaxLen = uint16(n)
 		return a, nil
 	}
-	a.MaxLen = 0xffff
 	err := parseArguments(arg, map[string]func(string) error{
 		"max_len": number16(&a.MaxLen), "id": number16(&a.ID), "meter_id": number32(&a.MeterID), "pause": setTrue(&a.Pause),
 		"userdata": func(s string) (err error) {
@@ -338,6 +338,9 @@ func parseHeader(name, arg string) (openflow.Action, error) {
 	var err error
 	switch name {
 	case "dec_ttl":
+		if arg == "" {
+			return openflow.ActionDecNwTTL{}, nil
+		}
 		var ids openflow.ActionDecTTLIDs
 		for id := range strings.SplitSeq(arg, ",") {
 			if err := parseTo(&v16, strings.TrimSpace(id)); err != nil {
@@ -346,7 +349,7 @@ func parseHeader(name, arg string) (openflow.Action, error) {
 			ids = append(ids, v16)
 		}
 		return ids, nil
-	case "mod_nw_ttl", "set_mpls_ttl":
+	case "mod_nw_ttl", "set_nw_ttl", "set_mpls_ttl":
 		err = parseTo(&v8, arg)
 	default:
 		err = parseTo(&v16, arg)
@@ -358,7 +361,7 @@ func parseHeader(name, arg string) (openflow.Action, error) {
 		return openflow.ActionPushMPLS{EthType: v16}, err
 	case "pop_mpls":
 		return openflow.ActionPopMPLS{EthType: v16}, err
-	case "mod_nw_ttl":
+	case "mod_nw_ttl", "set_nw_ttl":
 		return openflow.ActionSetNwTTL{TTL: v8}, err
 	}
 	return openflow.ActionSetMPLSTTL{TTL: v8}, err
