@@ -54,14 +54,15 @@ func (f Field) Exact() bool { return f.raw == "" && !f.oxm.HasMask }
 func number(id openflow.FieldID, n int, v uint64) Field {
 	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(n)}}
 	putUint(f.oxm.Value[:n], v)
+	normalise(&f.oxm)
 	return f
 }
 
 // masked returns a field of n bytes in canonical form: full masks left out,
 // masked bits of the value zero.
 func masked(id openflow.FieldID, n int, v, mask uint64) Field {
-	f := number(id, n, v&mask)
-	f.oxm.HasMask = true
+	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(n), HasMask: true}}
+	putUint(f.oxm.Value[:n], v&mask)
 	putUint(f.oxm.Mask[:n], mask)
 	normalise(&f.oxm)
 	return f
@@ -70,12 +71,13 @@ func masked(id openflow.FieldID, n int, v, mask uint64) Field {
 func octets(id openflow.FieldID, v []byte) Field {
 	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(len(v))}}
 	copy(f.oxm.Value[:], v)
+	normalise(&f.oxm)
 	return f
 }
 
 func maskedOctets(id openflow.FieldID, v, mask []byte) Field {
-	f := octets(id, v)
-	f.oxm.HasMask = true
+	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(len(v)), HasMask: true}}
+	copy(f.oxm.Value[:], v)
 	copy(f.oxm.Mask[:], mask)
 	normalise(&f.oxm)
 	return f
@@ -103,6 +105,9 @@ func normalise(o *openflow.OXM) {
 		fold(o, 3, true)
 	case openflow.IPv6Label:
 		fold(o, 0xfffff, false)
+	case openflow.ErspanVersion, openflow.ErspanDirection, openflow.ErspanHardwareID, openflow.GTPUFlags, openflow.GTPUMessageType:
+		// Open vSwitch 3.1 takes the value for the mask.
+		o.HasMask, o.Mask = true, o.Value
 	}
 	if !o.HasMask || !known(o) {
 		return
@@ -171,12 +176,17 @@ func fault(o *openflow.OXM) string {
 		high = 0xff // all that Open vSwitch looks at
 	case openflow.CTProto:
 		low = 1 // 0 is what Open vSwitch says where there is no connection
+	case openflow.ErspanVersion, openflow.ErspanDirection, openflow.ErspanHardwareID, openflow.GTPUFlags, openflow.GTPUMessageType:
+		low = 1 // 0 would match everything, see normalise
 	case openflow.NSHTTL:
 		high = 63
 	case openflow.NSHMDType:
 		low, high = 1, 2
 	}
 	if v < low || v > high {
+		if high < 256 {
+			return fmt.Sprintf("its values are %d to %d", low, high)
+		}
 		return fmt.Sprintf("its values are %d to %#x", low, high)
 	}
 	return ""
@@ -200,9 +210,11 @@ func NewField(id openflow.FieldID, value, mask []byte) (Field, error) {
 	case len(value) != n || mask != nil && len(mask) != n:
 		return Field{}, fmt.Errorf("flow: %s has %d bytes; value has %d, mask %d", fieldName(id), n, len(value), len(mask))
 	}
-	f := octets(id, value)
+	var f Field
 	if mask != nil {
 		f = maskedOctets(id, value, mask)
+	} else {
+		f = octets(id, value)
 	}
 	if why := fault(&f.oxm); why != "" {
 		return Field{}, fmt.Errorf("flow: %s: %s", f, why)

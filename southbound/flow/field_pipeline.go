@@ -129,7 +129,8 @@ func TunnelGBPFlags(v, mask uint8) Field {
 	return masked(openflow.TunnelGBPFlags, 1, uint64(v), uint64(mask))
 }
 
-// ErspanVersion matches the version of ERSPAN, 1 or 2.
+// ErspanVersion matches the version of ERSPAN, 1 or 2. Of this and the next but for
+// ErspanIndex, Open vSwitch 3.1 matches the bits alone that are set, and so cannot match 0.
 func ErspanVersion(v uint8) Field { return number(openflow.ErspanVersion, 1, uint64(v)) }
 
 // ErspanIndex matches the port index of ERSPAN version 1.
@@ -191,7 +192,8 @@ func CTZone(v uint16) Field { return number(openflow.CTZone, 2, uint64(v)) }
 // needs a CTState that speaks of a valid connection.
 func CTProto(p uint8) Field { return number(openflow.CTProto, 1, uint64(p)) }
 
-// CTSrc matches the source of the packet that opened the connection, before NAT.
+// CTSrc matches the source of the packet that opened the connection, before NAT. It implies
+// the ethertype of its family.
 func CTSrc(p netip.Prefix) Field { return prefix(openflow.CTIPv4Src, openflow.CTIPv6Src, p) }
 
 // CTDst matches the destination of the packet that opened the connection, before NAT.

@@ -99,7 +99,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"whatever actions=drop":                       "unknown word",
 		"tp_dst=80 actions=drop":                      "tp_dst does not go with the protocol",
 		"udp,icmp_type=8 actions=drop":                "icmp_type does not go with the protocol",
-		"ip,ip actions=drop":                          "eth_type occurs twice",
+		"ip,arp actions=drop":                         "match wants eth_type=0x800 and eth_type=0x806",
 		"dl_src=02:00 actions=drop":                   "is not a MAC address",
 		"dl_src=0200:00:00:0001:0 actions=":           "is not a MAC address",
 		"ip,nw_src=fe80::1 actions=drop":              "other family",
@@ -107,7 +107,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"ct_state=trk|trk actions=drop":               "bad flag",
 		"ct_state=+trk+trk actions=drop":              "bad flag",
 		"ct_state=trk+new actions=drop":               "bad flag",
-		"ip,nw_tos=5 actions=drop":                    "not the DSCP",
+		"ip,nw_tos=5 actions=drop":                    "nw_tos=5: it is the DSCP alone",
 		"ip,nw_frag=maybe actions=drop":               "unknown kind of fragment",
 		"vlan_tci=0x2000/0x2000 actions=":             "matched in part",
 		"oxm=80 actions=drop":                         "ends early",
@@ -358,7 +358,7 @@ func TestFieldsPrintForMessages(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]Field{
 		"eth_src=02:00:05:00:00:00/ff:ff:ff:00:00:00": EthSrcMasked(macA, macMask),
-		"ip_dst=10.0.0.0/255.0.0.0":                   IPDst(pfx("10.0.0.0/8")),
+		"ip_dst=10.0.0.0/8":                           IPDst(pfx("10.0.0.0/8")),
 		"metadata=0x5":                                Metadata(5),
 		"oxm=12340a0107":                              {oxm: openflow.OXM{Field: 0x12340005, Len: 1, Value: [16]byte{7}}},
 	} {

@@ -196,7 +196,8 @@ var forms = func() []form {
 		id := openflow.FieldAt(i)
 		all[i] = form{id: id, bytes: uint8(id.Len())}
 		switch id {
-		case openflow.CTState, openflow.TunnelFlags, openflow.VLANVID, openflow.IPFrag, openflow.IPv6Label:
+		case openflow.CTState, openflow.TunnelFlags, openflow.VLANVID, openflow.IPFrag, openflow.IPv6Label,
+			openflow.ErspanVersion, openflow.ErspanDirection, openflow.ErspanHardwareID, openflow.GTPUFlags, openflow.GTPUMessageType:
 			all[i].loose = true // see normalise
 		}
 	}

@@ -54,6 +54,8 @@ const (
 	isSolicitation
 	isAdvertisement
 	isTracked
+	isTrackedIPv4
+	isTrackedIPv6
 	isTrackedProto
 )
 
@@ -64,6 +66,8 @@ type need struct {
 	proto int // IP protocol, -1 for any
 	words string
 }
+
+const trackedWords = "a valid connection: ct_state with +new, +est, +rel, +rpl, +snat or +dnat, or with +trk-inv"
 
 var needs = [...]need{
 	nothing:         {-1, -1, -1, ""},
@@ -84,8 +88,10 @@ var needs = [...]need{
 	isND:            {ethIPv6, -1, protoICMP6, "ICMPv6 type 135 or 136, and no code but 0"},
 	isSolicitation:  {ethIPv6, -1, protoICMP6, "ICMPv6 type 135, and no code but 0"},
 	isAdvertisement: {ethIPv6, -1, protoICMP6, "ICMPv6 type 136, and no code but 0"},
-	isTracked:       {-1, -1, -1, "a connection: ct_state with +new, +est, +rel, +rpl, +snat, +dnat, or with +trk-inv"},
-	isTrackedProto:  {-1, -1, -1, "ct_nw_proto, and ct_state with +new, +est, +rel, +rpl, +snat, +dnat, or with +trk-inv"},
+	isTracked:       {-1, -1, -1, trackedWords},
+	isTrackedIPv4:   {ethIPv4, -1, -1, trackedWords + ", and eth_type=0x800"},
+	isTrackedIPv6:   {ethIPv6, -1, -1, trackedWords + ", and eth_type=0x86dd"},
+	isTrackedProto:  {-1, -1, -1, "ct_nw_proto, and " + trackedWords},
 }
 
 // fieldList is the fields of one match, each once.
@@ -157,7 +163,7 @@ func (l fieldList) meets(p prerequisite) bool {
 		kind := l.exactly(openflow.ICMP6Type)
 		code, _ := l.bits(openflow.ICMP6Code)
 		return code == 0 && (kind == ndSolicit && p != isAdvertisement || kind == ndAdvertise && p != isSolicitation)
-	case isTracked, isTrackedProto:
+	case isTracked, isTrackedIPv4, isTrackedIPv6, isTrackedProto:
 		if p == isTrackedProto && l.exactly(openflow.CTProto) <= 0 {
 			return false
 		}

@@ -70,14 +70,15 @@ func (p *matchPrinter) take(id openflow.FieldID) (f Field, ok bool) {
 	return Field{}, false
 }
 
-// number writes a field as a number: exactly with format exact, else with masked for value and mask.
+// number writes a field as a number: exactly with format exact, else with masked for value and mask
+// (nil: without the mask).
 func (p *matchPrinter) number(id openflow.FieldID, name string, exact, masked func(uint64) string) {
 	f, ok := p.take(id)
 	if !ok {
 		return
 	}
 	v, mask := f.Uint()
-	if f.Exact() {
+	if f.Exact() || masked == nil {
 		p.put(name, exact(v))
 	} else {
 		p.put(name, masked(v)+"/"+masked(mask))
@@ -90,6 +91,11 @@ func (p *matchPrinter) hex(id openflow.FieldID, name string) { p.number(id, name
 // decimal writes a field in decimal, but with a mask in hex.
 func (p *matchPrinter) decimal(id openflow.FieldID, name string) {
 	p.number(id, name, decimalText, hexText)
+}
+
+// value writes a field without its mask, which follows from the value.
+func (p *matchPrinter) value(id openflow.FieldID, name string, text func(uint64) string) {
+	p.number(id, name, text, nil)
 }
 
 // padded writes a field in hex with leading zeros.
@@ -183,12 +189,12 @@ func (p *matchPrinter) pipeline() {
 	p.plain(openflow.TunnelIPv6Dst, "tun_ipv6_dst")
 	p.decimal(openflow.TunnelGBPID, "tun_gbp_id")
 	p.hex(openflow.TunnelGBPFlags, "tun_gbp_flags")
-	p.decimal(openflow.ErspanVersion, "tun_erspan_ver")
+	p.value(openflow.ErspanVersion, "tun_erspan_ver", decimalText)
 	p.hex(openflow.ErspanIndex, "tun_erspan_idx")
-	p.decimal(openflow.ErspanDirection, "tun_erspan_dir")
-	p.hex(openflow.ErspanHardwareID, "tun_erspan_hwid")
-	p.hex(openflow.GTPUFlags, "tun_gtpu_flags")
-	p.decimal(openflow.GTPUMessageType, "tun_gtpu_msgtype")
+	p.value(openflow.ErspanDirection, "tun_erspan_dir", decimalText)
+	p.value(openflow.ErspanHardwareID, "tun_erspan_hwid", cHex)
+	p.value(openflow.GTPUFlags, "tun_gtpu_flags", cHex)
+	p.value(openflow.GTPUMessageType, "tun_gtpu_msgtype", decimalText)
 	p.flags(openflow.TunnelFlags, "tun_flags")
 	p.hex(openflow.Metadata, "metadata")
 	p.plain(openflow.InPort, "in_port")
