@@ -69,10 +69,10 @@ func sortInstructions(b []byte) (Instructions, error) {
 	var room [256]byte
 	var unknown []byte
 	for len(b) > 0 {
-		kind, n := int(binary.BigEndian.Uint16(b)), 0
-		if len(b) >= 8 {
-			n = int(binary.BigEndian.Uint16(b[2:]))
+		if len(b) < 8 {
+			return "", fmt.Errorf("flow: instruction of %d bytes", len(b))
 		}
+		kind, n := int(binary.BigEndian.Uint16(b)), int(binary.BigEndian.Uint16(b[2:]))
 		if n < 8 || n > len(b) {
 			return "", fmt.Errorf("flow: instruction of type %d: length %d of %d bytes", kind, n, len(b))
 		}

@@ -70,7 +70,7 @@ func actionText(a openflow.Action) (text string, ok bool) {
 		return "set_field:" + n.kind.text(a.Value[:a.Len]) + "->" + n.set, true
 	case openflow.ActionLoad:
 		dst, ok := subfieldText(a.Dst)
-		return "load:" + cHex(a.Value) + "->" + dst, ok
+		return "load:" + cHex(a.Value) + "->" + dst, ok && (a.Dst.Bits >= 64 || a.Value>>a.Dst.Bits == 0)
 	case openflow.ActionMove:
 		src, ok1 := subfieldText(a.Src)
 		dst, ok2 := subfieldText(a.Dst)
