@@ -38,18 +38,22 @@ func BuildMatch(fields ...Field) (Match, error) {
 	return b.match()
 }
 
-// add joins a field with what there is.
+// add joins a field, or what it stands for, with what there is.
 func (b *builder) add(o openflow.OXM) {
-	switch parts, err := split(&o); {
+	parts, err := split(&o)
+	switch {
 	case err != nil:
 		b.fail("%w", err)
-		return
 	case parts != nil:
 		for _, part := range parts {
-			b.add(part)
+			b.join(part)
 		}
-		return
+	default:
+		b.join(o)
 	}
+}
+
+func (b *builder) join(o openflow.OXM) {
 	if !known(&o) {
 		b.raw = o.AppendTo(b.raw)
 		return
