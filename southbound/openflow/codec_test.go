@@ -417,6 +417,49 @@ func TestPacketInDecodesWithoutAllocation(t *testing.T) {
 	}
 }
 
+func TestPacketIn2DecodesWithoutAllocation(t *testing.T) {
+	body := packetIn2Frame()[HeaderLen:]
+	var p PacketIn2
+	if got := testing.AllocsPerRun(100, func() {
+		if err := p.Decode(body); err != nil {
+			t.Fatal(err)
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations, want 0", got)
+	}
+	if diff := cmp.Diff(len(p.Data), 98); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPacketIn2DecodeForgetsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	p := PacketIn2{
+		BufferID: 1, FullLen: 2, Reason: 3, TableID: 4, Cookie: 5, Match: NewMatch(oxm(EthType, "\x08\x00")), Data: []byte{1}, Userdata: []byte{2},
+		Continuation: []byte{3}, Other: []byte{4},
+	}
+	want := PacketIn2{BufferID: NoBuffer, Cookie: noCookie}
+	if err := p.Decode(want.AppendBody(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, p, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := p.Decode((&CTFlushZone{}).AppendBody(nil)); err == nil {
+		t.Error("another experimenter message decodes")
+	}
+}
+
+func TestFlowStatsDecodeAllocatesPerMessageAndNotPerFlow(t *testing.T) {
+	few, many := flowStatsFrame(2000), flowStatsFrame(MaxMessageLen)
+	allocations := func(frame []byte) float64 {
+		return testing.AllocsPerRun(20, func() { _, _, _ = Decode(frame) })
+	}
+	if a, b := allocations(few), allocations(many); a != b || b > 6 {
+		t.Errorf("%v allocations for %d bytes and %v for %d, want as many and no more than 6", a, len(few), b, len(many))
+	}
+}
+
 func TestPacketInDecodeForgetsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	p := PacketIn{Match: NewMatch(oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")), Data: []byte{1}, Cookie: 9}
@@ -443,6 +486,13 @@ func packetInFrame() []byte {
 		BufferID: NoBuffer, TotalLen: 98, Reason: 1, TableID: 8,
 		Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")),
 		Data:  make([]byte, 98),
+	})
+}
+
+func packetIn2Frame() []byte {
+	return AppendMessage(nil, 1, &PacketIn2{
+		BufferID: NoBuffer, FullLen: 98, Reason: 1, TableID: 8, Cookie: 0x5d << 56, Data: make([]byte, 98), Userdata: []byte{1, 2, 3, 4},
+		Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")),
 	})
 }
 
