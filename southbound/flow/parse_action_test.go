@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -167,5 +168,30 @@ func TestReadingInstructionsThatAreCanonicalTakesOneAllocation(t *testing.T) {
 	}
 	if all := len(corpus()); walked < all*3/4 {
 		t.Errorf("%d of %d flows are known to be canonical without decoding", walked, all)
+	}
+}
+
+// TestActionsInTheDocsAreCanonical reads the tables of docs/actions.md.
+func TestActionsInTheDocsAreCanonical(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	_, tables, _ := strings.Cut(string(doc), "## Instructions")
+	for line := range strings.Lines(tables) {
+		text, ok := strings.CutPrefix(line, "| `")
+		if !ok {
+			continue
+		}
+		rows++
+		text, _, _ = strings.Cut(text, "`")
+		if f, err := Parse("actions=" + text); err != nil || f.Instructions.String() != text {
+			t.Errorf("%s: is %s, %v", text, f.Instructions, err)
+		}
+	}
+	if rows < 45 {
+		t.Errorf("%d rows", rows)
 	}
 }
