@@ -229,16 +229,15 @@ func isCanonicalMatch(m openflow.Match) bool {
 			return false
 		}
 		last = i
-		width := int(f.bytes)
+		width, masked := int(f.bytes), tlv[2]&1 != 0
 		switch {
-		case tlv[2]&1 == 0:
-			if len(payload) != width {
-				return false
-			}
-		case len(payload) != 2*width || !canonicalMask(payload[:width], payload[width:]):
+		case !masked && len(payload) != width:
 			return false
-		}
-		if f.loose {
+		case masked && (len(payload) != 2*width || !canonicalMask(payload[:width], payload[width:])):
+			return false
+		case id == openflow.CTState && masked && payload[4]|payload[5]|payload[6] == 0, id == openflow.VLANVID && !masked:
+			// The loose fields that are common. No more than 8 bits of ct_state are matched.
+		case f.loose:
 			o, ok := openflow.DecodeOXM(tlv)
 			was := o
 			if normalise(&o); !ok || o != was || anyValue(&o) {
