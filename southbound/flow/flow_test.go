@@ -115,8 +115,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"actions=output:x":                            "not a number of 32 bits",
 		"actions=ct(commit":                           "parentheses do not match",
 		"actions=ct(commit))":                         "parentheses do not match",
-		"actions=ct(exec(ct(commit)))":                "unknown action",
-		"actions=ct(colour)":                          "unknown argument of ct",
+		"actions=ct(colour)":                          "unknown argument",
 		"actions=load:1->NXM_NX_REG0[3..1]":           "has no bits",
 		"actions=load:1->NXM_NX_REG0[32]":             "has no bits",
 		"actions=load:1->NXM_NX_REG16[]":              "is not a part of a field",
@@ -125,7 +124,6 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"actions=set_field:1->colour":                 "unknown field",
 		"actions=goto_table:1,goto_table:2":           "two instructions of type 1",
 		"actions=conjunction(1,0/2)":                  "clauses count from 1",
-		"actions=resubmit(1)":                         "no table",
 		"actions=raw:0000":                            "not the length of an action",
 		"actions=raw:0000000000000000":                "length 0",
 		"actions=instruction:00":                      "shorter than an instruction",
@@ -206,9 +204,8 @@ func TestContradictionsPanic(t *testing.T) {
 		"to be set and unset":                                      func() { CTState(CTNew, CTNew) },
 		"clause 0 of 2":                                            func() { Conjunction(1, 0, 2) },
 		"clause 3 of 2":                                            func() { Conjunction(1, 3, 2) },
-		"set-field of reg0=0x1/0x5 cannot be one load":             func() { SetField(RegMasked(0, 1, 5)) },
 		"two instructions of type 1":                               func() { NewInstructions(Goto(1), Goto(2)) },
-		"instruction of 0 bytes":                                   func() { NewInstructions(openflow.InstructionRaw(nil)) },
+		"instruction of 0 bytes":                                   func() { NewInstructions(openflow.InstructionRaw("")) },
 	} {
 		if got := panicOf(build); !strings.Contains(got, want) {
 			t.Errorf("panic %q, want one with %q", got, want)

@@ -29,6 +29,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("flows read back equal", func(t *testing.T) {
 		c := dial(t, ovs.AddBridge(t, "br0"))
+		addReferred(t, ovs, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
@@ -76,6 +77,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
 		path := ovs.AddBridge(t, "br1")
+		addReferred(t, ovs, "br1")
 		ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
 		got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
