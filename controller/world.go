@@ -16,6 +16,7 @@ import (
 type world struct {
 	store     *store.Store
 	unmanaged intent.Unmanaged
+	roster    *roster
 	log       *zap.Logger
 
 	mu    sync.RWMutex
@@ -42,6 +43,7 @@ func (w *world) load(ctx context.Context) error {
 	w.mu.Lock()
 	w.state = state
 	w.mu.Unlock()
+	w.roster.load(snapshot.Admissions)
 	w.log.Info("intent loaded", zap.Int64("revision", revision), zap.Int("networks", len(snapshot.Networks)),
 		zap.Int("ports", len(snapshot.Ports)), zap.Int("security_groups", len(snapshot.SecurityGroups)))
 	return nil
@@ -84,6 +86,14 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
 		return nil, err
+	}
+
+	if len(ids[store.KindSwitch]) > 0 {
+		admissions, err := w.store.AdmissionsByID(ctx, ids[store.KindSwitch])
+		if err != nil {
+			return nil, err
+		}
+		w.roster.update(ids[store.KindSwitch], admissions)
 	}
 
 	touched := intent.Touched{}

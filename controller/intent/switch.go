@@ -122,12 +122,11 @@ type Admission struct {
 	Admitted bool
 }
 
-// Rejection is a switch that was turned away.
-type Rejection struct {
-	DPID     DPID
+// Candidate is a switch that wants to connect.
+type Candidate struct {
+	DPID     DPID   // 0: a host without an integration bridge and without a system-id
 	SystemID string // empty: it came by OpenFlow
 	Hostname string
 	Version  string
 	Address  string
-	Reason   string
 }

@@ -42,7 +42,7 @@ func (s *Store) AdmissionsByID(ctx context.Context, ids []string) (list []intent
 
 // SaveRejection remembers that a switch was turned away. The oldest of those
 // that nobody has decided on give way.
-func (s *Store) SaveRejection(ctx context.Context, r intent.Rejection) error {
+func (s *Store) SaveRejection(ctx context.Context, c intent.Candidate, reason string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO switches (dpid, admitted, address, system_id, hostname, version, turned_away_at, turned_away_reason)
@@ -54,7 +54,7 @@ func (s *Store) SaveRejection(ctx context.Context, r intent.Rejection) error {
 				version = CASE WHEN excluded.version <> '' THEN excluded.version ELSE switches.version END,
 				updated_at = now()
 			WHERE NOT switches.admitted`,
-			r.DPID.String(), r.Address, r.SystemID, r.Hostname, r.Version, r.Reason)
+			c.DPID.String(), c.Address, c.SystemID, c.Hostname, c.Version, reason)
 		if err != nil {
 			return err
 		}

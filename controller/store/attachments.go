@@ -72,6 +72,28 @@ func (s *Store) ReportInterfaces(ctx context.Context, d intent.DPID, reported []
 	return slices.DeleteFunc(all[d], func(a intent.Attachment) bool { return a.State == intent.AttachmentBound }), err
 }
 
+// AttachedBridges are the datapaths of a host that interfaces with an iface-id
+// are recorded of.
+func (s *Store) AttachedBridges(ctx context.Context, systemID string) (list []intent.DPID, err error) {
+	err = s.read(ctx, func(q querier) error {
+		rows, err := q.Query(ctx, `
+			SELECT dpid FROM switches WHERE system_id = $1 AND EXISTS (SELECT FROM attachments a WHERE a.dpid = switches.dpid)
+			ORDER BY dpid`, systemID)
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (intent.DPID, error) {
+			var dpid string
+			if err := row.Scan(&dpid); err != nil {
+				return 0, err
+			}
+			return intent.ParseDPID(dpid)
+		})
+		return err
+	})
+	return list, err
+}
+
 func readAttachments(ctx context.Context, q querier, d intent.DPID) ([]attachment, error) {
 	rows, err := q.Query(ctx, `SELECT interface, iface_id, port_id, ofport, mac_in_use, error FROM attachments WHERE dpid = $1`, d.String())
 	if err != nil {

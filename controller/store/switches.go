@@ -133,10 +133,10 @@ func (s *Store) SaveSwitch(ctx context.Context, sw intent.Switch) error {
 
 // SaveBridge writes what OVSDB tells of a bridge. An integration bridge that
 // is not known yet is recorded, as admitted; any other must have connected by
-// OpenFlow before, and is left out until then.
-func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) error {
+// OpenFlow before: false says that it has not.
+func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, err error) {
 	dpid := b.DPID.String()
-	return s.write(ctx, func(tx *writeTx) error {
+	err = s.write(ctx, func(tx *writeTx) error {
 		if b.Integration {
 			tag, err := tx.Exec(ctx, `
 				INSERT INTO switches (dpid, system_id) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT switches_pkey DO NOTHING`, dpid, b.SystemID)
@@ -150,9 +150,9 @@ func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) error {
 				return err
 			}
 		}
-		var before string
 		rows, err := tx.Query(ctx, `SELECT system_id FROM switches WHERE dpid = $1 FOR UPDATE`, dpid)
 		before, found, err := one(rows, err, pgx.RowTo[string])
+		known = found
 		if err != nil || !found {
 			return err
 		}
@@ -165,6 +165,7 @@ func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) error {
 			WHERE dpid = $1`, dpid, b.FailMode, b.DatapathType, b.SystemID, b.Hostname, b.Version, b.Connected, b.SetupError)
 		return err
 	})
+	return known, err
 }
 
 // dropPlaceholder removes the row by which a host was listed, when its bridge

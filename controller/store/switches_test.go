@@ -19,14 +19,15 @@ func (b *bundle) save(sw intent.Switch) {
 
 func (b *bundle) bridge(br intent.Bridge) {
 	b.t.Helper()
-	if err := b.SaveBridge(b.ctx, br); err != nil {
-		b.t.Fatal(err)
+	known := must(b.SaveBridge(b.ctx, br))(b.t)
+	if _, err := b.Switch(b.ctx, br.DPID); (err == nil) != known {
+		b.t.Errorf("bridge %s recorded: %v, switch: %v", br.DPID, known, err)
 	}
 }
 
-func (b *bundle) reject(r intent.Rejection) {
+func (b *bundle) reject(c intent.Candidate) {
 	b.t.Helper()
-	if err := b.SaveRejection(b.ctx, r); err != nil {
+	if err := b.SaveRejection(b.ctx, c, "not listed"); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -110,8 +111,8 @@ func TestAListedHostIsFoundAgainUnderItsDatapathID(t *testing.T) {
 func TestTurnedAwaySwitchesAreRememberedUntilSomebodyDecides(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.reject(intent.Rejection{DPID: 0xa1, Address: "192.0.2.1:5", Reason: "not listed"})
-	b.reject(intent.Rejection{DPID: 0xa1, Address: "192.0.2.1:6", Reason: "not listed", SystemID: "h1", Hostname: "host1", Version: "3.1.0"})
+	b.reject(intent.Candidate{DPID: 0xa1, Address: "192.0.2.1:5"})
+	b.reject(intent.Candidate{DPID: 0xa1, Address: "192.0.2.1:6", SystemID: "h1", Hostname: "host1", Version: "3.1.0"})
 	sw := must(b.Switch(b.ctx, 0xa1))(t)
 	want := intent.Switch{
 		DPID: 0xa1, Address: "192.0.2.1:6", SystemID: "h1", Hostname: "host1", Version: "3.1.0", TurnedAwayReason: "not listed",
@@ -133,7 +134,7 @@ func TestTurnedAwaySwitchesAreRememberedUntilSomebodyDecides(t *testing.T) {
 	if must(b.Switch(b.ctx, 0xa1))(t).Admitted {
 		t.Error("what an operator refused is admitted by a fact")
 	}
-	b.reject(intent.Rejection{DPID: 0xa2})
+	b.reject(intent.Candidate{DPID: 0xa2})
 	b.save(intent.Switch{DPID: 0xa2}) // of a controller that lets everybody in
 	if !must(b.Switch(b.ctx, 0xa2))(t).Admitted {
 		t.Error("a switch that was let in is shown as turned away")
@@ -151,7 +152,7 @@ func TestAFloodOfInventedSwitchesPushesOutTheOldestAndNoDecision(t *testing.T) {
 		FROM generate_series(1, 1000) AS n RETURNING 1) SELECT count(*)::int FROM flood`)
 	must(b.UpdateSwitch(b.ctx, 1000, func(*intent.Switch) error { return nil }))(t)
 	for d := range 3 {
-		b.reject(intent.Rejection{DPID: intent.DPID(5000 + d)})
+		b.reject(intent.Candidate{DPID: intent.DPID(5000 + d)})
 	}
 	for d, stays := range map[intent.DPID]bool{1000: true, 999: false, 998: false, 997: true, 1: true, 5000: true, 5002: true} {
 		if _, err := b.Switch(b.ctx, d); (err == nil) != stays {
@@ -169,6 +170,10 @@ func TestAForgottenSwitchGivesItsPortsBack(t *testing.T) {
 	b.report(0xa2, plugged("tap2", p))
 	wantInUse(t, b.DeleteSwitch(b.ctx, 0xa1), store.KindSwitch, "a connection")
 	b.save(intent.Switch{DPID: 0xa1})
+	b.bridge(intent.Bridge{DPID: 0xa1, SystemID: "h1"})
+	if got := must(b.AttachedBridges(b.ctx, "h1"))(t); len(got) != 1 || got[0] != 0xa1 {
+		t.Errorf("the host has interfaces at %v", got)
+	}
 	if err := b.DeleteSwitch(b.ctx, 0xa1); err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,9 @@ func (s *server) session(c *Conn) {
 		defer s.lobby.leave(c)
 		return c.handshake()
 	}()
+	if err == nil && s.cfg.Admit != nil {
+		err = s.cfg.Admit(c)
+	}
 	if err != nil {
 		s.cfg.Stats.Refused.Add(1)
 		s.logRefused(c.RemoteAddr(), err)

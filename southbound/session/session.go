@@ -54,6 +54,10 @@ type Config struct {
 	NoticeQueue int
 	// MultipartBytes is the largest answer to one multipart request (256 MiB).
 	MultipartBytes int
+	// Admit may turn a switch away that has finished the handshake; its error
+	// says why and is logged as of a failed handshake. It should not wait for
+	// anything. Nil admits all.
+	Admit func(c *Conn) error
 	// Stats counts what happens on all sessions; nil for nobody.
 	Stats *Stats
 }
