@@ -149,8 +149,7 @@ func (c *Controller) openflow(ctx context.Context, conn *session.Conn) {
 	d := intent.DPID(conn.Features().DatapathID)
 	c.gate.enter(d, conn)
 	defer c.gate.leave(d, conn)
-	c.gate.enforce() // the decision may have changed before the session was there to be closed
-	c.hosts.Wake()   // the interfaces of the bridge count from now on
+	c.hosts.WakeBridge(d) // its interfaces count from now on
 	c.reconciler.Serve(ctx, conn)
 }
 

@@ -128,14 +128,18 @@ func (g *gate) record(ctx context.Context) {
 	}
 }
 
-// enter and leave frame a session.
+// enter and leave frame a session. The decision may have changed before the
+// session was there to be closed, so it is taken again.
 func (g *gate) enter(d intent.DPID, c *session.Conn) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.sessions[d] == nil {
 		g.sessions[d] = map[*session.Conn]struct{}{}
 	}
 	g.sessions[d][c] = struct{}{}
+	g.mu.Unlock()
+	if err := g.roster.judge(intent.Candidate{DPID: d}, g.vouched(d)); err != nil {
+		c.Close(err)
+	}
 }
 
 func (g *gate) leave(d intent.DPID, c *session.Conn) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller"
+	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/northbound"
 )
@@ -88,7 +89,9 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Config{
 		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
-		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Log: log, Metrics: metrics,
+		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit,
+		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
+		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
 		Store: db.Store, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
@@ -140,10 +143,24 @@ macloom %s is up
   token      %s
   OpenFlow   %s    OVSDB   %s
 
-Put a bridge under control:
-  ovs-vsctl set-fail-mode BRIDGE secure
-  ovs-vsctl set bridge BRIDGE protocols=OpenFlow13
-  ovs-vsctl set-controller BRIDGE tcp:%[4]s
+%s
+`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, address("openflow"), address("ovsdb")))
+}
 
-`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"))
+// howToConnect says what to type on a host.
+func howToConnect(cfg *config, openflow, ovsdb string) string {
+	scheme, before := "tcp", ""
+	if cfg.TLSCert != "" {
+		scheme, before = "ssl", "  ovs-vsctl set-ssl KEY CERTIFICATE CA\n"
+	}
+	if cfg.Bridge == "" {
+		return fmt.Sprintf(`Put a bridge under control:
+%s  ovs-vsctl set-fail-mode BRIDGE secure
+  ovs-vsctl set bridge BRIDGE protocols=OpenFlow13
+  ovs-vsctl set-controller BRIDGE %s:%s
+`, before, scheme, openflow)
+	}
+	return fmt.Sprintf(`Put a host with its bridge %s under control:
+%s  ovs-vsctl set-manager %s:%s
+`, cfg.Bridge, before, scheme, ovsdb)
 }

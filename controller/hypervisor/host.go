@@ -27,8 +27,9 @@ type host struct {
 	mu       sync.Mutex
 	snapshot *ovsdb.Snapshot // the newest; nil: none yet
 
-	systemID string // guarded by hs.mu
-	newID    string // the system-id that the host gets if it has none
+	systemID string        // guarded by hs.mu
+	bridges  []intent.DPID // likewise
+	newID    string        // the system-id that the host gets if it has none
 
 	in         bool      // it has been admitted
 	turnedAway time.Time // since when; zero: it is not
@@ -112,7 +113,16 @@ func (h *host) round(ctx context.Context, s *ovsdb.Snapshot) (again time.Duratio
 	if !h.admitted(s, dpid, sooner) {
 		return again
 	}
-	h.hs.claim(ctx, h, s.SystemID, dpid)
+	bridges := map[intent.DPID]bool{}
+	for i := range s.Bridges {
+		if d := datapathID(&s.Bridges[i]); d != 0 {
+			bridges[d] = false
+		}
+	}
+	if dpid != 0 {
+		bridges[dpid] = true
+	}
+	h.hs.claim(ctx, h, s.SystemID, bridges)
 	sooner(h.setUp(ctx, s, bridge))
 	if err := h.record(ctx, s, bridge, dpid); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, errTooEarly) {

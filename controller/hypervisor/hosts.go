@@ -75,14 +75,20 @@ type Hosts struct {
 	mu       sync.Mutex
 	live     map[*host]struct{}
 	bySystem map[string]*host
-	byBridge map[intent.DPID]*host // integration bridges of hosts that were admitted
+	byBridge map[intent.DPID]bridgeOf // all bridges of hosts that were admitted
+}
+
+// bridgeOf says whose a bridge is.
+type bridgeOf struct {
+	host        *host
+	integration bool
 }
 
 // New returns an empty set of hosts; Serve adds them.
 func New(facts Facts, gate Gate, log *zap.Logger, m *Metrics, cfg Config) *Hosts {
 	return &Hosts{
 		cfg: cfg.withDefaults(), facts: facts, gate: gate, log: log, metrics: m,
-		live: map[*host]struct{}{}, bySystem: map[string]*host{}, byBridge: map[intent.DPID]*host{},
+		live: map[*host]struct{}{}, bySystem: map[string]*host{}, byBridge: map[intent.DPID]bridgeOf{},
 	}
 }
 
@@ -101,11 +107,7 @@ func (hs *Hosts) Serve(ctx context.Context, c *ovsdb.Conn) {
 		if hs.bySystem[h.systemID] == h {
 			delete(hs.bySystem, h.systemID)
 		}
-		for d, holder := range hs.byBridge {
-			if holder == h {
-				delete(hs.byBridge, d)
-			}
-		}
+		hs.disown(h)
 		hs.mu.Unlock()
 		h.leave(mine)
 		close(h.ended)
@@ -118,10 +120,19 @@ func (hs *Hosts) Serve(ctx context.Context, c *ovsdb.Conn) {
 func (hs *Hosts) Vouches(d intent.DPID) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	return hs.byBridge[d] != nil
+	return hs.byBridge[d].integration
 }
 
-// Wake says that a bridge has connected or that who is admitted has changed.
+// WakeBridge says that a bridge has connected by OpenFlow.
+func (hs *Hosts) WakeBridge(d intent.DPID) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if h := hs.byBridge[d].host; h != nil {
+		h.signal()
+	}
+}
+
+// Wake says that decisions on who is admitted have changed.
 func (hs *Hosts) Wake() {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -130,12 +141,14 @@ func (hs *Hosts) Wake() {
 	}
 }
 
-// claim makes h the connection of its host. One of before is closed: it is the
-// host that decided to come again.
-func (hs *Hosts) claim(ctx context.Context, h *host, systemID string, bridge intent.DPID) {
+// claim makes h the connection of its host, with its bridges. One of before is
+// closed: it is the host that decided to come again.
+func (hs *Hosts) claim(ctx context.Context, h *host, systemID string, bridges map[intent.DPID]bool) {
 	hs.mu.Lock()
-	if bridge != 0 {
-		hs.byBridge[bridge] = h
+	hs.disown(h)
+	for d, integration := range bridges {
+		hs.byBridge[d] = bridgeOf{h, integration}
+		h.bridges = append(h.bridges, d)
 	}
 	if systemID == "" || h.systemID == systemID {
 		hs.mu.Unlock()
@@ -155,4 +168,14 @@ func (hs *Hosts) claim(ctx context.Context, h *host, systemID string, bridge int
 	case <-old.ended:
 	case <-ctx.Done():
 	}
+}
+
+// disown forgets the bridges of a host.
+func (hs *Hosts) disown(h *host) {
+	for _, d := range h.bridges {
+		if hs.byBridge[d].host == h {
+			delete(hs.byBridge, d)
+		}
+	}
+	h.bridges = nil
 }
