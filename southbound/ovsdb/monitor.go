@@ -1,291 +1,26 @@
 package ovsdb
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
+
+	"go.uber.org/zap"
 )
 
-// monitored are the columns that a Snapshot is made of, by table.
-var monitored = map[string]map[string][]string{
-	"Open_vSwitch": {"columns": {"external_ids", "ovs_version", "datapath_types", "next_cfg", "cur_cfg"}},
-	"Bridge": {"columns": {"name", "datapath_id", "datapath_type", "fail_mode", "protocols", "other_config", "external_ids",
-		"controller", "ports"}},
-	"Port": {"columns": {"name", "tag", "qos", "interfaces", "external_ids"}},
-	"Interface": {"columns": {"name", "type", "ofport", "ofport_request", "external_ids", "options", "mac_in_use", "error",
-		"link_state", "admin_state", "bfd_status"}},
-	"Controller": {"columns": {"target", "is_connected", "role", "external_ids"}},
-	"Manager":    {"columns": {"target", "is_connected", "external_ids"}},
-	"QoS":        {"columns": {"type", "queues", "other_config", "external_ids"}},
-	"Queue":      {"columns": {"other_config", "external_ids"}},
-}
+// zeroTxn stands for no transaction (ovsdb-server(7), section 4.1.15).
+const zeroTxn = "00000000-0000-0000-0000-000000000000"
 
-// maxRows bounds what a replica keeps of one switch.
-const maxRows = 200_000
-
-// A replica follows the monitored tables. Updates come from the reader of the
-// connection, snapshots are taken by Monitor.
-type replica struct {
-	changed chan struct{} // holds one token while a change waits to be shown
-
-	mu          sync.Mutex
-	system      map[UUID]systemRow
-	bridges     map[UUID]bridgeRow
-	ports       map[UUID]Port
-	interfaces  map[UUID]Interface
-	controllers map[UUID]Controller
-	managers    map[UUID]Manager
-	qos         map[UUID]QoS
-	queues      map[UUID]Queue
-}
-
-type systemRow struct {
-	version         string
-	externalIDs     map[string]string
-	datapathTypes   []string
-	nextCfg, curCfg int64
-}
-
-type bridgeRow struct {
-	Bridge
-	ports, controllers []UUID
-}
-
-func newReplica() *replica {
-	return &replica{
-		changed: make(chan struct{}, 1), system: map[UUID]systemRow{}, bridges: map[UUID]bridgeRow{},
-		ports: map[UUID]Port{}, interfaces: map[UUID]Interface{}, controllers: map[UUID]Controller{},
-		managers: map[UUID]Manager{}, qos: map[UUID]QoS{}, queues: map[UUID]Queue{},
-	}
-}
-
-func (r *replica) rows() int {
-	return len(r.system) + len(r.bridges) + len(r.ports) + len(r.interfaces) +
-		len(r.controllers) + len(r.managers) + len(r.qos) + len(r.queues)
-}
-
-// tableUpdates is <table-updates> of RFC 7047, section 4.1.6: for each table
-// and row its columns before and after. A new row has no old, a deleted one no
-// new; otherwise new has all monitored columns.
-type tableUpdates map[string]map[UUID]struct {
-	New Row `json:"new"`
-}
-
-// apply takes over the changes of one transaction, all or none of them.
-func (r *replica) apply(raw json.RawMessage) error {
-	var updates tableUpdates
-	if err := json.Unmarshal(raw, &updates); err != nil {
-		return fmt.Errorf("ovsdb: monitor: update: %w", err)
-	}
-	var changes []func()
-	for table, rows := range updates {
-		for id, update := range rows {
-			change, err := r.change(table, id, update.New)
-			if err != nil {
-				return fmt.Errorf("ovsdb: monitor: update of %s %s: %w", table, id, err)
-			}
-			changes = append(changes, change)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, change := range changes {
-		change()
-	}
-	if r.rows() > maxRows {
-		return fmt.Errorf("ovsdb: monitor: more than %d rows", maxRows)
-	}
-	select {
-	case r.changed <- struct{}{}:
-	default: // a token waits already
-	}
-	return nil
-}
-
-// change decodes one row and returns how to take it over.
-func (r *replica) change(table string, id UUID, row Row) (func(), error) {
-	switch table {
-	case "Open_vSwitch":
-		return setRow(r.system, id, row, decodeSystem)
-	case "Bridge":
-		return setRow(r.bridges, id, row, decodeBridge)
-	case "Port":
-		return setRow(r.ports, id, row, decodePort)
-	case "Interface":
-		return setRow(r.interfaces, id, row, decodeInterface)
-	case "Controller":
-		return setRow(r.controllers, id, row, decodeController)
-	case "Manager":
-		return setRow(r.managers, id, row, decodeManager)
-	case "QoS":
-		return setRow(r.qos, id, row, decodeQoS)
-	case "Queue":
-		return setRow(r.queues, id, row, decodeQueue)
-	}
-	return nil, errors.New("the table was not asked for")
-}
-
-func setRow[T any](rows map[UUID]T, id UUID, row Row, decode func(UUID, Row) (T, error)) (func(), error) {
-	if row == nil {
-		return func() { delete(rows, id) }, nil
-	}
-	value, err := decode(id, row)
-	return func() { rows[id] = value }, err
-}
-
-// columns reads the columns of a row; absent ones are zero. The first error
-// stays.
-type columns struct {
-	row Row
-	err error
-}
-
-func column[T any](c *columns, name string, read func(string) (T, error)) T {
-	var zero T
-	if _, ok := c.row[name]; !ok || c.err != nil {
-		return zero
-	}
-	value, err := read(name)
-	if err != nil {
-		c.err = err
-		return zero
-	}
-	return value
-}
-
-func (c *columns) text(name string) string       { return column(c, name, c.row.String) }
-func (c *columns) texts(name string) []string    { return column(c, name, c.row.Strings) }
-func (c *columns) integer(name string) int64     { return column(c, name, c.row.Int) }
-func (c *columns) boolean(name string) bool      { return column(c, name, c.row.Bool) }
-func (c *columns) references(name string) []UUID { return column(c, name, c.row.UUIDs) }
-
-func (c *columns) reference(name string) UUID {
-	if list := c.references(name); len(list) > 0 {
-		return list[0]
-	}
-	return ""
-}
-
-func (c *columns) pairs(name string) map[string]string {
-	if m := column(c, name, c.row.Map); len(m) > 0 {
-		return m
-	}
-	return nil
-}
-
-func decodeSystem(_ UUID, row Row) (systemRow, error) {
-	c := columns{row: row}
-	s := systemRow{
-		version: c.text("ovs_version"), externalIDs: c.pairs("external_ids"), datapathTypes: c.texts("datapath_types"),
-		nextCfg: c.integer("next_cfg"), curCfg: c.integer("cur_cfg"),
-	}
-	return s, c.err
-}
-
-func decodeBridge(id UUID, row Row) (bridgeRow, error) {
-	c := columns{row: row}
-	b := bridgeRow{Bridge: Bridge{
-		UUID: id, Name: c.text("name"), DatapathID: c.text("datapath_id"), DatapathType: c.text("datapath_type"),
-		FailMode: c.text("fail_mode"), Protocols: c.texts("protocols"), OtherConfig: c.pairs("other_config"),
-		ExternalIDs: c.pairs("external_ids"),
-	}, ports: c.references("ports"), controllers: c.references("controller")}
-	return b, c.err
-}
-
-func decodePort(id UUID, row Row) (Port, error) {
-	c := columns{row: row}
-	p := Port{
-		UUID: id, Name: c.text("name"), Tag: c.integer("tag"), QoS: c.reference("qos"),
-		Interfaces: c.references("interfaces"), ExternalIDs: c.pairs("external_ids"),
-	}
-	return p, c.err
-}
-
-func decodeInterface(id UUID, row Row) (Interface, error) {
-	c := columns{row: row}
-	i := Interface{
-		UUID: id, Name: c.text("name"), Type: c.text("type"), OFPort: c.integer("ofport"), OFPortRequest: c.integer("ofport_request"),
-		ExternalIDs: c.pairs("external_ids"), Options: c.pairs("options"), MACInUse: c.text("mac_in_use"), Error: c.text("error"),
-		LinkState: c.text("link_state"), AdminState: c.text("admin_state"), BFDStatus: c.pairs("bfd_status"),
-	}
-	return i, c.err
-}
-
-func decodeController(id UUID, row Row) (Controller, error) {
-	c := columns{row: row}
-	o := Controller{
-		UUID: id, Target: c.text("target"), IsConnected: c.boolean("is_connected"), Role: c.text("role"), ExternalIDs: c.pairs("external_ids"),
-	}
-	return o, c.err
-}
-
-func decodeManager(id UUID, row Row) (Manager, error) {
-	c := columns{row: row}
-	m := Manager{UUID: id, Target: c.text("target"), IsConnected: c.boolean("is_connected"), ExternalIDs: c.pairs("external_ids")}
-	return m, c.err
-}
-
-func decodeQoS(id UUID, row Row) (QoS, error) {
-	c := columns{row: row}
-	q := QoS{
-		UUID: id, Type: c.text("type"), Queues: column(&c, "queues", row.References),
-		OtherConfig: c.pairs("other_config"), ExternalIDs: c.pairs("external_ids"),
-	}
-	return q, c.err
-}
-
-func decodeQueue(id UUID, row Row) (Queue, error) {
-	c := columns{row: row}
-	q := Queue{UUID: id, OtherConfig: c.pairs("other_config"), ExternalIDs: c.pairs("external_ids")}
-	return q, c.err
-}
-
-// snapshot is the state as it is now.
-func (r *replica) snapshot() Snapshot {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var s Snapshot
-	for id, row := range r.system { // there is one
-		s = Snapshot{
-			Root: id, SystemID: row.externalIDs["system-id"], Hostname: row.externalIDs["hostname"], OVSVersion: row.version,
-			ExternalIDs: row.externalIDs, DatapathTypes: row.datapathTypes, NextCfg: row.nextCfg, CurCfg: row.curCfg,
-		}
-	}
-	for _, row := range r.bridges {
-		b := row.Bridge
-		for _, id := range row.controllers {
-			if o, ok := r.controllers[id]; ok {
-				b.Controllers = append(b.Controllers, o)
-			}
-		}
-		for _, port := range row.ports {
-			p, ok := r.ports[port]
-			if !ok {
-				continue
-			}
-			b.Ports = append(b.Ports, p)
-			for _, id := range p.Interfaces {
-				if i, ok := r.interfaces[id]; ok {
-					b.Interfaces = append(b.Interfaces, i)
-				}
-			}
-		}
-		slices.SortFunc(b.Controllers, func(x, y Controller) int { return cmp.Compare(x.Target, y.Target) })
-		slices.SortFunc(b.Ports, func(x, y Port) int { return cmp.Compare(x.Name, y.Name) })
-		slices.SortFunc(b.Interfaces, func(x, y Interface) int { return cmp.Compare(x.Name, y.Name) })
-		s.Bridges = append(s.Bridges, b)
-	}
-	slices.SortFunc(s.Bridges, func(x, y Bridge) int { return cmp.Compare(x.Name, y.Name) })
-	s.QoS = slices.SortedFunc(maps.Values(r.qos), func(x, y QoS) int { return cmp.Compare(x.UUID, y.UUID) })
-	s.Queues = slices.SortedFunc(maps.Values(r.queues), func(x, y Queue) int { return cmp.Compare(x.UUID, y.UUID) })
-	s.Managers = slices.SortedFunc(maps.Values(r.managers), func(x, y Manager) int { return cmp.Compare(x.Target, y.Target) })
-	return s
+// A watch is one use of a replica: what a monitor of ours sends goes to the
+// replica only as long as that is the watch's own.
+type watch struct {
+	id   string
+	form form
+	r    *replica
+	key  string // of the state in memory; "" if the server can not resume
 }
 
 // Monitor calls each with the state of the switch, first at once and then
@@ -293,34 +28,205 @@ func (r *replica) snapshot() Snapshot {
 // Every Snapshot is the state after some transaction; while each is busy,
 // later ones are folded into one.
 func (c *Conn) Monitor(ctx context.Context, each func(Snapshot)) error {
-	r := newReplica()
-	id := "macloom-" + strconv.FormatUint(c.lastID.Add(1), 10)
-	c.mu.Lock()
-	c.replicas[id] = r
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.replicas, id)
-		c.mu.Unlock()
-	}()
-	// The reader itself applies the first state: an update may follow it closely.
-	if _, err := c.call(ctx, "monitor", []any{Database, id, monitored}, r.apply); err != nil {
+	return c.Watch(ctx, func(ch Changes) { each(ch.Snapshot()) })
+}
+
+// Watch is Monitor for those who want to know what is different and not only
+// what is: its cost goes with the number of changes, not with that of rows.
+//
+// It asks for what the schema of the server has, by the best method that the
+// server knows: monitor_cond_since, monitor_cond or monitor. A server that has
+// been watched over an earlier connection of the same Serve or Follow sends
+// only what changed since, if it remembers: a clustered database does so, the
+// standalone one of most switches does not.
+func (c *Conn) Watch(ctx context.Context, each func(Changes)) error {
+	w, err := c.startWatch(ctx)
+	if err != nil {
 		return err
 	}
+	defer c.endWatch(w)
 	for {
 		select {
-		case <-r.changed:
-			each(r.snapshot())
+		case <-w.r.changed:
+			each(w.r.changes())
 		case <-c.ctx.Done():
 			return c.Err()
 		case <-ctx.Done():
 			if c.ctx.Err() == nil {
 				cancelCtx, cancel := context.WithTimeout(c.ctx, c.cfg.WriteTimeout)
 				defer cancel()
-				_, err := c.call(cancelCtx, "monitor_cancel", []any{id}, nil)
-				return errors.Join(context.Cause(ctx), err)
+				return errors.Join(context.Cause(ctx), c.call(cancelCtx, "monitor_cancel", []any{w.id}, nil))
 			}
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// monitorRequest is a <monitor-request>; the extensions take the same.
+type monitorRequest struct {
+	Columns []string `json:"columns"`
+}
+
+// startWatch makes the server tell of changes, and returns when the first
+// state is there.
+func (c *Conn) startWatch(ctx context.Context) (*watch, error) {
+	schema, err := c.GetSchema(ctx, Database)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{id: c.newMonitorID(), r: newReplica(c.cfg.MaxReplica, c.grow)}
+	requests := map[string][]monitorRequest{}
+	var asked strings.Builder
+	for _, t := range w.r.tables() {
+		columns, err := t.request(schema)
+		if err != nil {
+			return nil, err
+		}
+		if len(columns) > 0 {
+			requests[t.tableName()] = []monitorRequest{{columns}}
+			fmt.Fprintf(&asked, "%s%q", t.tableName(), columns)
+		}
+	}
+	cluster, err := c.cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cluster != "" {
+		w.key = string(cluster) + asked.String()
+		if kept := c.memory.take(w.key, c.grow); kept != nil {
+			w.r = kept
+		}
+	}
+	w.r.begin(w)
+	c.setMonitor(w.id, w.update)
+	since := w.r.last
+	if since == "" {
+		since = zeroTxn
+	}
+	resumed := false
+	methods := []struct {
+		name   string
+		params []any
+		take   func(result []byte) error
+	}{
+		// The reader itself takes over the first state: an update may follow it closely.
+		{"monitor_cond_since", []any{Database, w.id, requests, since}, func(result []byte) error {
+			parts, ok := tuple(result, 3)
+			found, err1 := parseBool(parts[0])
+			last, err2 := parseRowID(parts[1])
+			if !ok || err1 != nil || err2 != nil {
+				return errors.New("ovsdb: monitor_cond_since: the answer is not [found, transaction, updates]")
+			}
+			resumed = found
+			return w.first(parts[2], formDiffs, string(last), found)
+		}},
+		{"monitor_cond", []any{Database, w.id, requests}, func(result []byte) error { return w.first(result, formDiffs, "", false) }},
+		{"monitor", []any{Database, w.id, requests}, func(result []byte) error { return w.first(result, formRFC, "", false) }},
+	}
+	for i, m := range methods {
+		err = c.call(ctx, m.name, m.params, m.take)
+		var refused *ReplyError
+		if i < len(methods)-1 && errors.As(err, &refused) && refused.Tag == unknownMethod {
+			continue
+		}
+		if err != nil {
+			c.endWatch(w)
+			if !errors.As(err, &refused) && context.Cause(ctx) == nil {
+				c.Close(err) // what came is not understood
+			}
+			return nil, err
+		}
+		c.log.Debug("OVSDB monitored", zap.String("method", m.name), zap.Bool("resumed", resumed))
+		break
+	}
+	return w, nil
+}
+
+// endWatch keeps the state if the server may be able to resume from it.
+func (c *Conn) endWatch(w *watch) {
+	c.clearMonitor(w.id)
+	w.r.mu.Lock()
+	w.r.watch = nil
+	resumable := w.key != "" && w.r.last != "" && w.r.last != zeroTxn && !w.r.broken
+	w.r.mu.Unlock()
+	if resumable {
+		c.memory.keep(w.key, w.r)
+		return
+	}
+	w.r.release()
+}
+
+// first takes over what a monitor begins with.
+func (w *watch) first(updates []byte, f form, last string, resumed bool) error {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.watch != w {
+		return nil
+	}
+	w.form = f
+	if !resumed {
+		r.forget()
+	}
+	if err := r.apply(updates, f); err != nil {
+		return err
+	}
+	r.last = last
+	return nil
+}
+
+// update takes over a notification.
+func (w *watch) update(updates []byte, last string) error {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.watch != w {
+		return nil
+	}
+	if err := r.apply(updates, w.form); err != nil {
+		return err
+	}
+	r.last = last
+	return nil
+}
+
+// cluster is the id of the cluster that the database belongs to; "" if it
+// belongs to none. Ids of clusters are drawn at random, as those of their
+// transactions are: who knows both has the same history.
+func (c *Conn) cluster(ctx context.Context) (UUID, error) {
+	if !slices.Contains(c.databases, serverDatabase) {
+		return "", nil
+	}
+	results, err := c.transact(ctx, serverDatabase, Select("Database", []Condition{{"name", "==", Database}}, "model", "cid"))
+	if err != nil {
+		var failed *OperationError
+		var refused *ReplyError
+		if errors.As(err, &failed) || errors.As(err, &refused) {
+			return "", nil // a version that does not tell
+		}
+		return "", err
+	}
+	for _, row := range results[0].Rows {
+		if model, err := row.String("model"); err == nil && model == "clustered" {
+			return row.UUID("cid")
+		}
+	}
+	return "", nil
+}
+
+func (c *Conn) newMonitorID() string {
+	return "macloom-" + strconv.FormatUint(c.lastID.Add(1), 10)
+}
+
+// setMonitor has update called, by the reader, with what the monitor id sends.
+func (c *Conn) setMonitor(id string, update func(updates []byte, txn string) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.monitors[id] = update
+}
+
+func (c *Conn) clearMonitor(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.monitors, id)
 }
