@@ -25,6 +25,10 @@ import (
 // feedRetry is the pause after changes of intent could not be read.
 const feedRetry = time.Second
 
+// packetIns are the kinds of packet-ins: by now the switch answers all but what
+// is learned.
+var packetIns = []session.Kind{{Name: "learn"}}
+
 // Config is what a Controller needs from outside.
 type Config struct {
 	Store     *store.Store // migrated
@@ -49,7 +53,7 @@ func New(cfg Config) *Controller {
 	w := &world{store: cfg.Store, unmanaged: cfg.Unmanaged, log: cfg.Log.Named("intent"), state: intent.NewState()}
 	c := &Controller{cfg: cfg, world: w, sessions: &session.Stats{}}
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
-	cfg.Metrics.MustRegister(sessionCollector{c.sessions})
+	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
 }
 
@@ -67,7 +71,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error {
-		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions}
+		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.reconciler.Serve)
 	})
 	g.Go(func() error {

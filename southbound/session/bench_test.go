@@ -19,14 +19,14 @@ import (
 // switch does: a batch in, a batch out.
 func respond(ctx context.Context, c *Conn) {
 	var (
-		batch []openflow.PacketIn
+		batch []PacketIn
 		mods  []openflow.FlowMod
 		msgs  []openflow.Message
 		err   error
 	)
 	actions := openflow.NewInstructions(openflow.ApplyActions{openflow.ActionOutput{Port: 2}})
 	for {
-		if batch, err = c.PacketIns().Take(ctx, batch); err != nil {
+		if batch, err = c.PacketIns(0).Take(ctx, batch); err != nil {
 			return
 		}
 		for len(mods) < len(batch) {

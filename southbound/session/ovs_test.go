@@ -204,7 +204,7 @@ func TestOpenVSwitch(t *testing.T) {
 
 	packet, _ := hex.DecodeString("ffffffffffff02000000000108060001080006040001020000000001c0a80001000000000000c0a80002")
 	o.run("ovs-ofctl", "-O", "OpenFlow13", "packet-out", "br0", "in_port=1 packet="+hex.EncodeToString(packet)+" actions=controller")
-	batch, err := c.PacketIns().Take(ctx, nil)
+	batch, err := c.PacketIns(0).Take(ctx, nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != string(packet) {
 		t.Errorf("packet-ins %v, error %v", batch, err)
 	}
