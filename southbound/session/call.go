@@ -283,4 +283,3 @@ func (c *Conn) Barrier(ctx context.Context) error {
 	_, err := c.Request(ctx, &openflow.BarrierRequest{})
 	return err
 }
-

@@ -60,7 +60,8 @@ func FuzzSession(f *testing.F) {
 			_, _ = theirs.Write(b)
 			theirs.Close()
 		}()
-		s.session(ctx, ours, "")
+		s.admit(ctx, ours)
+		s.wg.Wait()
 		if ctx.Err() != nil {
 			t.Fatal("the session did not end with its connection")
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
-// standBy is how long nobody may read from a switch.
-const standBy = time.Millisecond
+// standBy is how long nobody may read from a switch, or up to twice as long.
+const standBy = 2 * time.Millisecond
 
 // intake is the reading side of a session. One goroutine at a time reads: the
 // one that holds it. That is the session's own reader (readLoop), or a taker of
@@ -27,22 +27,27 @@ type intake struct {
 	frames
 	held   atomic.Bool
 	resume chan struct{} // a token tells the reader to see whether it has to read
-	timer  *time.Timer   // sends the token; it runs while nobody holds the intake
+
+	// The watch looks whether the intake is left alone. Setting a timer wakes
+	// other threads; it is let run where the intake is soon taken again.
+	watch     *time.Timer
+	watching  atomic.Bool
+	letGoes   atomic.Uint64 // how often it was let go
+	watchedAt atomic.Uint64 // letGoes when watch was set
 
 	// Below belongs to the holder.
 	heard    time.Time // when the last whole message came
 	asked    time.Time // when an echo was asked for, if it was since
 	deadline time.Time // of the connection; zero if it is to be set
-	watched  <-chan struct{}
-	unwatch  func() bool
+	until    <-chan struct{}
+	forget   func() bool
 }
 
 func (in *intake) init(r io.Reader) {
 	in.r = r
 	in.resume = make(chan struct{}, 1)
-	in.timer = time.AfterFunc(time.Hour, in.tellReader)
-	in.timer.Stop()
-	in.heard = time.Now()
+	in.watch = time.AfterFunc(time.Hour, in.look)
+	in.watch.Stop()
 }
 
 func (in *intake) tellReader() {
@@ -52,15 +57,37 @@ func (in *intake) tellReader() {
 	}
 }
 
-// letGo ends the hold. Where it is free, either the timer runs or the reader has
-// been told.
+// look is called by the watch.
+func (in *intake) look() {
+	in.watching.Store(false)
+	switch {
+	case in.held.Load():
+		// Whoever lets go will set the watch again.
+	case in.letGoes.Load() == in.watchedAt.Load():
+		in.tellReader()
+	default:
+		in.setWatch()
+	}
+}
+
+func (in *intake) setWatch() {
+	if in.watching.CompareAndSwap(false, true) {
+		in.watchedAt.Store(in.letGoes.Load())
+		in.watch.Reset(standBy)
+	}
+}
+
+// letGo ends the hold. Where nobody holds the intake, either the watch is set or
+// the reader has been told.
 func (c *Conn) letGo() {
-	c.in.held.Store(false)
+	in := &c.in
+	in.letGoes.Add(1)
+	in.held.Store(false)
 	if c.ctx.Err() != nil || c.calls.pending() {
-		c.in.tellReader()
+		in.tellReader()
 		return
 	}
-	c.in.timer.Reset(standBy)
+	in.setWatch()
 }
 
 // expectAnswer makes sure that somebody reads.
@@ -76,14 +103,13 @@ func (c *Conn) readLoop() error {
 	in := &c.in
 	defer close(c.notices)
 	defer func() {
-		in.timer.Stop()
-		if in.unwatch != nil {
-			in.unwatch()
+		in.watch.Stop()
+		if in.forget != nil {
+			in.forget()
 		}
 	}()
 	for {
 		if in.held.CompareAndSwap(false, true) {
-			in.timer.Stop()
 			if err := c.read(nil, nil); err != nil {
 				c.Close(err)
 				return err
@@ -167,8 +193,7 @@ func (c *Conn) readFor(ctx context.Context, q *Queue) bool {
 	if !in.held.CompareAndSwap(false, true) {
 		return false
 	}
-	in.timer.Stop()
-	c.watch(ctx)
+	c.interruptAt(ctx)
 	defer c.letGo()
 	defer c.contain()
 	if err := c.read(ctx, q); err != nil {
@@ -177,19 +202,19 @@ func (c *Conn) readFor(ctx context.Context, q *Queue) bool {
 	return true
 }
 
-// watch lets the end of ctx interrupt a read. A taker comes with the same
+// interruptAt lets the end of ctx interrupt a read. A taker comes with the same
 // context again and again.
-func (c *Conn) watch(ctx context.Context) {
+func (c *Conn) interruptAt(ctx context.Context) {
 	in := &c.in
 	done := ctx.Done()
-	if done == in.watched || done == nil || done == c.ctx.Done() {
+	if done == in.until || done == nil || done == c.ctx.Done() {
 		return // the end of the session closes the connection
 	}
-	if in.unwatch != nil {
-		in.unwatch()
+	if in.forget != nil {
+		in.forget()
 	}
-	in.watched = done
-	in.unwatch = context.AfterFunc(ctx, func() {
+	in.until = done
+	in.forget = context.AfterFunc(ctx, func() {
 		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the reader sets it anew
 	})
 }

@@ -91,11 +91,11 @@ type guest struct {
 	dismiss func(error)   // ends the connection
 }
 
-// enter waits for a place, which the caller must leave; it fails when ctx, that of
-// the connection, is done.
-func (l *lobby) enter(ctx context.Context, host string, dismiss func(error)) (*guest, error) {
+// join lines up for a place, or takes one. The guest must leave.
+func (l *lobby) join(host string, dismiss func(error)) *guest {
 	g := &guest{host: host, place: make(chan struct{}), dismiss: dismiss}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.waiting == nil {
 		l.waiting = make(map[string][]*guest)
 	}
@@ -104,13 +104,17 @@ func (l *lobby) enter(ctx context.Context, host string, dismiss func(error)) (*g
 	}
 	l.waiting[host] = append(l.waiting[host], g)
 	l.admit()
-	l.mu.Unlock()
+	return g
+}
+
+// wait returns when g has a place; it fails when ctx, that of the connection, is
+// done.
+func (g *guest) wait(ctx context.Context) error {
 	select {
 	case <-g.place:
-		return g, nil
+		return nil
 	case <-ctx.Done():
-		l.leave(g)
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

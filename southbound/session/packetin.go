@@ -22,10 +22,10 @@ const (
 
 // kindCounts is what came of the packet-ins that were read at once, by kind.
 type kindCounts struct {
-	any              bool
-	queued, dropped  [MaxKinds]uint32
-	first, second    uint32 // by form: OFPT_PACKET_IN, NXT_PACKET_IN2
-	unwanted         uint32
+	any             bool
+	queued, dropped [MaxKinds]uint32
+	first, second   uint32 // by form: OFPT_PACKET_IN, NXT_PACKET_IN2
+	unwanted        uint32
 }
 
 func isPacketIn2(frame []byte) bool {

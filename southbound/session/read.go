@@ -92,12 +92,14 @@ func (c *Conn) run(loop func() error) {
 	}()
 }
 
+var errPanic = errors.New("session: panic")
+
 // contain makes a panic the end of this session only.
 func (c *Conn) contain() {
 	if p := recover(); p != nil {
 		c.cfg.Stats.Panics.Add(1)
 		c.log.Load().Error("panic in the session of a switch", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-		c.Close(fmt.Errorf("session: panic: %v", p))
+		c.Close(fmt.Errorf("%w: %v", errPanic, p))
 	}
 }
 

@@ -62,39 +62,35 @@ func (s *server) admit(ctx context.Context, nc net.Conn) {
 		return
 	}
 	s.cfg.Stats.Open.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(ctx, func() { nc.Close() })
+	g := s.lobby.join(host, cancel) // here, so that places are given in order of arrival
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
 		defer s.cfg.Stats.Open.Add(-1)
 		defer s.census.remove(host)
-		s.session(ctx, nc, host)
+		defer cancel(ErrHandled)
+		s.session(ctx, cancel, nc, g)
 	}()
 }
 
 // session is the life of a connection.
-func (s *server) session(ctx context.Context, nc net.Conn, host string) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(ErrHandled)
-	context.AfterFunc(ctx, func() { nc.Close() })
-	g, err := s.lobby.enter(ctx, host, cancel)
+func (s *server) session(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, g *guest) {
+	c, err := s.receive(ctx, cancel, nc, g)
 	if err != nil {
 		s.refuse(nc.RemoteAddr(), err)
+		cancel(err)
+	}
+	if c == nil {
 		return
 	}
-	c := newConn(ctx, cancel, nc, s.cfg) // now: who waits costs next to nothing
 	defer c.loops.Wait()
+	if err != nil {
+		return
+	}
 	defer c.Close(ErrHandled)
 	defer c.contain()
-
-	err = func() error {
-		defer s.lobby.leave(g)
-		return c.handshake()
-	}()
-	if err != nil {
-		s.refuse(c.RemoteAddr(), err)
-		c.Close(err)
-		return
-	}
 	s.cfg.Stats.Accepted.Add(1)
 	log := c.log.Load().With(zap.String("dpid", fmt.Sprintf("%016x", c.features.DatapathID)))
 	c.log.Store(log)
@@ -114,6 +110,20 @@ func (s *server) session(ctx context.Context, nc net.Conn, host string) {
 	defer c.Close(ErrHandled)
 	defer c.contain()
 	s.handle(c.ctx, c)
+}
+
+// receive waits for the place of g and does the handshake there. The connection
+// is nil where it never had a place, which costs next to nothing.
+func (s *server) receive(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, g *guest) (c *Conn, err error) {
+	defer s.lobby.leave(g)
+	if err := g.wait(ctx); err != nil {
+		return nil, err
+	}
+	c = newConn(ctx, cancel, nc, s.cfg)
+	err = errPanic
+	defer c.contain()
+	err = c.handshake()
+	return c, err
 }
 
 // refuse counts and logs a connection that did not become a session.
