@@ -3,6 +3,7 @@ package openflow
 import (
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"os/exec"
 	"reflect"
 	"runtime"
@@ -11,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 func TestMessagesEncodeToTheirGoldens(t *testing.T) {
@@ -19,7 +23,7 @@ func TestMessagesEncodeToTheirGoldens(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			got := hex.EncodeToString(AppendMessage([]byte{0xaa}, 1, s.message))
-			if want := "aa" + s.golden; got != want {
+			if want := "aa" + hex.EncodeToString(golden(t, s.name)); got != want {
 				t.Errorf("encoding\n got %s\nwant %s", got, want)
 			}
 		})
@@ -31,7 +35,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 	for _, s := range samples {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			frame := unhex(t, s.golden)
+			frame := golden(t, s.name)
 			h, got, err := Decode(frame)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +44,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 			if h != want {
 				t.Errorf("header %+v, want %+v", h, want)
 			}
-			if diff := cmp.Diff(s.message, got); diff != "" {
+			if diff := diffMessages(s.message, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
@@ -50,7 +54,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 // TestMessagesReadAsMeant asks Open vSwitch what it makes of our bytes.
 func TestMessagesReadAsMeant(t *testing.T) {
 	t.Parallel()
-	ofctl := lookOvsOfctl(t)
+	ofctl := ovstest.LookTool(t, "ovs-ofctl")
 	for _, s := range samples {
 		if s.words == nil {
 			continue
@@ -66,28 +70,17 @@ func TestMessagesReadAsMeant(t *testing.T) {
 					t.Errorf("ovs-ofctl does not read %q in it, but\n%s", word, out)
 				}
 			}
-			if strings.Contains(string(out), "***") {
+			if strings.Contains(string(out), "***") && !slices.ContainsFunc(s.words, func(w string) bool { return strings.Contains(w, "***") }) {
 				t.Errorf("ovs-ofctl complains:\n%s", out)
 			}
 		})
 	}
 }
 
-// lookOvsOfctl finds the oracle. It is a dependency of the tests, not an
-// extra: without it nothing but our own opinion would be tested.
-func lookOvsOfctl(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("ovs-ofctl")
-	if err != nil {
-		t.Fatalf("ovs-ofctl is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch): %v", err)
-	}
-	return path
-}
-
 func TestCutMessagesAreRefusedWithoutPanic(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		for n := range len(frame) {
 			if n < HeaderLen {
 				if _, _, err := Decode(frame[:n]); err == nil {
@@ -119,6 +112,10 @@ func TestZeroFilledMessagesEnd(t *testing.T) {
 	}
 }
 
+func diffMessages(want, got Message) string {
+	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}))
+}
+
 // assertStable encodes m and decodes it again to the same value.
 func assertStable(t *testing.T, m Message) {
 	t.Helper()
@@ -131,7 +128,7 @@ func assertStable(t *testing.T, m Message) {
 		t.Fatalf("%T: decode what was encoded: %v\n%x", m, err, frame)
 	}
 	if !reflect.DeepEqual(m, again) {
-		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", cmp.Diff(m, again))
+		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", diffMessages(m, again))
 	}
 }
 
@@ -265,10 +262,10 @@ func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
 		switch s.message.(type) {
-		case *PacketIn, *PacketOut: // their Data aliases the frame, as Decode says
+		case *PacketIn, *PacketIn2, *Resume, *PacketOut: // their Data aliases the frame, as Decode says
 			continue
 		}
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		_, got, err := Decode(frame)
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +273,7 @@ func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 		for i := range frame {
 			frame[i] = 0xee
 		}
-		if diff := cmp.Diff(s.message, got); diff != "" {
+		if diff := diffMessages(s.message, got); diff != "" {
 			t.Errorf("%s changed with the frame (-want +got):\n%s", s.name, diff)
 		}
 	}
