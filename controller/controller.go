@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,16 +28,22 @@ import (
 // feedRetry is the pause after changes of intent could not be read.
 const feedRetry = time.Second
 
+// packetIns are the kinds of packet-ins: by now the switch answers all but what
+// is learned.
+var packetIns = []session.Kind{{Name: "learn"}}
+
 // Config is what a Controller needs from outside.
 type Config struct {
-	Store       *store.Store // migrated
-	OpenFlow    net.Listener
-	OVSDB       net.Listener
-	Unmanaged   intent.Unmanaged
-	Admit       string            // AdmitAuto or AdmitListed
-	Hypervisors hypervisor.Config // but OpenFlow, which is the address of the listener
-	Log         *zap.Logger
-	Metrics     prometheus.Registerer
+	Store        *store.Store // migrated
+	OpenFlow     net.Listener
+	OVSDB        net.Listener
+	OVSDBTargets []string    // ovsdb-servers to connect to
+	OVSDBTLS     *tls.Config // for those of them that speak TLS
+	Unmanaged    intent.Unmanaged
+	Admit        string            // AdmitAuto or AdmitListed
+	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
+	Log          *zap.Logger
+	Metrics      prometheus.Registerer
 }
 
 // Controller is the part of the system between store and switches.
@@ -63,7 +70,7 @@ func New(cfg Config) *Controller {
 	c.hosts = hypervisor.New(cfg.Store, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
-	cfg.Metrics.MustRegister(sessionCollector{c.sessions})
+	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
 }
 
@@ -82,12 +89,14 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
 	g.Go(func() error {
-		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, Admit: c.gate.admitSession}
+		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)
 	})
-	g.Go(func() error {
-		return ovsdb.Serve(ctx, c.cfg.OVSDB, ovsdb.Config{Log: c.cfg.Log.Named("ovsdb")}, c.hosts.Serve)
-	})
+	remote := ovsdb.Config{Log: c.cfg.Log.Named("ovsdb"), TLS: c.cfg.OVSDBTLS}
+	g.Go(func() error { return ovsdb.Serve(ctx, c.cfg.OVSDB, remote, c.hosts.Serve) })
+	for _, target := range c.cfg.OVSDBTargets {
+		g.Go(func() error { return ovsdb.Follow(ctx, target, remote, c.hosts.Serve) })
+	}
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/northbound"
+	"github.com/macloom/macloom/southbound/listen"
 )
 
 // Time to end in: the server's parts first, then the private database.
@@ -61,6 +63,10 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 	defer unlock()
 
+	security, err := loadTLS(cfg, log)
+	if err != nil {
+		return err
+	}
 	// Listeners come first: a taken address is the likeliest mistake and the quickest to find.
 	listeners := map[string]net.Listener{}
 	for name, address := range map[string]string{"openflow": cfg.OpenFlow, "ovsdb": cfg.OVSDB, "http": cfg.HTTP} {
@@ -69,6 +75,9 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		defer l.Close()
+		if security != nil && name != "http" {
+			l = tls.NewListener(l, security)
+		}
 		listeners[name] = l
 	}
 
@@ -89,6 +98,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Config{
 		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
+		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
 		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit,
 		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
 		Log:         log, Metrics: metrics,
@@ -117,6 +127,23 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	case <-time.After(drainTime):
 		return fmt.Errorf("did not end within %v of being asked", drainTime)
 	}
+}
+
+// loadTLS returns how OpenFlow and OVSDB are secured; nil: not at all.
+func loadTLS(cfg *config, log *zap.Logger) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	return listen.TLSConfig(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log.Named("tls"))
+}
+
+// asClient is for connections that we open: the same certificate, and the same
+// CA for the other side's.
+func asClient(server *tls.Config) *tls.Config {
+	if server == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: server.MinVersion, Certificates: server.Certificates, RootCAs: server.ClientCAs}
 }
 
 func loadTokens(cfg *config) (tokens *northbound.Tokens, note string, err error) {

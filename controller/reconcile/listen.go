@@ -77,18 +77,18 @@ func (d *datapath) expired(m *openflow.FlowRemoved) {
 
 // learn turns frames from unknown stations into flows, a batch at a time.
 func (d *datapath) learn(ctx context.Context) {
-	var batch []openflow.PacketIn
+	var batch []session.PacketIn
 	var mods []openflow.Message
 	for {
 		var err error
-		batch, err = d.conn.PacketIns().Take(ctx, batch[:0])
+		batch, err = d.conn.PacketIns(0).Take(ctx, batch[:0])
 		if err != nil {
 			return
 		}
 		mods = mods[:0]
 		now := d.r.cfg.Now()
 		for i := range batch {
-			place, ok := origin(&batch[i])
+			place, ok := origin(&batch[i].PacketIn)
 			if !ok {
 				d.r.metrics.lessons[learn.Ignored].Inc()
 				continue

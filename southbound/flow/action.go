@@ -22,6 +22,12 @@ func NewInstructions(ins ...openflow.Instruction) Instructions {
 // apply, clear, write actions, write metadata, goto.
 var executionRank = [...]int{7, 5, 4, 3, 1, 2, 0}
 
+// readInstructions returns the canonical form of instructions as a switch reports
+// them.
+func readInstructions(ins openflow.Instructions) (Instructions, error) {
+	return canonicalInstructions(ins.List())
+}
+
 func canonicalInstructions(ins []openflow.Instruction) (Instructions, error) {
 	var room [128]byte
 	b := room[:0]

@@ -42,11 +42,7 @@ func BenchmarkAddEncode(b *testing.B) {
 
 func BenchmarkFromStats(b *testing.B) {
 	f := learned(1)
-	m, err := openflow.DecodeFields([]byte(f.Match))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := openflow.FlowStats{TableID: 8, Match: m, Instructions: []openflow.Instruction{Goto(9)}}
+	s := openflow.FlowStats{TableID: 8, Match: openflow.Match(f.Match), Instructions: openflow.Instructions(f.Instructions)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := FromStats(s); err != nil {

@@ -59,11 +59,11 @@ func oddities() []Flow {
 		"80000a0286dd 80003520 fe800000000000000000000000000001 ffff000000000000000000000000000f",
 		"12345602aabb", "80000004ffffff05",
 	} {
-		m, err := openflow.DecodeFields(raw(fields))
+		m, err := openflow.DecodeMatch(raw(fields))
 		if err != nil {
 			panic(err)
 		}
-		match, err := canonicalMatch(m)
+		match, err := readMatch(m)
 		if err != nil {
 			panic(err)
 		}
@@ -348,7 +348,7 @@ func TestDiffPlansWhatDiffersInASafeOrder(t *testing.T) {
 
 func TestAMatchWithAFieldTwiceIsNotAFlow(t *testing.T) {
 	t.Parallel()
-	twice := openflow.Match{Fields: []openflow.OXM{InPort(1).OXM(), InPort(2).OXM()}}
+	twice := openflow.NewMatch(InPort(1).OXM(), InPort(2).OXM())
 	if f, err := FromStats(openflow.FlowStats{Match: twice}); err == nil {
 		t.Errorf("became %v", f)
 	}

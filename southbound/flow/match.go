@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -178,13 +179,69 @@ func encodeMatch(fields []openflow.OXM, raw string) Match {
 // what a broken switch can make us sort.
 const maxFields = 256
 
-// canonicalMatch returns the canonical form of a match as a switch reports it.
-func canonicalMatch(m openflow.Match) (Match, error) {
-	if len(m.Fields) > maxFields {
-		return "", fmt.Errorf("flow: match of %d fields", len(m.Fields))
+// readMatch returns the canonical form of a match as a switch reports it, which
+// it mostly has already.
+func readMatch(m openflow.Match) (Match, error) {
+	if isCanonicalMatch(m) {
+		return Match(m), nil
 	}
 	var room [16]openflow.OXM
-	fields := append(room[:0], m.Fields...)
+	fields := room[:0]
+	var raw []byte
+	for tlv := range m.TLVs() {
+		if o, ok := openflow.DecodeOXM(tlv); ok {
+			fields = append(fields, o)
+		} else {
+			raw = append(raw, tlv...)
+		}
+		if len(fields) > maxFields {
+			break
+		}
+	}
+	return canonicalMatch(fields, string(raw))
+}
+
+// isCanonicalMatch reports whether m is as canonicalMatch would make it. It may
+// say no of one that is.
+func isCanonicalMatch(m openflow.Match) bool {
+	var last openflow.FieldID
+	first := true
+	for tlv := range m.TLVs() {
+		id := openflow.FieldID(binary.BigEndian.Uint16(tlv))<<16 | openflow.FieldID(tlv[2]>>1)
+		if !first && !before(last, id) || id.Len() == 0 {
+			return false
+		}
+		if tlv[2]&1 == 0 {
+			if len(tlv) != 4+id.Len() {
+				return false
+			}
+		} else if len(tlv) != 4+2*id.Len() || !canonicalMask(tlv[4:4+id.Len()], tlv[4+id.Len():]) {
+			return false
+		}
+		last, first = id, false
+	}
+	return true
+}
+
+// canonicalMask reports whether a mask is neither full nor empty and covers the
+// value.
+func canonicalMask(value, mask []byte) bool {
+	all, none := byte(0xff), byte(0)
+	for i, m := range mask {
+		if value[i]&^m != 0 {
+			return false
+		}
+		all &= m
+		none |= m
+	}
+	return all != 0xff && none != 0
+}
+
+// canonicalMatch changes fields to their canonical form and encodes them.
+func canonicalMatch(fields []openflow.OXM, raw string) (Match, error) {
+	if len(fields) > maxFields {
+		return "", fmt.Errorf("flow: match of more than %d fields", maxFields)
+	}
 	for i := range fields {
 		normalise(&fields[i])
 	}
@@ -194,24 +251,23 @@ func canonicalMatch(m openflow.Match) (Match, error) {
 			return "", fmt.Errorf("flow: %s occurs twice in a match", fieldName(fields[i].Field))
 		}
 	}
-	return encodeMatch(fields, string(m.Raw)), nil
+	return encodeMatch(fields, raw), nil
 }
 
 // Fields decodes the match. Fields of a kind that no constructor of this
 // package makes come last.
 func (m Match) Fields() []Field {
-	decoded, err := openflow.DecodeFields([]byte(m))
+	decoded, err := openflow.DecodeMatch([]byte(m))
 	if err != nil {
 		return nil // not made by this package
 	}
-	fields := make([]Field, 0, len(decoded.Fields))
-	for _, o := range decoded.Fields {
-		fields = append(fields, Field{oxm: o})
-	}
-	for raw := decoded.Raw; len(raw) >= 4; {
-		n := 4 + int(raw[3])
-		fields = append(fields, fieldOfRaw(raw[:n]))
-		raw = raw[n:]
+	fields := make([]Field, 0, len(m)/8)
+	for tlv := range decoded.TLVs() {
+		if o, ok := openflow.DecodeOXM(tlv); ok {
+			fields = append(fields, Field{oxm: o})
+		} else {
+			fields = append(fields, fieldOfRaw(tlv))
+		}
 	}
 	return fields
 }

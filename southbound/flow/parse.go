@@ -105,13 +105,14 @@ func parseTo[T uint8 | uint16 | uint32](to *T, s string) error {
 // matchParser collects the fields of a match. Names that depend on the
 // protocol are resolved once all words are read.
 type matchParser struct {
-	m       openflow.Match
+	fields  []openflow.OXM
+	rest    []byte      // whole TLVs of fields that fit no OXM
 	later   [][2]string // tp_src, tp_dst, icmp_type, icmp_code
 	hasVLAN bool
 	pcp     bool
 }
 
-func (p *matchParser) add(f Field) { p.m.Fields = append(p.m.Fields, f.oxm) }
+func (p *matchParser) add(f Field) { p.fields = append(p.fields, f.oxm) }
 
 // simpleNames are the names in a match that always mean the same field and have a kind of their own.
 var simpleNames = map[string]openflow.FieldID{
@@ -186,12 +187,17 @@ func (p *matchParser) raw(value string) error {
 	if err != nil {
 		return err
 	}
-	m, err := openflow.DecodeFields(b)
+	m, err := openflow.DecodeMatch(b)
 	if err != nil {
 		return err
 	}
-	p.m.Fields = append(p.m.Fields, m.Fields...)
-	p.m.Raw = append(p.m.Raw, m.Raw...)
+	for tlv := range m.TLVs() {
+		if o, ok := openflow.DecodeOXM(tlv); ok {
+			p.fields = append(p.fields, o)
+		} else {
+			p.rest = append(p.rest, tlv...)
+		}
+	}
 	return nil
 }
 
@@ -288,7 +294,7 @@ func (p *matchParser) match() (Match, error) {
 		p.add(AnyVLAN())
 	}
 	eth, proto := uint64(math.MaxUint64), uint64(math.MaxUint64)
-	for _, o := range p.m.Fields {
+	for _, o := range p.fields {
 		switch v, _ := (Field{oxm: o}).Uint(); {
 		case o.HasMask:
 		case o.Field == openflow.EthType:
@@ -308,7 +314,7 @@ func (p *matchParser) match() (Match, error) {
 		}
 		p.add(f)
 	}
-	return canonicalMatch(p.m)
+	return canonicalMatch(p.fields, string(p.rest))
 }
 
 func dependent(name string, eth, proto uint64) (openflow.FieldID, error) {

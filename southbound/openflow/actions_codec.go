@@ -157,21 +157,12 @@ func decodeActions(r *reader, depth int) []Action {
 	}
 	actions := make([]Action, 0, countActions(r.b))
 	for len(r.b) > 0 {
-		if len(r.b) < 8 {
-			r.fail("action: %w", errShort)
-			return nil
-		}
-		n := int(be.Uint16(r.b[2:]))
-		if n < 8 || n&7 != 0 || n > len(r.b) {
-			r.fail("action of type %d: length %d of %d bytes", be.Uint16(r.b), n, len(r.b))
-			return nil
-		}
-		a, err := decodeAction(r.take(n), depth)
+		n, err := tlv8(r.b, "action")
 		if err != nil {
-			r.fail("%w", err)
+			r.failWith(err)
 			return nil
 		}
-		actions = append(actions, a)
+		actions = append(actions, decodeAction(r.take(n), depth))
 	}
 	return actions
 }
@@ -190,24 +181,25 @@ func countActions(b []byte) int {
 }
 
 // decodeAction decodes one whole action of at least 8 bytes.
-func decodeAction(b []byte, depth int) (Action, error) {
+func decodeAction(b []byte, depth int) Action {
 	switch be.Uint16(b) {
 	case actionOutput:
 		if len(b) == 16 && allZero(b[10:]) {
-			return ActionOutput{Port: be.Uint32(b[4:]), MaxLen: be.Uint16(b[8:])}, nil
+			return ActionOutput{Port: be.Uint32(b[4:]), MaxLen: be.Uint16(b[8:])}
 		}
 	case actionSetField:
 		if o, ok := decodeSetField(b[4:]); ok {
-			return ActionSetField{o}, nil
+			return ActionSetField{o}
 		}
 	case actionExperimenter:
 		if len(b) >= 16 && be.Uint32(b[4:]) == experimenterNicira {
-			if a, err := decodeNicira(b, depth); a != nil || err != nil {
-				return a, err
+			// Actions within that are broken make the one around them raw.
+			if a, err := decodeNicira(b, depth); a != nil && err == nil {
+				return a
 			}
 		}
 	}
-	return ActionRaw(append([]byte(nil), b...)), nil
+	return ActionRaw(append([]byte(nil), b...))
 }
 
 // decodeSetField decodes the payload of OFPAT_SET_FIELD: one OXM without mask,

@@ -3,13 +3,18 @@ package openflow
 import (
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"os/exec"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 func TestMessagesEncodeToTheirGoldens(t *testing.T) {
@@ -18,7 +23,7 @@ func TestMessagesEncodeToTheirGoldens(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			got := hex.EncodeToString(AppendMessage([]byte{0xaa}, 1, s.message))
-			if want := "aa" + s.golden; got != want {
+			if want := "aa" + hex.EncodeToString(golden(t, s.name)); got != want {
 				t.Errorf("encoding\n got %s\nwant %s", got, want)
 			}
 		})
@@ -30,7 +35,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 	for _, s := range samples {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			frame := unhex(t, s.golden)
+			frame := golden(t, s.name)
 			h, got, err := Decode(frame)
 			if err != nil {
 				t.Fatal(err)
@@ -39,7 +44,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 			if h != want {
 				t.Errorf("header %+v, want %+v", h, want)
 			}
-			if diff := cmp.Diff(s.message, got); diff != "" {
+			if diff := diffMessages(s.message, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
@@ -49,7 +54,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 // TestMessagesReadAsMeant asks Open vSwitch what it makes of our bytes.
 func TestMessagesReadAsMeant(t *testing.T) {
 	t.Parallel()
-	ofctl := lookOvsOfctl(t)
+	ofctl := ovstest.LookTool(t, "ovs-ofctl")
 	for _, s := range samples {
 		if s.words == nil {
 			continue
@@ -65,28 +70,17 @@ func TestMessagesReadAsMeant(t *testing.T) {
 					t.Errorf("ovs-ofctl does not read %q in it, but\n%s", word, out)
 				}
 			}
-			if strings.Contains(string(out), "***") {
+			if strings.Contains(string(out), "***") && !slices.ContainsFunc(s.words, func(w string) bool { return strings.Contains(w, "***") }) {
 				t.Errorf("ovs-ofctl complains:\n%s", out)
 			}
 		})
 	}
 }
 
-// lookOvsOfctl finds the oracle. It is a dependency of the tests, not an
-// extra: without it nothing but our own opinion would be tested.
-func lookOvsOfctl(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("ovs-ofctl")
-	if err != nil {
-		t.Fatalf("ovs-ofctl is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch): %v", err)
-	}
-	return path
-}
-
 func TestCutMessagesAreRefusedWithoutPanic(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		for n := range len(frame) {
 			if n < HeaderLen {
 				if _, _, err := Decode(frame[:n]); err == nil {
@@ -118,6 +112,10 @@ func TestZeroFilledMessagesEnd(t *testing.T) {
 	}
 }
 
+func diffMessages(want, got Message) string {
+	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}))
+}
+
 // assertStable encodes m and decodes it again to the same value.
 func assertStable(t *testing.T, m Message) {
 	t.Helper()
@@ -130,7 +128,7 @@ func assertStable(t *testing.T, m Message) {
 		t.Fatalf("%T: decode what was encoded: %v\n%x", m, err, frame)
 	}
 	if !reflect.DeepEqual(m, again) {
-		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", cmp.Diff(m, again))
+		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", diffMessages(m, again))
 	}
 }
 
@@ -195,9 +193,8 @@ func TestMalformedBodiesAreRefused(t *testing.T) {
 		"actions longer than their message": {
 			"0d", "ffffffff" + "fffffffd" + "0020000000000000" + "00000010000000020000000000000000", "ends early",
 		},
-		"flow stats of length 0":        {"13", "0001000000000000" + "0000", "flow stats: length 0"},
-		"broken message in a bundle":    {"04", "4f4e4600000008fd0000000900000003" + "040e000c00000001" + "00000000", "message in bundle"},
-		"actions of ct past its length": {"0e", flowMod + "0001000400000000" + "0004002800000000" + "ffff0020000023200023000100000000" + "0000ff0000000000" + "0000001000000000", "length 16 of 8"},
+		"flow stats of length 0":     {"13", "0001000000000000" + "0000", "flow stats: length 0 of 2 bytes"},
+		"broken message in a bundle": {"04", "4f4e4600000008fd0000000900000003" + "040e000c00000001" + "00000000", "message in bundle"},
 	} {
 		frame := unhex(t, "04"+test.kind+"0000"+"00000001"+test.body)
 		putLen(frame, 2, len(frame))
@@ -216,6 +213,7 @@ func TestUnusualFormsOfKnownThingsStayRaw(t *testing.T) {
 		"load of an unknown field":         "ffff001800002320" + "0007001f0001fe04" + "0000000000000001",
 		"load past the end of its field":   "ffff001800002320" + "0007045f00010004" + "0000000000000001",
 		"ct with unknown flags":            "ffff001800002320" + "0023000400000000" + "0000ff0000000000",
+		"ct with a broken list of actions": "ffff002000002320" + "0023000100000000" + "0000ff0000000000" + "0000001000000000",
 		"nat":                              "ffff001000002320" + "0024000000000000",
 	} {
 		b := unhex(t, action)
@@ -243,7 +241,7 @@ func TestNestedActionListsStayRaw(t *testing.T) {
 	if _, ok := decoded[0].(ActionCT).Exec[0].(ActionRaw); !ok {
 		t.Errorf("a ct within a ct is %T, want it raw", decoded[0].(ActionCT).Exec[0])
 	}
-	assertStable(t, &PacketOut{Actions: decoded})
+	assertStable(t, &PacketOut{Actions: NewActions(decoded...)})
 }
 
 func TestMessagesThatDoNotFitAreNotAppended(t *testing.T) {
@@ -260,29 +258,14 @@ func TestMessagesThatDoNotFitAreNotAppended(t *testing.T) {
 	}
 }
 
-func TestMatchBytesAreSentInPlaceOfMatchAndInstructions(t *testing.T) {
-	t.Parallel()
-	encoded := *sampleFlowMod
-	encoded.MatchBytes = string(sampleMatch.AppendFields(nil))
-	encoded.Match = Match{}
-	for _, i := range encoded.Instructions {
-		encoded.InstructionBytes += string(i.AppendInstruction(nil))
-	}
-	encoded.Instructions = nil
-	want, got := AppendMessage(nil, 1, sampleFlowMod), AppendMessage(nil, 1, &encoded)
-	if diff := cmp.Diff(hex.EncodeToString(want), hex.EncodeToString(got)); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
 		switch s.message.(type) {
-		case *PacketIn, *PacketOut: // their Data aliases the frame, as Decode says
+		case *PacketIn, *PacketIn2, *Resume, *PacketOut: // their Data aliases the frame, as Decode says
 			continue
 		}
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		_, got, err := Decode(frame)
 		if err != nil {
 			t.Fatal(err)
@@ -290,7 +273,7 @@ func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 		for i := range frame {
 			frame[i] = 0xee
 		}
-		if diff := cmp.Diff(s.message, got); diff != "" {
+		if diff := diffMessages(s.message, got); diff != "" {
 			t.Errorf("%s changed with the frame (-want +got):\n%s", s.name, diff)
 		}
 	}
@@ -348,10 +331,18 @@ func TestErrorsReadAsTheSpecificationNamesThem(t *testing.T) {
 
 func TestFlowModEncodesWithoutAllocation(t *testing.T) {
 	buf := make([]byte, 0, 4096)
-	encoded := *sampleFlowMod
-	encoded.MatchBytes, encoded.InstructionBytes = string(sampleMatch.AppendFields(nil)), "\x00\x01\x00\x08\x05\x00\x00\x00"
-	for name, m := range map[string]*FlowMod{"fields": sampleFlowMod, "encoded": &encoded} {
-		if got := testing.AllocsPerRun(100, func() { buf = AppendMessage(buf[:0], 1, m) }); got != 0 {
+	m := *sampleFlowMod
+	inPort, src := oxm(InPort, "\x00\x00\x00\x01"), oxm(EthSrc, "\x02\x00\x00\x00\x00\x01")
+	for name, encode := range map[string]func(){
+		"encoded before": func() { buf = AppendMessage(buf[:0], 1, sampleFlowMod) },
+		"encoded again": func() {
+			m.Match = m.Match[:0].Append(inPort).Append(src)
+			m.Instructions = GotoTable{Table: 9}.AppendInstruction(m.Instructions[:0])
+			buf = AppendMessage(buf[:0], 1, &m)
+		},
+	} {
+		m.Match, m.Instructions = slices.Clone(sampleMatch), slices.Clone(sampleInstructions)
+		if got := testing.AllocsPerRun(100, encode); got != 0 {
 			t.Errorf("%s: %v allocations, want 0", name, got)
 		}
 	}
@@ -374,8 +365,8 @@ func TestPacketInDecodesWithoutAllocation(t *testing.T) {
 
 func TestPacketInDecodeForgetsTheOneBefore(t *testing.T) {
 	t.Parallel()
-	p := PacketIn{Match: Match{Fields: []OXM{oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")}, Raw: []byte{1, 2, 3, 4}}, Data: []byte{1}, Cookie: 9}
-	want := PacketIn{BufferID: NoBuffer, Match: Match{Fields: []OXM{oxm(InPort, "\x00\x00\x00\x01")}, Raw: []byte{}}}
+	p := PacketIn{Match: NewMatch(oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")), Data: []byte{1}, Cookie: 9}
+	want := PacketIn{BufferID: NoBuffer, Match: NewMatch(oxm(InPort, "\x00\x00\x00\x01"))}
 	if err := p.Decode(want.AppendBody(nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +379,7 @@ func TestMemoryForADecodedMessageIsBoundedByItsSize(t *testing.T) {
 	frames := map[string][]byte{
 		"tiny fields":  matchFrame(strings.Repeat("\x80\x00\x14\x01\x06", 13000)),
 		"empty fields": matchFrame(strings.Repeat("\x80\x00\x14\x00", 16000)),
-		"tiny actions": AppendMessage(nil, 1, &PacketOut{Actions: []Action{ActionRaw(strings.Repeat("\x00\x18\x00\x08\x00\x00\x00\x00", 8000))}}),
+		"tiny actions": AppendMessage(nil, 1, &PacketOut{Actions: Actions(strings.Repeat("\x00\x18\x00\x08\x00\x00\x00\x00", 8000))}),
 		"tiny flows":   AppendMessage(nil, 1, &MultipartReply{Body: &FlowStatsReply{Flows: make([]FlowStats, 1100)}}),
 	}
 	for name, frame := range frames {
@@ -399,7 +390,7 @@ func TestMemoryForADecodedMessageIsBoundedByItsSize(t *testing.T) {
 }
 
 func matchFrame(fields string) []byte {
-	return AppendMessage(nil, 1, &FlowMod{MatchBytes: fields})
+	return AppendMessage(nil, 1, &FlowMod{Match: Match(fields)})
 }
 
 // allocated returns how many bytes f allocates.
@@ -423,7 +414,7 @@ func unhex(t *testing.T, s string) []byte {
 func packetInFrame() []byte {
 	return AppendMessage(nil, 1, &PacketIn{
 		BufferID: NoBuffer, TotalLen: 98, Reason: 1, TableID: 8,
-		Match: Match{Fields: []OXM{oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")}},
+		Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")),
 		Data:  make([]byte, 98),
 	})
 }
@@ -431,7 +422,7 @@ func packetInFrame() []byte {
 func TestAPacketInSaysByWhichPortItCame(t *testing.T) {
 	t.Parallel()
 	field := OXM{Field: InPort, Len: 4, Value: [16]byte{0xff, 0xff, 0xff, 0xfe}}
-	with := PacketIn{Match: Match{Fields: []OXM{{Field: Metadata, Len: 8}, field}}}
+	with := PacketIn{Match: NewMatch(OXM{Field: Metadata, Len: 8}, field)}
 	if port, ok := with.InPort(); port != PortLocal || !ok {
 		t.Errorf("InPort() = %#x, %v; want LOCAL", port, ok)
 	}

@@ -4,6 +4,7 @@ package openflow
 const (
 	instructionGotoTable     = 1
 	instructionWriteMetadata = 2
+	instructionWriteActions  = 3
 	instructionApplyActions  = 4
 )
 
@@ -38,13 +39,9 @@ func DecodeInstructions(b []byte) ([]Instruction, error) {
 func decodeInstructions(r *reader) []Instruction {
 	var instructions []Instruction
 	for len(r.b) > 0 {
-		if len(r.b) < 8 {
-			r.fail("instruction: %w", errShort)
-			return nil
-		}
-		n := int(be.Uint16(r.b[2:]))
-		if n < 8 || n&7 != 0 || n > len(r.b) {
-			r.fail("instruction of type %d: length %d of %d bytes", be.Uint16(r.b), n, len(r.b))
+		n, err := tlv8(r.b, "instruction")
+		if err != nil {
+			r.failWith(err)
 			return nil
 		}
 		i, err := decodeInstruction(r.take(n))

@@ -83,13 +83,6 @@ type OXM struct {
 	Mask    [16]byte
 }
 
-// Match is the list of fields of an ofp_match of type OXM. Fields that do not
-// fit an OXM (unknown class, longer than 16 bytes) are kept raw.
-type Match struct {
-	Fields []OXM
-	Raw    []byte // whole TLVs that do not fit, in their order; they follow Fields on the wire
-}
-
 // Subfield is a run of bits of a field, as the Nicira actions address it.
 type Subfield struct {
 	Field  FieldID

@@ -6,6 +6,9 @@ const matchTypeOXM = 1
 // classExperimenter is OFPXMC_EXPERIMENTER, whose fields have a longer header.
 const classExperimenter = 0xffff
 
+// oxmHeaderLen is the length of class, field and length of an OXM TLV.
+const oxmHeaderLen = 4
+
 // widths of the fields, by class and number. 0: not known.
 var (
 	widthsBasic = [...]uint8{
@@ -123,94 +126,21 @@ func (o *OXM) AppendTo(b []byte) []byte {
 	return b
 }
 
-// AppendFields appends the TLVs of the match without header and padding, which
-// is what FlowMod.MatchBytes holds.
-func (m *Match) AppendFields(b []byte) []byte {
-	for i := range m.Fields {
-		b = m.Fields[i].AppendTo(b)
+// DecodeOXM decodes one whole TLV. ok is false where it does not fit an OXM.
+func DecodeOXM(tlv []byte) (o OXM, ok bool) {
+	if len(tlv) < oxmHeaderLen || len(tlv) != oxmHeaderLen+int(tlv[3]) {
+		return OXM{}, false
 	}
-	return append(b, m.Raw...)
-}
-
-// appendTo appends the ofp_match with its padding.
-func (m *Match) appendTo(b []byte) []byte {
-	start := len(b)
-	b = append(b, 0, matchTypeOXM, 0, 0)
-	b = m.AppendFields(b)
-	putLen(b, start+2, len(b)-start)
-	return appendPad(b, start)
-}
-
-// decode reads an ofp_match with its padding into the memory that m has.
-func (m *Match) decode(r *reader) {
-	m.Fields = m.Fields[:0]
-	m.Raw = m.Raw[:0]
-	kind, n := r.u16(), int(r.u16())
-	if r.err != nil {
-		return
+	payload, masked := tlv[oxmHeaderLen:], tlv[2]&1 != 0
+	class, width := be.Uint16(tlv), len(payload)
+	if masked {
+		width /= 2
 	}
-	if kind != matchTypeOXM {
-		r.fail("match of type %d is not OXM", kind)
-		return
+	if class == classExperimenter || width == 0 || width > len(o.Value) || masked && len(payload)&1 != 0 {
+		return OXM{}, false
 	}
-	if n < 4 {
-		r.fail("match: length %d", n)
-		return
-	}
-	fields := reader{b: r.take(n - 4)}
-	m.decodeFields(&fields)
-	r.adopt(&fields)
-	r.skip(-n & 7)
-}
-
-// DecodeFields decodes match TLVs without header and padding, the inverse of
-// AppendFields.
-func DecodeFields(b []byte) (Match, error) {
-	var m Match
-	r := reader{b: b}
-	m.decodeFields(&r)
-	return m, r.end()
-}
-
-func (m *Match) decodeFields(r *reader) {
-	if cap(m.Fields) == 0 {
-		if n := countFields(r.b); n > 0 {
-			m.Fields = make([]OXM, 0, n)
-		}
-	}
-	for len(r.b) > 0 {
-		whole := r.b
-		class, head, size := r.u16(), r.u8(), int(r.u8())
-		payload := r.take(size)
-		if r.err != nil {
-			r.err = errShort
-			return
-		}
-		width := size
-		masked := head&1 != 0
-		if masked {
-			width = size / 2
-		}
-		if class == classExperimenter || width == 0 || width > 16 || masked && size&1 != 0 {
-			m.Raw = append(m.Raw, whole[:4+size]...)
-			continue
-		}
-		m.Fields = append(m.Fields, OXM{Field: FieldID(class)<<16 | FieldID(head>>1), Len: uint8(width), HasMask: masked})
-		o := &m.Fields[len(m.Fields)-1]
-		copy(o.Value[:], payload[:width])
-		copy(o.Mask[:], payload[width:])
-	}
-}
-
-// countFields returns how many TLVs of at least one byte of payload b holds, so
-// that memory for them is taken once and is bounded by the input.
-func countFields(b []byte) int {
-	n := 0
-	for len(b) >= 4 && 4+int(b[3]) <= len(b) {
-		if b[3] > 0 {
-			n++
-		}
-		b = b[4+int(b[3]):]
-	}
-	return n
+	o = OXM{Field: FieldID(class)<<16 | FieldID(tlv[2]>>1), Len: uint8(width), HasMask: masked}
+	copy(o.Value[:], payload[:width])
+	copy(o.Mask[:], payload[width:])
+	return o, true
 }

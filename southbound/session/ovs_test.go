@@ -172,10 +172,10 @@ func TestOpenVSwitch(t *testing.T) {
 	}
 
 	unmatched := addFlow(5000)
-	unmatched.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.TCPDst, 0, 80)}} // without eth_type
+	unmatched.Match = openflow.NewMatch(oxm(openflow.TCPDst, 0, 80)) // without eth_type
 	overlapping := addFlow(5001)
 	overlapping.Flags = openflow.FlagCheckOverlap
-	overlapping.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1)}}
+	overlapping.Match = openflow.NewMatch(oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1))
 	for name, bad := range map[string]*openflow.FlowMod{
 		"refused when it arrives, OFPBMC_BAD_PREREQ":    unmatched,
 		"refused when it is committed, OFPFMFC_OVERLAP": overlapping,
@@ -204,7 +204,7 @@ func TestOpenVSwitch(t *testing.T) {
 
 	packet, _ := hex.DecodeString("ffffffffffff02000000000108060001080006040001020000000001c0a80001000000000000c0a80002")
 	o.run("ovs-ofctl", "-O", "OpenFlow13", "packet-out", "br0", "in_port=1 packet="+hex.EncodeToString(packet)+" actions=controller")
-	batch, err := c.PacketIns().Take(ctx, nil)
+	batch, err := c.PacketIns(0).Take(ctx, nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != string(packet) {
 		t.Errorf("packet-ins %v, error %v", batch, err)
 	}

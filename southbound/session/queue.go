@@ -9,31 +9,60 @@ import (
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
+// MaxKinds is how many kinds of packet-ins there can be.
+const MaxKinds = 16
+
+// Kind is a class of packet-ins, with a queue of its own at every session, so
+// that a flood of one kind costs packets of that kind and of no other.
+type Kind struct {
+	Name  string
+	Queue int // how many packet-ins of one switch may wait (4,096)
+}
+
+// Head is what can be known of a packet-in before it is decoded.
+type Head struct {
+	Cookie  uint64 // of the flow that sent it
+	Reason  uint8  // enum ofp_packet_in_reason
+	TableID uint8
+	// Userdata is what the controller action of the flow carries
+	// (NXT_PACKET_IN2 only). It is valid during the call.
+	Userdata []byte
+}
+
+// PacketIn is a packet that a switch sent to the controller, by OFPT_PACKET_IN
+// or NXT_PACKET_IN2. Only the latter has what the embedded message lacks.
+type PacketIn struct {
+	openflow.PacketIn
+	Userdata     []byte // of the controller action
+	Continuation []byte // resumes the packet where the action paused it (NXT_RESUME)
+}
+
 const (
 	// A queue of n packet-ins holds no more than n times this many bytes of
-	// packets, and a buffer larger than this is not kept for reuse.
+	// them, and a buffer larger than this is not kept for reuse.
 	queuedPacketLen = 2048
-	// Likewise for a match: fields, and bytes of unknown ones.
-	keptFields = 32
-	keptRaw    = 256
+	// Likewise for a match, userdata and continuation.
+	keptMatch = 512
 	// Batches up to this size are always kept for reuse.
 	smallBatch = 64
 )
 
-// Queue is a bounded queue of packet-ins. The reader of the session fills it
-// and never waits: what finds it full is dropped and counted.
-//
-// Its place in the session is one queue for all packet-ins; it knows nothing of
-// the session but when that ends, so that there can be one per kind of packet.
+// Queue is a bounded queue of packet-ins. What finds it full is dropped and
+// counted; whoever reads from the switch never waits.
 type Queue struct {
 	end      ender
 	max      int
 	maxBytes int
 	ready    chan struct{} // holds a token if packets may wait
 	dropped  atomic.Uint64
+	// read, if not nil, reads from the switch for a taker that has nothing to
+	// do, until there are packets here. It returns false at once if somebody
+	// reads already; then, ready will tell.
+	read    func(ctx context.Context, q *Queue) bool
+	waiting atomic.Int32 // takers that wait for ready
 
 	mu    sync.Mutex
-	fill  []openflow.PacketIn
+	fill  []PacketIn
 	bytes int
 }
 
@@ -52,69 +81,118 @@ func newQueue(end ender, n int) *Queue {
 // the caller is done with, whose memory (packet data and matches included) is
 // used again for packet-ins to come, or nil. Take fails when ctx is done or the
 // session has ended; it returns buf then.
-func (q *Queue) Take(ctx context.Context, buf []openflow.PacketIn) ([]openflow.PacketIn, error) {
+//
+// While it waits, Take reads from the switch in place of the session's own
+// reader where it can, which spares a hand-over between goroutines.
+func (q *Queue) Take(ctx context.Context, buf []PacketIn) ([]PacketIn, error) {
 	for {
-		q.mu.Lock()
-		if len(q.fill) > 0 {
-			batch := q.fill
-			q.fill, q.bytes = buf[:0], 0
-			// After a burst, do not hold on to its memory.
-			if cap(buf) > smallBatch && cap(buf) > 8*len(batch) {
-				q.fill = nil
-			}
-			q.mu.Unlock()
+		if batch := q.takeNow(buf); batch != nil {
 			return batch, nil
 		}
-		q.mu.Unlock()
+		if q.read != nil && ctx.Err() == nil && q.read(ctx, q) {
+			if q.holdsSome() {
+				continue
+			}
+		}
+		q.waiting.Add(1)
+		var err error
 		select {
 		case <-q.ready:
 		case <-ctx.Done():
-			return buf, ctx.Err()
+			err = ctx.Err()
 		case <-q.end.Done():
-			return buf, q.end.Err()
+			err = q.end.Err()
+		}
+		q.waiting.Add(-1)
+		if err != nil {
+			return buf, err
 		}
 	}
+}
+
+// takeNow returns what waits, nil if that is nothing.
+func (q *Queue) takeNow(buf []PacketIn) []PacketIn {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.fill) == 0 {
+		return nil
+	}
+	batch := q.fill
+	q.fill, q.bytes = buf[:0], 0
+	// After a burst, do not hold on to its memory.
+	if cap(buf) > smallBatch && cap(buf) > 8*len(batch) {
+		q.fill = nil
+	}
+	return batch
+}
+
+func (q *Queue) holdsSome() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.fill) > 0
 }
 
 // Dropped is how many packet-ins found the queue full.
 func (q *Queue) Dropped() uint64 { return q.dropped.Load() }
 
-// put queues a copy of the packet-in in body and says whether there was room.
-// The taker is not woken before wake.
-func (q *Queue) put(body []byte) (bool, error) {
+// put queues a copy of the packet-in in frame, a whole message, and says whether
+// there was room. The taker is not woken before wake.
+func (q *Queue) put(frame []byte) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := len(q.fill)
-	if n >= q.max || q.bytes+len(body) > q.maxBytes && n > 0 {
+	at := len(q.fill)
+	if at >= q.max || q.bytes+len(frame) > q.maxBytes && at > 0 {
 		q.dropped.Add(1)
 		return false, nil
 	}
-	if n < cap(q.fill) {
-		q.fill = q.fill[:n+1] // with the buffers of a packet-in of old
+	if at < cap(q.fill) {
+		q.fill = q.fill[:at+1] // with the buffers of a packet-in of old
 	} else {
-		q.fill = append(q.fill, openflow.PacketIn{})
+		q.fill = append(q.fill, PacketIn{})
 	}
-	p := &q.fill[n]
-	data := p.Data[:0]
-	if cap(data) > queuedPacketLen {
-		data = nil
-	}
-	if cap(p.Match.Fields) > keptFields || cap(p.Match.Raw) > keptRaw {
-		p.Match = openflow.Match{}
-	}
-	if err := p.Decode(body); err != nil {
-		p.Data = data
-		q.fill = q.fill[:n]
+	if err := q.fill[at].decode(frame); err != nil {
+		q.fill = q.fill[:at]
 		return false, err
 	}
-	p.Data = append(data, p.Data...)
-	q.bytes += len(body) + len(p.Match.Fields)*int(unsafe.Sizeof(openflow.OXM{}))
+	q.bytes += len(frame)
 	return true, nil
 }
 
-func (q *Queue) wake() {
+// decode makes p the packet-in in frame, with bytes of its own in the memory
+// that it has already.
+func (p *PacketIn) decode(frame []byte) error {
+	data, userdata, continuation := kept(p.Data, queuedPacketLen), kept(p.Userdata, keptMatch), kept(p.Continuation, keptMatch)
+	p.Match = kept(p.Match, keptMatch)
+	err := p.Decode(frame[openflow.HeaderLen:])
+	p.Data = append(data, p.Data...)
+	p.Userdata, p.Continuation = userdata, continuation
+	return err
+}
+
+// kept is the memory of b for reuse, unless there is more of it than n bytes.
+func kept[S ~[]byte](b S, n int) S {
+	if cap(b) > n {
+		return nil
+	}
+	return b[:0]
+}
+
+// wake tells takers that packets wait, and says whether there are takers.
+func (q *Queue) wake() bool {
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
+	return q.waiting.Load() > 0
+}
+
+// held is how many bytes the queue has room for, taken or not.
+func (q *Queue) held() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := cap(q.fill) * int(unsafe.Sizeof(PacketIn{}))
+	for _, p := range q.fill[:cap(q.fill)] {
+		n += cap(p.Match) + cap(p.Data) + cap(p.Userdata) + cap(p.Continuation)
+	}
+	return n
 }

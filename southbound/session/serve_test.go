@@ -189,7 +189,7 @@ func TestBadMessageCostsThatMessageOnly(t *testing.T) {
 	}
 	p.send(0, packetIn(7, []byte("good")))
 	p.send(0, &openflow.PortStatus{Reason: openflow.PortModify, Port: openflow.Port{No: 3}})
-	batch, err := c.PacketIns().Take(t.Context(), nil)
+	batch, err := c.PacketIns(0).Take(t.Context(), nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != "good" {
 		t.Fatalf("packet-ins %v, error %v; want the good one", batch, err)
 	}
@@ -299,7 +299,7 @@ func TestCloseShowsItsReason(t *testing.T) {
 	wantErr(t, c.Send(&openflow.BarrierRequest{}), reason)
 	_, err := c.Request(t.Context(), &openflow.BarrierRequest{})
 	wantErr(t, err, reason)
-	_, err = c.PacketIns().Take(t.Context(), nil)
+	_, err = c.PacketIns(0).Take(t.Context(), nil)
 	wantErr(t, err, reason)
 	for range c.Notices() { // ends
 	}
@@ -345,7 +345,7 @@ func TestStalledPeersCannotKeepSwitchesOut(t *testing.T) {
 
 func TestSessionsAreLimited(t *testing.T) {
 	t.Parallel()
-	k := newController(t, Config{MaxSessions: 2}, nil)
+	k := newController(t, Config{MaxSessions: 2, MaxPerAddress: 2}, nil)
 	a := switchtest.Dial(t, k.addr, switchtest.Options{DPID: 1})
 	switchtest.Dial(t, k.addr, switchtest.Options{DPID: 2})
 	first, second := k.next(t), k.next(t)

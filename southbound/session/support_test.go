@@ -195,7 +195,7 @@ func (p *peer) awaitClosed() {
 func packetIn(inPort uint32, data []byte) *openflow.PacketIn {
 	return &openflow.PacketIn{
 		BufferID: openflow.NoBuffer, TotalLen: uint16(len(data)), Cookie: 0x5d << 56, Data: data,
-		Match: openflow.Match{Fields: []openflow.OXM{oxm(openflow.InPort, byte(inPort>>24), byte(inPort>>16), byte(inPort>>8), byte(inPort))}},
+		Match: openflow.NewMatch(oxm(openflow.InPort, byte(inPort>>24), byte(inPort>>16), byte(inPort>>8), byte(inPort))),
 	}
 }
 
@@ -210,10 +210,10 @@ func addFlow(n int) *openflow.FlowMod {
 	return &openflow.FlowMod{
 		TableID: 0, Priority: 100, Cookie: uint64(n), BufferID: openflow.NoBuffer,
 		OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
-		Match: openflow.Match{Fields: []openflow.OXM{
+		Match: openflow.NewMatch(
 			oxm(openflow.InPort, 0, 0, 0, 1), oxm(openflow.EthSrc, 2, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)),
-		}},
-		Instructions: []openflow.Instruction{openflow.ApplyActions{openflow.ActionOutput{Port: 2}}},
+		),
+		Instructions: openflow.NewInstructions(openflow.ApplyActions{openflow.ActionOutput{Port: 2}}),
 	}
 }
 

@@ -200,7 +200,7 @@ func (s *Switch) multipart(xid uint32, m *openflow.MultipartRequest, refuse func
 		}
 	case *openflow.FlowStatsRequest:
 		flows := s.sortedFlows(func(k flowKey, f openflow.FlowStats) bool {
-			return selects(req.TableID, req.Cookie, req.CookieMask, req.OutPort, req.OutGroup, &req.Match, f)
+			return selects(req.TableID, req.Cookie, req.CookieMask, req.OutPort, req.OutGroup, req.Match, f)
 		})
 		part, size := new(openflow.FlowStatsReply), 0
 		for _, f := range flows {
