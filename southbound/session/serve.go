@@ -122,10 +122,11 @@ func (s *server) receive(ctx context.Context, cancel context.CancelCauseFunc, nc
 	c = newConn(ctx, cancel, nc, s.cfg)
 	err = errPanic
 	defer c.contain()
-	if err = c.handshake(); err == nil && s.cfg.Admit != nil {
-		err = s.cfg.Admit(c)
+	refusal := c.handshake()
+	if refusal == nil && s.cfg.Admit != nil {
+		refusal = s.cfg.Admit(c)
 	}
-	return c, err
+	return c, refusal
 }
 
 // refuse counts and logs a connection that did not become a session.

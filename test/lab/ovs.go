@@ -25,6 +25,7 @@ func (l *Lab) startOVS() {
 	l.start(l.ns, "ovsdb-server", db,
 		"--remote=punix:"+filepath.Join(l.ovsDir, "db.sock"),
 		"--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+		"--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
 		"--no-chdir", "--pidfile", "-vconsole:off",
 		"--log-file="+filepath.Join(l.ovsDir, "ovsdb-server.log"))
 	Wait(l.t, "ovsdb-server", 20*time.Second, func() error {
