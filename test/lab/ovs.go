@@ -32,8 +32,15 @@ func (l *Lab) startOVS() {
 		_, err := l.run(context.Background(), "", "ovs-vsctl", ovsTimeout, "--no-wait", "init")
 		return err
 	})
-	l.Vsctl("--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id="+l.id, "external_ids:hostname="+l.ns)
+	l.Vsctl("--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id="+l.id, "external_ids:hostname="+l.ns,
+		"ovs_version="+version(l.tool("ovs-vsctl", "--version"))) // as ovs-ctl(8) does
 	l.startVswitchd()
+}
+
+// version is the last word of the first line, such as "3.1.0".
+func version(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line[strings.LastIndex(line, " ")+1:]
 }
 
 func (l *Lab) startVswitchd() {
