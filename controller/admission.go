@@ -39,18 +39,27 @@ func (r *roster) load(list []intent.Admission) {
 	}
 }
 
-// update replaces what is known of some datapaths.
-func (r *roster) update(ids []string, list []intent.Admission) {
+// update replaces what is known of some datapaths, and returns those whose
+// part has changed: that of an integration bridge or of another.
+func (r *roster) update(ids []string, list []intent.Admission) (changed []intent.DPID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := map[intent.DPID]bool{}
 	for _, id := range ids {
 		if d, err := intent.ParseDPID(id); err == nil {
+			before[d] = r.byDPID[d].Integration
 			r.remove(d)
 		}
 	}
 	for _, a := range list {
 		r.put(a)
 	}
+	for d, was := range before {
+		if r.byDPID[d].Integration != was {
+			changed = append(changed, d)
+		}
+	}
+	return changed
 }
 
 func (r *roster) put(a intent.Admission) {
@@ -71,6 +80,13 @@ func (r *roster) remove(d intent.DPID) {
 	if len(r.bySystem[system]) == 0 {
 		delete(r.bySystem, system)
 	}
+}
+
+// integration says whether a datapath is the integration bridge of a host.
+func (r *roster) integration(d intent.DPID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byDPID[d].Integration
 }
 
 // judge says why a switch may not connect; nil: it may. What was decided on

@@ -60,7 +60,11 @@ func (w *world) revision() int64 {
 func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.state.View(d, ports, w.unmanaged)
+	unmanaged := w.unmanaged
+	if w.roster.integration(d) {
+		unmanaged = intent.UnmanagedDrop
+	}
+	return w.state.View(d, ports, unmanaged)
 }
 
 // apply brings the state up to a run of changes and says which switches they
@@ -88,15 +92,17 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 		return nil, err
 	}
 
+	touched := intent.Touched{}
 	if len(ids[store.KindSwitch]) > 0 {
 		admissions, err := w.store.AdmissionsByID(ctx, ids[store.KindSwitch])
 		if err != nil {
 			return nil, err
 		}
-		w.roster.update(ids[store.KindSwitch], admissions)
+		for _, d := range w.roster.update(ids[store.KindSwitch], admissions) {
+			touched[d] = struct{}{}
+		}
 	}
 
-	touched := intent.Touched{}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range ids[store.KindNetwork] {

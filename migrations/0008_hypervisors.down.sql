@@ -14,6 +14,7 @@ ALTER TABLE switches
     DROP COLUMN hostname,
     DROP COLUMN version,
     DROP COLUMN ovsdb_connected,
+    DROP COLUMN integration,
     DROP COLUMN setup_error,
     DROP COLUMN admitted,
     DROP COLUMN judged_at,

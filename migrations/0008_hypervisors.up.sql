@@ -6,6 +6,7 @@ ALTER TABLE switches
     ADD COLUMN hostname           text        NOT NULL DEFAULT '',
     ADD COLUMN version            text        NOT NULL DEFAULT '',
     ADD COLUMN ovsdb_connected    boolean     NOT NULL DEFAULT false,
+    ADD COLUMN integration        boolean     NOT NULL DEFAULT false,
     ADD COLUMN setup_error        text        NOT NULL DEFAULT '',
     ADD COLUMN admitted           boolean     NOT NULL DEFAULT true,
     ADD COLUMN judged_at          timestamptz,
@@ -18,6 +19,7 @@ CREATE INDEX switches_turned_away ON switches (turned_away_at) WHERE NOT admitte
 COMMENT ON TABLE switches IS 'Datapaths: facts written by the controller, and whether an operator lets them in.';
 COMMENT ON COLUMN switches.repaired IS 'Flows that audits found changed by somebody else and put right.';
 COMMENT ON COLUMN switches.system_id IS 'The Open vSwitch that has the datapath, as OVSDB names it; empty: not known.';
+COMMENT ON COLUMN switches.integration IS 'The integration bridge of its host: interfaces that bind no port are not in the learning domain.';
 COMMENT ON COLUMN switches.setup_error IS 'Why its bridge could not be set up over OVSDB; empty: it is as it should be.';
 COMMENT ON COLUMN switches.judged_at IS 'When an operator decided on admitted. NULL with admitted = false: turned away for want of a decision, and only remembered.';
 

@@ -120,6 +120,10 @@ type Admission struct {
 	DPID     DPID
 	SystemID string // empty: not known
 	Admitted bool
+	// Integration says that it is the integration bridge of its host, where
+	// interfaces that bind no port yet, or not any more, belong to nobody: their
+	// packets are dropped whatever becomes of unmanaged ports elsewhere.
+	Integration bool
 }
 
 // Candidate is a switch that wants to connect.

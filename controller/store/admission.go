@@ -14,7 +14,7 @@ import (
 const maxRejections = 1000
 
 // decided are the rows of switches that say who may connect.
-const decided = `SELECT dpid, system_id, admitted FROM switches WHERE (admitted OR judged_at IS NOT NULL)`
+const decided = `SELECT dpid, system_id, admitted, integration FROM switches WHERE (admitted OR judged_at IS NOT NULL)`
 
 func collectAdmissions(rows pgx.Rows, err error) ([]intent.Admission, error) {
 	if err != nil {
@@ -22,7 +22,7 @@ func collectAdmissions(rows pgx.Rows, err error) ([]intent.Admission, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (a intent.Admission, err error) {
 		var dpid string
-		if err := row.Scan(&dpid, &a.SystemID, &a.Admitted); err != nil {
+		if err := row.Scan(&dpid, &a.SystemID, &a.Admitted, &a.Integration); err != nil {
 			return a, err
 		}
 		a.DPID, err = intent.ParseDPID(dpid)

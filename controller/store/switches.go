@@ -150,19 +150,19 @@ func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, er
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, `SELECT system_id FROM switches WHERE dpid = $1 FOR UPDATE`, dpid)
-		before, found, err := one(rows, err, pgx.RowTo[string])
+		rows, err := tx.Query(ctx, `SELECT system_id = $2 AND integration = $3 FROM switches WHERE dpid = $1 FOR UPDATE`, dpid, b.SystemID, b.Integration)
+		same, found, err := one(rows, err, pgx.RowTo[bool])
 		known = found
 		if err != nil || !found {
 			return err
 		}
-		if before != b.SystemID {
+		if !same {
 			tx.changed(KindSwitch, dpid, "", OpUpdate)
 		}
 		_, err = tx.Exec(ctx, `
 			UPDATE switches SET fail_mode = $2, datapath_type = $3, system_id = $4, hostname = $5, version = $6, ovsdb_connected = $7,
-				setup_error = $8, updated_at = now(), admitted = admitted OR judged_at IS NULL
-			WHERE dpid = $1`, dpid, b.FailMode, b.DatapathType, b.SystemID, b.Hostname, b.Version, b.Connected, b.SetupError)
+				setup_error = $8, integration = $9, updated_at = now(), admitted = admitted OR judged_at IS NULL
+			WHERE dpid = $1`, dpid, b.FailMode, b.DatapathType, b.SystemID, b.Hostname, b.Version, b.Connected, b.SetupError, b.Integration)
 		return err
 	})
 	return known, err

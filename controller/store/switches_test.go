@@ -85,8 +85,13 @@ func TestAnIntegrationBridgeIsRecordedBeforeItConnects(t *testing.T) {
 	if sw.Connected || !sw.OVSDBConnected || !sw.Admitted {
 		t.Errorf("got %+v", sw)
 	}
-	if diff := cmp.Diff([]intent.Admission{{DPID: 0xa1, SystemID: "h1", Admitted: true}}, b.admissions()); diff != "" {
+	if diff := cmp.Diff([]intent.Admission{{DPID: 0xa1, SystemID: "h1", Admitted: true, Integration: true}}, b.admissions()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// The host is given another integration bridge: this one is like any other.
+	b.bridge(intent.Bridge{DPID: 0xa1, SystemID: "h1", Connected: true})
+	if got := b.admissions()[0]; got.Integration {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -103,7 +108,7 @@ func TestAListedHostIsFoundAgainUnderItsDatapathID(t *testing.T) {
 		t.Errorf("listed (-want +got)\n%s", diff)
 	}
 	b.bridge(intent.Bridge{DPID: 0xa1, Integration: true, SystemID: "h1", Connected: true})
-	if diff := cmp.Diff([]intent.Admission{{DPID: 0xa1, SystemID: "h1", Admitted: true}}, b.admissions()); diff != "" {
+	if diff := cmp.Diff([]intent.Admission{{DPID: 0xa1, SystemID: "h1", Admitted: true, Integration: true}}, b.admissions()); diff != "" {
 		t.Errorf("seen (-want +got)\n%s", diff)
 	}
 }

@@ -97,9 +97,9 @@ func TestSetManagerAloneBringsAHostUnderControl(t *testing.T) {
 	c := hypervisor(t, lab.ControllerOptions{})
 	sw := c.setManager(manager)
 	for column, want := range map[string]string{
-		"fail_mode": "secure", "datapath_type": "netdev", "protocols": "[OpenFlow13]", "datapath_id": `"` + c.bridge.DPID + `"`, "external_ids": "{owner=macloom}",
+		"fail_mode": "secure", "datapath_type": "netdev", "protocols": "[OpenFlow13]", "datapath_id": c.bridge.DPID, "external_ids": "{owner=macloom}",
 	} {
-		if got := c.lab.Vsctl("get", "bridge", "br-int", column); got != want {
+		if got := strings.Trim(c.lab.Vsctl("get", "bridge", "br-int", column), `"`); got != want {
 			t.Errorf("%s is %s, want %s", column, got, want)
 		}
 	}
@@ -116,6 +116,13 @@ func TestSetManagerAloneBringsAHostUnderControl(t *testing.T) {
 	shown := c.ctl.Must(http.MethodGet, "/v2.0/ports/"+b.portID(), nil)["port"].(map[string]any)
 	if shown["binding:host_id"] != c.bridge.DPID || shown["binding:profile"].(map[string]any)["interface_name"] != "b" {
 		t.Errorf("bound to %v, %v", shown["binding:host_id"], shown["binding:profile"])
+	}
+
+	// Who is nobody's reaches nobody: on this bridge there is no learning domain.
+	u := c.lab.Host(c.bridge, "u", lab.HostOptions{Addrs: []string{"10.1.0.1/24"}})
+	c.lab.Host(c.bridge, "v", lab.HostOptions{Addrs: []string{"10.1.0.2/24"}})
+	if got := u.Ping("10.1.0.2", lab.PingOptions{}); got.Received != 0 {
+		t.Errorf("interfaces without an id reach each other: %v", got)
 	}
 
 	// An id that is no port's binds nothing and is shown.
