@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
 )
 
 // Changes tell what is different from what Watch has shown before; the first
@@ -40,7 +41,7 @@ func (r *replica) changes() Changes {
 			c.Interfaces = append(c.Interfaces, InterfaceChange{before.row, after.row, before.bridge, after.bridge})
 		}
 	}
-	slices.SortFunc(c.Interfaces, func(x, y InterfaceChange) int { return interfaceOrder(*x.row(), *y.row()) })
+	slices.SortFunc(c.Interfaces, func(x, y InterfaceChange) int { return interfaceOrder(x.row(), y.row()) })
 	r.unseen = newJournal()
 	return c
 }
@@ -53,11 +54,11 @@ func (c InterfaceChange) row() *Interface {
 }
 
 // Orders of what a Snapshot lists. Names are unique, but a server might lie.
-func interfaceOrder(x, y Interface) int {
+func interfaceOrder(x, y *Interface) int {
 	return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.UUID, y.UUID))
 }
 
-func portOrder(x, y Port) int {
+func portOrder(x, y *Port) int {
 	return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.UUID, y.UUID))
 }
 
@@ -158,12 +159,12 @@ func edits[T any](before map[UUID]place[T], now func(UUID) place[T]) map[UUID][]
 }
 
 // splice returns old with the edits; old stays as it is.
-func splice[T any](old []T, edits []edit[T], order func(x, y T) int) []T {
+func splice[T any](old []T, edits []edit[T], order func(x, y *T) int) []T {
 	if len(edits) == 0 {
 		return old
 	}
 	slices.SortFunc(edits, func(x, y edit[T]) int {
-		c := order(*x.row, *y.row)
+		c := order(x.row, y.row)
 		switch {
 		case c != 0 || x.gone == y.gone:
 			return c
@@ -174,12 +175,12 @@ func splice[T any](old []T, edits []edit[T], order func(x, y T) int) []T {
 	})
 	list := make([]T, 0, len(old)+len(edits))
 	for _, e := range edits {
-		i, found := slices.BinarySearchFunc(old, *e.row, order)
+		i := sort.Search(len(old), func(i int) bool { return order(&old[i], e.row) >= 0 })
 		list = append(list, old[:i]...)
 		old = old[i:]
 		if !e.gone {
 			list = append(list, *e.row)
-		} else if found {
+		} else if len(old) > 0 && order(&old[0], e.row) == 0 {
 			old = old[1:]
 		}
 	}

@@ -28,12 +28,19 @@ type share struct {
 
 func newLimits(cfg *Config) *limits { return &limits{cfg: cfg, shares: map[string]*share{}} }
 
-// hostOf is an address without its port.
+// hostOf is an address without its port. Of IPv6 it is the network, of which
+// one host has all addresses.
 func hostOf(addr net.Addr) string {
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		return tcp.IP.String()
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return addr.Network()
 	}
-	return addr.Network()
+	ip := tcp.AddrPort().Addr().Unmap()
+	if ip.Is6() && !ip.IsLoopback() {
+		prefix, _ := ip.WithZone("").Prefix(64) // fits IPv6
+		return prefix.String()
+	}
+	return ip.String()
 }
 
 // join counts a connection, until leave.

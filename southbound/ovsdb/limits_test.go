@@ -3,6 +3,7 @@ package ovsdb
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -41,6 +42,21 @@ func TestOneAddressTakesNoMoreThanItsShare(t *testing.T) {
 	}
 	a.leave()
 	join("a")
+}
+
+func TestAddressesOfAnIPv6NetworkAreOne(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.1:7": "192.0.2.1", "[::ffff:192.0.2.1]:7": "192.0.2.1", "[2001:db8:1:2:3::4]:7": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:7": "fe80::/64", "[::1]:7": "::1",
+	} {
+		if got := hostOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))); got != want {
+			t.Errorf("%s: want %s, got %s", address, want, got)
+		}
+	}
+	if got := hostOf(&net.UnixAddr{Name: "@", Net: "unix"}); got != "unix" {
+		t.Errorf("want unix, got %s", got)
+	}
 }
 
 func TestRefusalsOfOneAddressAreLoggedOnceInAWhile(t *testing.T) {
@@ -199,7 +215,7 @@ func TestPeerWhoseRowsDoNotFitLosesItsConnection(t *testing.T) {
 
 func TestMemoryKeepsTheNewestThatFit(t *testing.T) {
 	t.Parallel()
-	m := &memory{limit: 2 * rowCost * 12}
+	m := &memory{limit: 2 * (keptCost + rowCost*12)}
 	var held int
 	grow := func(n int) error { held += n; return nil }
 	for _, key := range []string{"a", "b", "c"} {
@@ -211,6 +227,9 @@ func TestMemoryKeepsTheNewestThatFit(t *testing.T) {
 	}
 	if held != 0 {
 		t.Errorf("what is kept is still accounted to its connection: %d bytes", held)
+	}
+	if m.keep("huge", &replica{grow: func(int) error { return nil }, used: m.limit}); len(m.kept) != 2 {
+		t.Errorf("want two that fit, got %d", len(m.kept))
 	}
 	if m.take("a", grow) != nil {
 		t.Error("the oldest is kept although there is no room")

@@ -21,19 +21,22 @@ type keptReplica struct {
 	r     *replica
 }
 
+// keptCost is what an empty replica takes.
+const keptCost = 8 << 10
+
 // keep takes over r, which nobody follows any more.
 func (m *memory) keep(key string, r *replica) {
 	bytes := r.release()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(key)
-	if bytes > m.limit {
+	if bytes+keptCost > m.limit {
 		return
 	}
-	for m.used+bytes > m.limit {
+	for m.used+bytes+keptCost > m.limit {
 		m.drop(m.kept[0].key)
 	}
-	m.used += bytes
+	m.used += bytes + keptCost
 	m.kept = append(m.kept, keptReplica{key, bytes, r})
 }
 
@@ -57,6 +60,6 @@ func (m *memory) drop(key string) keptReplica {
 	}
 	k := m.kept[i]
 	m.kept = slices.Delete(m.kept, i, i+1)
-	m.used -= k.bytes
+	m.used -= k.bytes + keptCost
 	return k
 }

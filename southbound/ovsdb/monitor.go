@@ -2,6 +2,8 @@ package ovsdb
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,10 +19,11 @@ const zeroTxn = "00000000-0000-0000-0000-000000000000"
 // A watch is one use of a replica: what a monitor of ours sends goes to the
 // replica only as long as that is the watch's own.
 type watch struct {
-	id   string
-	form form
-	r    *replica
-	key  string // of the state in memory; "" if the server can not resume
+	id    string
+	form  form
+	r     *replica
+	begun bool   // the first state is there
+	key   string // of the state in memory; "" if the server can not resume
 }
 
 // Monitor calls each with the state of the switch, first at once and then
@@ -92,7 +95,7 @@ func (c *Conn) startWatch(ctx context.Context) (*watch, error) {
 		return nil, err
 	}
 	if cluster != "" {
-		w.key = string(cluster) + asked.String()
+		w.key = c.identity() + " " + string(cluster) + " " + asked.String()
 		if kept := c.memory.take(w.key, c.grow); kept != nil {
 			w.r = kept
 		}
@@ -164,7 +167,7 @@ func (w *watch) first(updates []byte, f form, last string, resumed bool) error {
 	if r.watch != w {
 		return nil
 	}
-	w.form = f
+	w.form, w.begun = f, true
 	if !resumed {
 		r.forget()
 	}
@@ -182,6 +185,9 @@ func (w *watch) update(updates []byte, last string) error {
 	defer r.mu.Unlock()
 	if r.watch != w {
 		return nil
+	}
+	if !w.begun {
+		return errors.New("ovsdb: monitor: an update before the first state")
 	}
 	if err := r.apply(updates, w.form); err != nil {
 		return err
@@ -212,6 +218,20 @@ func (c *Conn) cluster(ctx context.Context) (UUID, error) {
 		}
 	}
 	return "", nil
+}
+
+// identity is by whom state that is kept may be used again: a peer that claims
+// to be another's server must not get to change what is known of that.
+func (c *Conn) identity() string {
+	host := hostOf(c.RemoteAddr())
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return host
+	}
+	for _, cert := range t.ConnectionState().PeerCertificates {
+		return fmt.Sprintf("%s %x", host, sha256.Sum256(cert.Raw))
+	}
+	return host
 }
 
 func (c *Conn) newMonitorID() string {

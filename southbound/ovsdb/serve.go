@@ -56,7 +56,7 @@ type Config struct {
 	// address (256 MiB).
 	MaxMemory, MaxMemoryPerAddress int
 	// MaxConns bounds the connections (4,096), MaxConnsPerAddress those from
-	// one address (64).
+	// one address (256); the addresses of an IPv6 /64 are one.
 	MaxConns, MaxConnsPerAddress int
 	// TLS is for connections that Dial opens to "ssl:…". Like Open vSwitch,
 	// Dial compares the name in the server's certificate with nothing unless
@@ -82,7 +82,7 @@ func (cfg Config) withDefaults() *Config {
 		preset int
 	}{
 		{&cfg.MaxMessage, 16 << 20}, {&cfg.MaxReplica, 64 << 20}, {&cfg.MaxMemory, 1 << 30}, {&cfg.MaxMemoryPerAddress, 256 << 20},
-		{&cfg.MaxConns, 4096}, {&cfg.MaxConnsPerAddress, 64},
+		{&cfg.MaxConns, 4096}, {&cfg.MaxConnsPerAddress, 256},
 	} {
 		if *n.field <= 0 {
 			*n.field = n.preset

@@ -131,6 +131,39 @@ func TestPeersOverTLSAreRefusedWithoutACertificateOfTheAuthority(t *testing.T) {
 	}
 }
 
+func TestAnotherCertificateGetsNothingOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", ours.config("controller"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serveOn(t, ln, Config{})
+	first, second := ours.config("a"), ours.config("b")
+	for i, step := range []struct {
+		cfg  *tls.Config
+		last string
+	}{{first, zeroTxn}, {second, zeroTxn}, {first, "t1"}} {
+		p := s.dial()
+		step.cfg.InsecureSkipVerify = true
+		p.over(tls.Client(p.nc, step.cfg))
+		p.send(`{"id":` + p.request("list_dbs") + `,"result":["_Server","Open_vSwitch"],"error":null}`)
+		w := watching(t, <-s.conns)
+		p.schema()
+		p.clustered("c1")
+		id, _, params := p.monitor("monitor_cond_since")
+		if string(params[3]) != `"`+step.last+`"` {
+			t.Errorf("connection %d: want transaction %s, got %s", i, step.last, params[3])
+		}
+		if i == 0 {
+			p.send(`{"id":` + id + `,"error":null,"result":[false,"t1",` + initialDiffs + `]}`)
+			w.until(initialState())
+		}
+		p.nc.Close()
+		<-w.done
+	}
+}
+
 func TestHandshakeOfTLSHasADeadlineAndBlocksNobody(t *testing.T) {
 	t.Parallel()
 	ours := newAuthority(t)

@@ -45,6 +45,19 @@ func (m Map) MarshalJSON() ([]byte, error) {
 	return json.Marshal([2]any{"map", pairs})
 }
 
+// Refs is a map of integers to references, such as the queues of a QoS. A
+// value is a UUID or NamedUUID.
+type Refs map[int64]any
+
+// MarshalJSON writes the wire form, sorted by key.
+func (m Refs) MarshalJSON() ([]byte, error) {
+	pairs := make([][2]any, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		pairs = append(pairs, [2]any{k, m[k]})
+	}
+	return json.Marshal([2]any{"map", pairs})
+}
+
 // Row is a row, or a part of one, as the server sent it, by column.
 type Row map[string]json.RawMessage
 
