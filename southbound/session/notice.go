@@ -38,6 +38,8 @@ func (c *Conn) notice(t openflow.Type, frame []byte) error {
 		if c.calls.fail(xid, m) {
 			return nil
 		}
+	case *openflow.RoleStatus:
+		c.noteRole(m)
 	case *openflow.BundleControl:
 		return nil // an answer that nobody waits for any more
 	}

@@ -133,7 +133,7 @@ func (c *Conn) dispatchAll() (n int, woken bool, err error) {
 			return n, woken, fmt.Errorf("session: broken message: version 0x%02x after OpenFlow 1.3 was agreed", frame[0])
 		}
 		t := openflow.Type(frame[1])
-		if t == openflow.TypePacketIn || t == openflow.TypeExperimenter && isPacketIn2(frame) {
+		if t == openflow.TypePacketIn || t == openflow.TypeExperimenter && openflow.IsPacketIn2(frame[openflow.HeaderLen:]) {
 			c.packetIn(frame, &news)
 			continue
 		}
@@ -162,11 +162,10 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 		if c.calls.answer(xidOf(frame), t, frame) {
 			return nil
 		}
-		c.noteRole(frame)
 		return c.notice(t, frame)
 	case openflow.TypeHello, openflow.TypeEchoReply, openflow.TypeFeaturesReply, openflow.TypeGetConfigReply,
 		openflow.TypeMultipartReply, openflow.TypeBarrierReply, openflow.TypeRoleReply,
-		openflow.Type(27), openflow.Type(23):
+		openflow.TypeGetAsyncReply, openflow.TypeQueueGetConfigReply:
 		// Answers that nobody waits for any more are no fault of the switch.
 		c.calls.answer(xidOf(frame), t, frame)
 	default:
