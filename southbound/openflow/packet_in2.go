@@ -1,6 +1,9 @@
 package openflow
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 type (
 	// PacketIn2 is NXT_PACKET_IN2, which Open vSwitch sends in place of PacketIn
@@ -174,6 +177,9 @@ func (p *PacketIn2) decode(r *reader) {
 		case packetInContinuation:
 			p.Continuation = append(p.Continuation[:0], v.rest()...)
 		default:
+			if cap(p.Other)-len(p.Other) < len(whole) {
+				p.Other = slices.Grow(p.Other, len(whole)+len(r.b)) // once, whatever follows
+			}
 			p.Other = append(p.Other, whole...)
 			v.rest()
 		}
