@@ -95,6 +95,16 @@ func (ct *callTable) add(k *call) {
 // pending says whether anybody waits for an answer that is due.
 func (ct *callTable) pending() bool { return ct.n.Load() > 0 }
 
+// held is how many bytes of answers wait for their takers.
+func (ct *callTable) held() (n int) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	for _, k := range ct.calls {
+		n += k.waiting
+	}
+	return n
+}
+
 func (ct *callTable) remove(k *call) {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()

@@ -71,7 +71,8 @@ var ErrMonitoring = errors.New("session: there is a flow monitor on this connect
 // then.
 //
 // Reports do not say which monitor they are of, so there can be one call at a
-// time, of any number of monitors. Reports that come faster than each takes
+// time, of any number of monitors. (A monitor that was requested otherwise
+// reports to Notices.) Reports that come faster than each takes
 // them end Monitor, not the session, with an error when the Limit (of what
 // waits, 64 MiB at most) is reached: what was missed can only be made good by a new
 // monitor.

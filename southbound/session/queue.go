@@ -56,6 +56,7 @@ type Queue struct {
 	mu    sync.Mutex
 	fill  []openflow.PacketIn2
 	bytes int
+	large bool // there was a packet-in that is not kept for reuse
 }
 
 // ender is what a Queue has to know of its session.
@@ -111,6 +112,11 @@ func (q *Queue) takeNow(buf []openflow.PacketIn2) []openflow.PacketIn2 {
 	}
 	batch := q.fill
 	q.fill, q.bytes = buf[:0], 0
+	if q.large {
+		for i := range buf[:cap(buf)] {
+			trim(&buf[:cap(buf)][i])
+		}
+	}
 	// After a burst, do not hold on to its memory.
 	if cap(buf) > smallBatch && cap(buf) > 8*len(batch) {
 		q.fill = nil
@@ -147,17 +153,15 @@ func (q *Queue) put(frame []byte) (bool, error) {
 		return false, err
 	}
 	q.bytes += len(frame)
+	q.large = q.large || len(frame) > keptMatch
 	return true, nil
 }
 
 // decodePacketIn makes p the packet-in in frame, with bytes of its own in the
 // memory that it has already.
 func decodePacketIn(p *openflow.PacketIn2, frame []byte) error {
-	data := kept(p.Data, queuedPacketLen)
-	*p = openflow.PacketIn2{
-		Match: kept(p.Match, keptMatch), Userdata: kept(p.Userdata, keptMatch),
-		Continuation: kept(p.Continuation, keptMatch), Other: kept(p.Other, keptMatch),
-	}
+	data := p.Data[:0]
+	*p = openflow.PacketIn2{Match: p.Match[:0], Userdata: p.Userdata[:0], Continuation: p.Continuation[:0], Other: p.Other[:0]}
 	var err error
 	if body := frame[openflow.HeaderLen:]; openflow.Type(frame[1]) == openflow.TypePacketIn {
 		first := openflow.PacketIn{Match: p.Match}
@@ -171,12 +175,20 @@ func decodePacketIn(p *openflow.PacketIn2, frame []byte) error {
 	return err
 }
 
-// kept is the memory of b for reuse, unless there is more of it than n bytes.
-func kept[S ~[]byte](b S, n int) S {
-	if cap(b) > n {
+// trim gives back what is too large to be kept for reuse.
+func trim(p *openflow.PacketIn2) {
+	if cap(p.Data) > queuedPacketLen {
+		p.Data = nil
+	}
+	p.Match = openflow.Match(small(p.Match))
+	p.Userdata, p.Continuation, p.Other = small(p.Userdata), small(p.Continuation), small(p.Other)
+}
+
+func small(b []byte) []byte {
+	if cap(b) > keptMatch {
 		return nil
 	}
-	return b[:0]
+	return b
 }
 
 // wake tells takers that packets wait, and says whether there are takers.
@@ -197,4 +209,10 @@ func (q *Queue) held() int {
 		n += cap(p.Match) + cap(p.Data) + cap(p.Userdata) + cap(p.Continuation) + cap(p.Other)
 	}
 	return n
+}
+
+// maxHeld is more than what held can be.
+func (k Kind) maxHeld() int {
+	slot := 2*int(unsafe.Sizeof(openflow.PacketIn2{})) + queuedPacketLen + 4*keptMatch
+	return k.Queue*(slot+2*queuedPacketLen) + 2*openflow.MaxMessageLen
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -22,6 +23,7 @@ type frames struct {
 	r          io.Reader
 	buf        []byte
 	start, end int
+	room       atomic.Int64 // len(buf), for others to see
 }
 
 // next returns the next message if all of it has been read, else nil. It is
@@ -59,6 +61,7 @@ func (f *frames) fill() error {
 		}
 		f.end = copy(to, f.buf[f.start:f.end])
 		f.start, f.buf = 0, to
+		f.room.Store(int64(len(to)))
 	}
 	n, err := f.r.Read(f.buf[f.end:])
 	f.end += n
@@ -78,6 +81,7 @@ func (f *frames) fill() error {
 func (f *frames) shrink() {
 	if len(f.buf) > minReadBuffer && f.start == f.end {
 		f.buf, f.start, f.end = nil, 0, 0
+		f.room.Store(0)
 	}
 }
 
@@ -167,7 +171,11 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 		openflow.TypeMultipartReply, openflow.TypeBarrierReply, openflow.TypeRoleReply,
 		openflow.TypeGetAsyncReply, openflow.TypeQueueGetConfigReply:
 		// Answers that nobody waits for any more are no fault of the switch.
-		c.calls.answer(xidOf(frame), t, frame)
+		answered := c.calls.answer(xidOf(frame), t, frame)
+		// Open vSwitch reports to flow monitors under no transaction id.
+		if !answered && t == openflow.TypeMultipartReply && xidOf(frame) == 0 {
+			return c.notice(t, frame)
+		}
 	default:
 		c.bad(frame, errors.New("not a message that a switch sends"))
 	}
