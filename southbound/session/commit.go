@@ -40,11 +40,12 @@ const (
 const bundleFlags = openflow.BundleAtomic | openflow.BundleOrdered
 
 // Commit sends msgs and returns when all are in effect, in their order.
-// Messages that a bundle can hold (flow, group and port modifications,
-// packet-outs) go as one ordered atomic bundle: all of them apply, at once, or
-// none. The others end a bundle: meter modifications and experimenter messages
-// such as a conntrack flush, which Open vSwitch refuses in one
-// (OFPBFC_MSG_UNSUP). They take effect after what is before and before what is
+// Messages that a bundle can hold (flow and group modifications, packet-outs)
+// go as one ordered atomic bundle: all of them apply, at once, or none. The
+// others end a bundle. Open vSwitch refuses meter modifications and
+// experimenter messages, such as a conntrack flush, in any
+// (OFPBFC_MSG_UNSUP), port modifications in an atomic one (OFPBFC_MSG_FAILED).
+// They take effect after what is before and before what is
 // behind them. So all is atomic where meters to be added come first, then
 // everything else, then meters to be removed in a call of their own. A
 // switch that refuses bundles gets plain messages and a barrier.
@@ -92,7 +93,7 @@ func (c *Conn) Commit(ctx context.Context, msgs []openflow.Message) error {
 
 func fitsBundle(m openflow.Message) bool {
 	switch m.MsgType() {
-	case openflow.TypeFlowMod, openflow.TypeGroupMod, openflow.TypePortMod, openflow.TypePacketOut:
+	case openflow.TypeFlowMod, openflow.TypeGroupMod, openflow.TypePacketOut:
 		return true
 	}
 	return false
