@@ -368,6 +368,10 @@ func TestErrorsReadAsTheSpecificationNamesThem(t *testing.T) {
 		"OFPET_HELLO_FAILED/OFPHFC_INCOMPATIBLE: only 1.3.":  {ErrType: ErrorHelloFailed, Data: []byte("only 1.3\n")},
 		"OFPET_EXPERIMENTER/OFPBFC_MSG_FAILED":               {ErrType: ErrorExperimenter, Experimenter: experimenterONF, Code: 2313},
 		"OFPET_EXPERIMENTER/NXBMC_CT_DATAPATH_SUPPORT":       {ErrType: ErrorExperimenter, Experimenter: experimenterNicira, Code: 43},
+		"OFPET_EXPERIMENTER/OFPMOFC_UNKNOWN_MONITOR":         {ErrType: ErrorExperimenter, Experimenter: experimenterNicira, Code: 8},
+		"OFPET_EXPERIMENTER/NXR_STALE":                       {ErrType: ErrorExperimenter, Experimenter: experimenterNicira, Code: 35},
+		"OFPET_EXPERIMENTER/OFPACFC_UNSUPPORTED":             {ErrType: ErrorExperimenter, Experimenter: experimenterONF, Code: 2371},
+		"OFPET_EXPERIMENTER/OFPBPC_DUP_TYPE":                 {ErrType: ErrorExperimenter, Experimenter: experimenterONF, Code: 4444},
 		"OFPET_EXPERIMENTER/0x00001234/5":                    {ErrType: ErrorExperimenter, Experimenter: 0x1234, Code: 5},
 		"OFPET_EXPERIMENTER/0x4f4e4600/9":                    {ErrType: ErrorExperimenter, Experimenter: experimenterONF, Code: 9},
 		"OFPET_TABLE_FEATURES_FAILED/OFPTFFC_EPERM":          {ErrType: ErrorTableFeaturesFailed, Code: 5},
@@ -429,6 +433,49 @@ func TestPacketInDecodesWithoutAllocation(t *testing.T) {
 	}
 }
 
+func TestPacketIn2DecodesWithoutAllocation(t *testing.T) {
+	body := packetIn2Frame()[HeaderLen:]
+	var p PacketIn2
+	if got := testing.AllocsPerRun(100, func() {
+		if err := p.Decode(body); err != nil {
+			t.Fatal(err)
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations, want 0", got)
+	}
+	if diff := cmp.Diff(len(p.Data), 98); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPacketIn2DecodeForgetsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	p := PacketIn2{
+		BufferID: 1, FullLen: 2, Reason: 3, TableID: 4, Cookie: 5, Match: NewMatch(oxm(EthType, "\x08\x00")), Data: []byte{1}, Userdata: []byte{2},
+		Continuation: []byte{3}, Other: []byte{4},
+	}
+	want := PacketIn2{BufferID: NoBuffer, Cookie: noCookie}
+	if err := p.Decode(want.AppendBody(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, p, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := p.Decode((&CTFlushZone{}).AppendBody(nil)); err == nil {
+		t.Error("another experimenter message decodes")
+	}
+}
+
+func TestFlowStatsDecodeAllocatesPerMessageAndNotPerFlow(t *testing.T) {
+	few, many := flowStatsFrame(2000), flowStatsFrame(MaxMessageLen)
+	allocations := func(frame []byte) float64 {
+		return testing.AllocsPerRun(20, func() { _, _, _ = Decode(frame) })
+	}
+	if a, b := allocations(few), allocations(many); a != b || b > 6 {
+		t.Errorf("%v allocations for %d bytes and %v for %d, want as many and no more than 6", a, len(few), b, len(many))
+	}
+}
+
 func TestPacketInDecodeForgetsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	p := PacketIn{Match: NewMatch(oxm(EthType, "\x08\x00"), oxm(IPProto, "\x06")), Data: []byte{1}, Cookie: 9}
@@ -455,6 +502,13 @@ func packetInFrame() []byte {
 		BufferID: NoBuffer, TotalLen: 98, Reason: 1, TableID: 8,
 		Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")),
 		Data:  make([]byte, 98),
+	})
+}
+
+func packetIn2Frame() []byte {
+	return AppendMessage(nil, 1, &PacketIn2{
+		BufferID: NoBuffer, FullLen: 98, Reason: 1, TableID: 8, Cookie: 0x5d << 56, Data: make([]byte, 98), Userdata: []byte{1, 2, 3, 4},
+		Match: NewMatch(oxm(InPort, "\x00\x00\x00\x03"), oxm(Reg0, "\x00\x00\x00\x01"), oxm(Metadata, "\x00\x00\x00\x00\x00\x00\x00\x07")),
 	})
 }
 

@@ -165,11 +165,13 @@ func (p *PacketIn2) decode(r *reader) {
 			p.BufferID = v.u32()
 		case packetInTableID:
 			p.TableID = v.u8()
+			v.rest() // padding within the length
 		case packetInCookie:
 			v.skip(4)
 			p.Cookie = v.u64()
 		case packetInReason:
 			p.Reason = v.u8()
+			v.rest()
 		case packetInMetadata:
 			p.Match = append(p.Match[:0], v.fields(len(v.b))...)
 		case packetInUserdata:
