@@ -77,7 +77,7 @@ func (d *datapath) expired(m *openflow.FlowRemoved) {
 
 // learn turns frames from unknown stations into flows, a batch at a time.
 func (d *datapath) learn(ctx context.Context) {
-	var batch []session.PacketIn
+	var batch []openflow.PacketIn2
 	var mods []openflow.Message
 	for {
 		var err error
@@ -88,7 +88,7 @@ func (d *datapath) learn(ctx context.Context) {
 		mods = mods[:0]
 		now := d.r.cfg.Now()
 		for i := range batch {
-			place, ok := origin(&batch[i].PacketIn)
+			place, ok := origin(&batch[i])
 			if !ok {
 				d.r.metrics.lessons[learn.Ignored].Inc()
 				continue
@@ -124,7 +124,7 @@ func (d *datapath) send(msgs ...openflow.Message) {
 }
 
 // origin says which station sent the frame of a packet-in, and at which port.
-func origin(m *openflow.PacketIn) (learn.Place, bool) {
+func origin(m *openflow.PacketIn2) (learn.Place, bool) {
 	const ethernetHeader = 14
 	if len(m.Data) < ethernetHeader {
 		return learn.Place{}, false

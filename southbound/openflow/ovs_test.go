@@ -352,6 +352,16 @@ func testPacketIn2(t *testing.T, c *ovsConn) {
 }
 
 func testFlowMonitor(t *testing.T, c *ovsConn) {
+	// NXST_FLOW_MONITOR, which is the form of versions 1.0 to 1.2.
+	old := &MultipartRequest{Body: &ExperimenterMultipart{
+		Experimenter: experimenterNicira, ExpType: 2, Data: []byte("\x00\x00\x00\x01\x00\x02\xff\xff\x00\x00\xff\x00\x00\x00\x00\x00"),
+	}}
+	c.send(t, old)
+	_, refused := c.read(t)
+	if e, ok := refused.(*Error); !ok || e.ErrType != ErrorBadRequest || e.Code != BadRequestExpType {
+		t.Errorf("the old form of the flow monitor was answered with %v, want OFPBRC_BAD_EXP_TYPE", refused)
+	}
+
 	c.do(t, sampleFlowModTo(1))
 	updates := func(messages []Message) (list []FlowUpdate) {
 		for _, m := range messages {

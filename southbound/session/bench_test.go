@@ -32,7 +32,7 @@ func newResponder() *responder {
 }
 
 // answer returns the responses to batch. They are valid until the next call.
-func (r *responder) answer(batch []PacketIn) []openflow.Message {
+func (r *responder) answer(batch []openflow.PacketIn2) []openflow.Message {
 	for len(r.mods) < len(batch) {
 		r.mods = append(r.mods, openflow.FlowMod{})
 		r.outs = append(r.outs, openflow.PacketOut{})
@@ -56,7 +56,7 @@ func (r *responder) answer(batch []PacketIn) []openflow.Message {
 
 func respond(ctx context.Context, c *Conn) {
 	r := newResponder()
-	var batch []PacketIn
+	var batch []openflow.PacketIn2
 	for {
 		var err error
 		if batch, err = c.PacketIns(0).Take(ctx, batch); err != nil {
@@ -136,7 +136,7 @@ func BenchmarkBareExchange(b *testing.B) {
 	defer ln.Close()
 	r := newResponder()
 	var response []byte
-	for _, m := range r.answer([]PacketIn{{PacketIn: *packetIn(1, benchPacket())}}) {
+	for _, m := range r.answer([]openflow.PacketIn2{{Match: packetIn(1, nil).Match, Data: benchPacket()}}) {
 		response = openflow.AppendMessage(response, 0, m)
 	}
 	go func() {

@@ -34,6 +34,8 @@ type callTable struct {
 	mu    sync.Mutex
 	calls map[uint32]*call
 	spans []*span
+	// monitor takes the multipart replies that answer no request.
+	monitor *call
 }
 
 // call is a request that waits for its answer.
@@ -70,7 +72,7 @@ func answerType(t openflow.Type) (openflow.Type, bool) {
 	switch t {
 	case openflow.TypeEchoRequest, openflow.TypeFeaturesRequest, openflow.TypeGetConfigRequest,
 		openflow.TypeMultipartRequest, openflow.TypeBarrierRequest, openflow.TypeRoleRequest,
-		openflow.Type(26), openflow.Type(22):
+		openflow.TypeGetAsyncRequest, openflow.TypeQueueGetConfigRequest:
 		return t + 1, true
 	case openflow.TypeExperimenter:
 		return t, true
@@ -92,6 +94,16 @@ func (ct *callTable) add(k *call) {
 
 // pending says whether anybody waits for an answer that is due.
 func (ct *callTable) pending() bool { return ct.n.Load() > 0 }
+
+// held is how many bytes of answers wait for their takers.
+func (ct *callTable) held() (n int) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	for _, k := range ct.calls {
+		n += k.waiting
+	}
+	return n
+}
 
 func (ct *callTable) remove(k *call) {
 	ct.mu.Lock()
@@ -129,6 +141,9 @@ func (ct *callTable) answer(xid uint32, t openflow.Type, frame []byte) bool {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	k := ct.calls[xid]
+	if k == nil && t == openflow.TypeMultipartReply {
+		k = ct.monitor
+	}
 	if k == nil {
 		return false
 	}

@@ -41,7 +41,7 @@ func FuzzSession(f *testing.F) {
 		cfg := Config{PacketIns: []Kind{{Queue: 16}}, NoticeQueue: 16, MultipartBytes: 1 << 16}.withDefaults()
 		s := newServer(cfg, func(ctx context.Context, c *Conn) {
 			go func() {
-				var batch []PacketIn
+				var batch []openflow.PacketIn2
 				for err := error(nil); err == nil; {
 					batch, err = c.PacketIns(0).Take(ctx, batch)
 				}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/macloom/macloom/southbound/openflow"
@@ -60,42 +61,50 @@ func Parts[B openflow.MultipartBody](ctx context.Context, c *Conn, body openflow
 	}, options...)
 }
 
-// Monitor sends a multipart request whose answer does not end, such as the one
-// for a flow monitor, and calls each with the body of every part: first of the
-// answer to the request, then (update is true) of what the switch sends under the
-// same transaction id as long as the monitor lives. Monitor returns when ctx is done,
-// each fails, the switch refuses, or the session ends; it sends cancel then, if that
-// is not nil and the session lasts.
+// ErrMonitoring is returned by Monitor while there is another on the connection.
+var ErrMonitoring = errors.New("session: there is a flow monitor on this connection already")
+
+// Monitor has the switch report changes of its flows and calls each with them:
+// first with the flows that there are, where the request asks for them, then
+// (update is true) with changes as they happen. It returns when ctx is done, each
+// fails, the switch refuses, or the session ends, and cancels the monitors
+// then.
 //
-// Updates that come faster than each takes them end Monitor with an error when
-// the Limit is reached: what was missed can only be made good by monitoring anew.
-func (c *Conn) Monitor(ctx context.Context, body openflow.MultipartBody, cancel openflow.Message,
-	each func(part openflow.MultipartBody, update bool) error, options ...MultipartOption,
+// Reports do not say which monitor they are of, so there can be one call at a
+// time, of any number of monitors. (A monitor that was requested otherwise
+// reports to Notices.) Reports that come faster than each takes
+// them end Monitor, not the session, with an error when the Limit (of what
+// waits, 64 MiB at most) is reached: what was missed can only be made good by a new
+// monitor.
+func (c *Conn) Monitor(ctx context.Context, request *openflow.FlowMonitorRequest,
+	each func(changes openflow.FlowUpdates, update bool) error, options ...MultipartOption,
 ) error {
-	k, err := c.newMultipart(body, options)
+	k, err := c.newMultipart(request, options)
 	if err != nil {
 		return err
 	}
 	k.stream = true
+	if !c.calls.setMonitor(k) {
+		return ErrMonitoring
+	}
+	defer c.calls.endMonitor()
 	if err := c.start(ctx, k); err != nil {
 		return err
 	}
 	defer c.end(k)
 	err = c.follow(ctx, k, each)
-	if cancel != nil && c.Err() == nil {
-		_ = c.Send(cancel) // one that is not sent ends with the session
+	for _, m := range request.Monitors {
+		// What cannot be sent now ends with the session.
+		if c.Send(&openflow.FlowMonitorCancel{ID: m.ID}) != nil {
+			break
+		}
 	}
 	return err
 }
 
-func (c *Conn) follow(ctx context.Context, k *call, each func(openflow.MultipartBody, bool) error) error {
-	update := false
+func (c *Conn) follow(ctx context.Context, k *call, each func(openflow.FlowUpdates, bool) error) error {
+	take := c.take // the answer is due within Config.RequestTimeout, a report whenever
 	for {
-		// The first answer is due within Config.RequestTimeout, an update whenever.
-		take := c.take
-		if update {
-			take = c.takeWhenever
-		}
 		parts, _, err := take(ctx, k)
 		if err != nil {
 			return err
@@ -105,12 +114,34 @@ func (c *Conn) follow(ctx context.Context, k *call, each func(openflow.Multipart
 			if err != nil {
 				return err
 			}
-			if err := each(reply.Body, update); err != nil {
+			changes, ok := reply.Body.(*openflow.FlowMonitorReply)
+			if !ok {
+				return fmt.Errorf("session: a flow monitor was answered with %T", reply.Body)
+			}
+			if !reply.More() {
+				take = c.takeWhenever
+			}
+			if err := each(changes.Updates, xidOf(part) != k.xid); err != nil {
 				return err
 			}
-			update = update || !reply.More()
 		}
 	}
+}
+
+func (ct *callTable) setMonitor(k *call) bool {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	if ct.monitor != nil {
+		return false
+	}
+	ct.monitor = k
+	return true
+}
+
+func (ct *callTable) endMonitor() {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	ct.monitor = nil
 }
 
 func (c *Conn) newMultipart(body openflow.MultipartBody, options []MultipartOption) (*call, error) {

@@ -2,14 +2,16 @@ package session
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
 // Notice is a message that a switch sent unasked: *openflow.PortStatus,
 // *openflow.FlowRemoved, an *openflow.Error that belongs to no request and
-// no Commit (its XID is the one of the message that it is about), or an
-// experimenter message that answers nothing, such as a paused flow monitor.
+// no Commit (its XID is the one of the message that it is about), an
+// experimenter message that answers nothing, such as *openflow.RoleStatus, or an
+// *openflow.MultipartReply with changes of flows while nobody is in Conn.Monitor.
 type Notice struct {
 	XID     uint32
 	Message openflow.Message
@@ -17,7 +19,7 @@ type Notice struct {
 
 const (
 	// noticeLen times Config.NoticeQueue is how many bytes of notices may wait.
-	noticeLen = 512
+	noticeLen = 2048
 	// errorDataLen is how much of the message that an error is about is kept.
 	errorDataLen = 256
 )
@@ -38,6 +40,8 @@ func (c *Conn) notice(t openflow.Type, frame []byte) error {
 		if c.calls.fail(xid, m) {
 			return nil
 		}
+	case *openflow.RoleStatus:
+		c.noteRole(m)
 	case *openflow.BundleControl:
 		return nil // an answer that nobody waits for any more
 	}
@@ -64,20 +68,21 @@ func cutError(frame []byte) []byte {
 
 // backlog is how many bytes of notices wait. It belongs to who reads.
 type backlog struct {
-	sizes []int // of those that waited when the last one came
-	bytes int
+	sizes []int        // of those that waited when the last one came
+	bytes atomic.Int64 // their sum, for others to see
 }
 
 // admit says whether one more notice of n bytes may wait beside those that do.
 func (b *backlog) admit(waiting, n, limit int) bool {
+	sum := int(b.bytes.Load()) + n
 	for len(b.sizes) > waiting {
-		b.bytes -= b.sizes[0]
+		sum -= b.sizes[0]
 		b.sizes = b.sizes[1:]
 	}
-	if b.bytes+n > limit && waiting > 0 {
+	if sum > limit && waiting > 0 {
 		return false
 	}
 	b.sizes = append(b.sizes, n)
-	b.bytes += n
+	b.bytes.Store(int64(sum))
 	return true
 }

@@ -10,12 +10,8 @@ import (
 const (
 	// of OFPT_PACKET_IN, within the message
 	packetInReasonAt, packetInTableAt, packetInCookieAt, packetInFixed = 14, 15, 16, 24
-	// of an experimenter message
-	experimenterAt, expTypeAt, experimenterFixed = 8, 12, 16
-
-	nicira    = 0x00002320 // NX_VENDOR_ID
-	packetIn2 = 30         // NXT_PACKET_IN2
-
+	// of NXT_PACKET_IN2, where the properties begin
+	packetIn2Fixed = 16
 	// enum nx_packet_in2_prop_type
 	propTableID, propCookie, propReason, propUserdata = 3, 4, 5, 7
 )
@@ -28,11 +24,6 @@ type kindCounts struct {
 	unwanted        uint32
 }
 
-func isPacketIn2(frame []byte) bool {
-	return len(frame) >= experimenterFixed && binary.BigEndian.Uint32(frame[experimenterAt:]) == nicira &&
-		binary.BigEndian.Uint32(frame[expTypeAt:]) == packetIn2
-}
-
 // headOf looks into a packet-in of either form. What is broken comes out in the
 // decode.
 func headOf(frame []byte) (h Head) {
@@ -43,7 +34,7 @@ func headOf(frame []byte) (h Head) {
 		}
 		return h
 	}
-	for b := frame[experimenterFixed:]; len(b) >= 4; {
+	for b := frame[packetIn2Fixed:]; len(b) >= 4; {
 		kind, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 		if n < 4 || n > len(b) {
 			return h

@@ -29,14 +29,6 @@ type Head struct {
 	Userdata []byte
 }
 
-// PacketIn is a packet that a switch sent to the controller, by OFPT_PACKET_IN
-// or NXT_PACKET_IN2. Only the latter has what the embedded message lacks.
-type PacketIn struct {
-	openflow.PacketIn
-	Userdata     []byte // of the controller action
-	Continuation []byte // resumes the packet where the action paused it (NXT_RESUME)
-}
-
 const (
 	// A queue of n packet-ins holds no more than n times this many bytes of
 	// them, and a buffer larger than this is not kept for reuse.
@@ -62,8 +54,9 @@ type Queue struct {
 	waiting atomic.Int32 // takers that wait for ready
 
 	mu    sync.Mutex
-	fill  []PacketIn
+	fill  []openflow.PacketIn2
 	bytes int
+	large bool // there was a packet-in that is not kept for reuse
 }
 
 // ender is what a Queue has to know of its session.
@@ -77,14 +70,14 @@ func newQueue(end ender, n int) *Queue {
 }
 
 // Take returns all packet-ins that wait, in order of arrival; it waits for the
-// first. They are the caller's until they are handed back: buf is a batch that
+// first. One that came as OFPT_PACKET_IN lacks what only NXT_PACKET_IN2 has. They are the caller's until they are handed back: buf is a batch that
 // the caller is done with, whose memory (packet data and matches included) is
 // used again for packet-ins to come, or nil. Take fails when ctx is done or the
 // session has ended; it returns buf then.
 //
 // While it waits, Take reads from the switch in place of the session's own
 // reader where it can, which spares a hand-over between goroutines.
-func (q *Queue) Take(ctx context.Context, buf []PacketIn) ([]PacketIn, error) {
+func (q *Queue) Take(ctx context.Context, buf []openflow.PacketIn2) ([]openflow.PacketIn2, error) {
 	for {
 		if batch := q.takeNow(buf); batch != nil {
 			return batch, nil
@@ -111,7 +104,7 @@ func (q *Queue) Take(ctx context.Context, buf []PacketIn) ([]PacketIn, error) {
 }
 
 // takeNow returns what waits, nil if that is nothing.
-func (q *Queue) takeNow(buf []PacketIn) []PacketIn {
+func (q *Queue) takeNow(buf []openflow.PacketIn2) []openflow.PacketIn2 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.fill) == 0 {
@@ -119,6 +112,11 @@ func (q *Queue) takeNow(buf []PacketIn) []PacketIn {
 	}
 	batch := q.fill
 	q.fill, q.bytes = buf[:0], 0
+	if q.large {
+		for i := range buf[:cap(buf)] {
+			trim(&buf[:cap(buf)][i])
+		}
+	}
 	// After a burst, do not hold on to its memory.
 	if cap(buf) > smallBatch && cap(buf) > 8*len(batch) {
 		q.fill = nil
@@ -148,33 +146,49 @@ func (q *Queue) put(frame []byte) (bool, error) {
 	if at < cap(q.fill) {
 		q.fill = q.fill[:at+1] // with the buffers of a packet-in of old
 	} else {
-		q.fill = append(q.fill, PacketIn{})
+		q.fill = append(q.fill, openflow.PacketIn2{})
 	}
-	if err := q.fill[at].decode(frame); err != nil {
+	if err := decodePacketIn(&q.fill[at], frame); err != nil {
 		q.fill = q.fill[:at]
 		return false, err
 	}
 	q.bytes += len(frame)
+	q.large = q.large || len(frame) > keptMatch
 	return true, nil
 }
 
-// decode makes p the packet-in in frame, with bytes of its own in the memory
-// that it has already.
-func (p *PacketIn) decode(frame []byte) error {
-	data, userdata, continuation := kept(p.Data, queuedPacketLen), kept(p.Userdata, keptMatch), kept(p.Continuation, keptMatch)
-	p.Match = kept(p.Match, keptMatch)
-	err := p.Decode(frame[openflow.HeaderLen:])
+// decodePacketIn makes p the packet-in in frame, with bytes of its own in the
+// memory that it has already.
+func decodePacketIn(p *openflow.PacketIn2, frame []byte) error {
+	data := p.Data[:0]
+	*p = openflow.PacketIn2{Match: p.Match[:0], Userdata: p.Userdata[:0], Continuation: p.Continuation[:0], Other: p.Other[:0]}
+	var err error
+	if body := frame[openflow.HeaderLen:]; openflow.Type(frame[1]) == openflow.TypePacketIn {
+		first := openflow.PacketIn{Match: p.Match}
+		err = first.Decode(body)
+		p.BufferID, p.FullLen, p.Reason, p.TableID = first.BufferID, uint32(first.TotalLen), first.Reason, first.TableID
+		p.Cookie, p.Match, p.Data = first.Cookie, first.Match, first.Data
+	} else {
+		err = p.Decode(body)
+	}
 	p.Data = append(data, p.Data...)
-	p.Userdata, p.Continuation = userdata, continuation
 	return err
 }
 
-// kept is the memory of b for reuse, unless there is more of it than n bytes.
-func kept[S ~[]byte](b S, n int) S {
-	if cap(b) > n {
+// trim gives back what is too large to be kept for reuse.
+func trim(p *openflow.PacketIn2) {
+	if cap(p.Data) > queuedPacketLen {
+		p.Data = nil
+	}
+	p.Match = openflow.Match(small(p.Match))
+	p.Userdata, p.Continuation, p.Other = small(p.Userdata), small(p.Continuation), small(p.Other)
+}
+
+func small(b []byte) []byte {
+	if cap(b) > keptMatch {
 		return nil
 	}
-	return b[:0]
+	return b
 }
 
 // wake tells takers that packets wait, and says whether there are takers.
@@ -190,9 +204,15 @@ func (q *Queue) wake() bool {
 func (q *Queue) held() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := cap(q.fill) * int(unsafe.Sizeof(PacketIn{}))
+	n := cap(q.fill) * int(unsafe.Sizeof(openflow.PacketIn2{}))
 	for _, p := range q.fill[:cap(q.fill)] {
-		n += cap(p.Match) + cap(p.Data) + cap(p.Userdata) + cap(p.Continuation)
+		n += cap(p.Match) + cap(p.Data) + cap(p.Userdata) + cap(p.Continuation) + cap(p.Other)
 	}
 	return n
+}
+
+// maxHeld is more than what held can be.
+func (k Kind) maxHeld() int {
+	slot := 2*int(unsafe.Sizeof(openflow.PacketIn2{})) + queuedPacketLen + 4*keptMatch
+	return k.Queue*(slot+2*queuedPacketLen) + 2*openflow.MaxMessageLen
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -22,6 +23,7 @@ type frames struct {
 	r          io.Reader
 	buf        []byte
 	start, end int
+	room       atomic.Int64 // len(buf), for others to see
 }
 
 // next returns the next message if all of it has been read, else nil. It is
@@ -59,6 +61,7 @@ func (f *frames) fill() error {
 		}
 		f.end = copy(to, f.buf[f.start:f.end])
 		f.start, f.buf = 0, to
+		f.room.Store(int64(len(to)))
 	}
 	n, err := f.r.Read(f.buf[f.end:])
 	f.end += n
@@ -78,6 +81,7 @@ func (f *frames) fill() error {
 func (f *frames) shrink() {
 	if len(f.buf) > minReadBuffer && f.start == f.end {
 		f.buf, f.start, f.end = nil, 0, 0
+		f.room.Store(0)
 	}
 }
 
@@ -133,7 +137,7 @@ func (c *Conn) dispatchAll() (n int, woken bool, err error) {
 			return n, woken, fmt.Errorf("session: broken message: version 0x%02x after OpenFlow 1.3 was agreed", frame[0])
 		}
 		t := openflow.Type(frame[1])
-		if t == openflow.TypePacketIn || t == openflow.TypeExperimenter && isPacketIn2(frame) {
+		if t == openflow.TypePacketIn || t == openflow.TypeExperimenter && openflow.IsPacketIn2(frame[openflow.HeaderLen:]) {
 			c.packetIn(frame, &news)
 			continue
 		}
@@ -162,13 +166,16 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 		if c.calls.answer(xidOf(frame), t, frame) {
 			return nil
 		}
-		c.noteRole(frame)
 		return c.notice(t, frame)
 	case openflow.TypeHello, openflow.TypeEchoReply, openflow.TypeFeaturesReply, openflow.TypeGetConfigReply,
 		openflow.TypeMultipartReply, openflow.TypeBarrierReply, openflow.TypeRoleReply,
-		openflow.Type(27), openflow.Type(23):
+		openflow.TypeGetAsyncReply, openflow.TypeQueueGetConfigReply:
 		// Answers that nobody waits for any more are no fault of the switch.
-		c.calls.answer(xidOf(frame), t, frame)
+		answered := c.calls.answer(xidOf(frame), t, frame)
+		// Open vSwitch reports to flow monitors under no transaction id.
+		if !answered && t == openflow.TypeMultipartReply && xidOf(frame) == 0 {
+			return c.notice(t, frame)
+		}
 	default:
 		c.bad(frame, errors.New("not a message that a switch sends"))
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -73,21 +72,9 @@ func (c *Conn) Role() (openflow.Role, uint64) {
 	return c.role.role, c.role.generation
 }
 
-const (
-	onf        = 0x4f4e4600 // ONF_EXPERIMENTER_ID
-	roleStatus = 1911       // ONFT_ROLE_STATUS, ofp_role_status of OpenFlow 1.4 on 1.3
-
-	roleAt, roleGenerationAt, roleStatusLen = experimenterFixed, experimenterFixed + 8, experimenterFixed + 16
-)
-
-// noteRole takes a role status.
-func (c *Conn) noteRole(frame []byte) {
-	if len(frame) < roleStatusLen || binary.BigEndian.Uint32(frame[experimenterAt:]) != onf ||
-		binary.BigEndian.Uint32(frame[expTypeAt:]) != roleStatus {
-		return
-	}
-	role := openflow.Role(binary.BigEndian.Uint32(frame[roleAt:]))
-	generation := binary.BigEndian.Uint64(frame[roleGenerationAt:])
-	c.role.set(role, generation)
-	c.log.Load().Info("switch has changed the role of this connection", zap.Uint32("role", uint32(role)), zap.Uint64("generation", generation))
+// noteRole takes what the switch says of the role.
+func (c *Conn) noteRole(m *openflow.RoleStatus) {
+	c.role.set(m.Role, m.GenerationID)
+	c.log.Load().Info("switch has changed the role of this connection",
+		zap.Uint32("role", uint32(m.Role)), zap.Uint8("reason", uint8(m.Reason)), zap.Uint64("generation", m.GenerationID))
 }

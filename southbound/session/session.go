@@ -61,7 +61,7 @@ type Config struct {
 	PacketIns []Kind
 	Classify  func(Head) int
 	// NoticeQueue is how many notices of one switch may wait (2,048), with
-	// no more than 512 times as many bytes.
+	// no more than 2 KiB times as many bytes.
 	NoticeQueue int
 	// MultipartBytes is the largest answer to one multipart request (256 MiB).
 	MultipartBytes int

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // LookTool finds a program of Open vSwitch. It is a dependency of the tests, not
@@ -49,8 +48,8 @@ func Start(t *testing.T) *OVS {
 	db := filepath.Join(dir, "conf.db")
 	ovs.Run(t, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
 	ovs.start(t, dbServer, "-vconsole:off", "--log-file", "--remote=punix:"+filepath.Join(dir, "db.sock"), db)
-	waitFor(t, "ovsdb-server", func() bool { return exists(filepath.Join(dir, "db.sock")) })
-	ovs.Run(t, "ovs-vsctl", "--no-wait", "init")
+	// The daemon takes a moment to listen, which --retry waits out.
+	ovs.Run(t, "ovs-vsctl", "--retry", "--timeout=60", "--no-wait", "init")
 	ovs.start(t, vswitchd, "--enable-dummy=override", "-vconsole:off", "--log-file")
 	return ovs
 }
@@ -99,21 +98,4 @@ func (o *OVS) AddBridge(t *testing.T, name string) string {
 	t.Helper()
 	o.Run(t, "ovs-vsctl", "--timeout=60", "add-br", name, "--", "set", "bridge", name, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow13")
 	return filepath.Join(o.dir, name+".mgmt")
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// waitFor waits for something outside this process.
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not there after a minute", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
