@@ -278,36 +278,6 @@ func TestTenantRoundTrip(t *testing.T) {
 	a.want(404, "GET", "/v2.0/tenants/a%2Fb%20c", "admin", "")
 }
 
-func TestSwitchesAreShownToAdministrators(t *testing.T) {
-	t.Parallel()
-	a := setup(t)
-	names := map[string]string{}
-	sw := intent.Switch{
-		DPID: 0xa1, Address: "192.0.2.7:40000", Connected: true, Description: "Nicira, Inc. Open vSwitch 3.1.0", Realized: 7, FailMode: "secure",
-		Ports: []intent.SwitchPort{{No: 1, Name: "s1-eth1", HWAddr: mac.MustParse("02:11:00:00:00:01"), Up: true}, {No: 0xfffffffe, Name: "s1"}},
-	}
-	if err := a.store.SaveSwitch(t.Context(), sw); err != nil {
-		t.Fatal(err)
-	}
-	want := `{"id":"00000000000000a1","connected":true,"address":"192.0.2.7:40000","description":"Nicira, Inc. Open vSwitch 3.1.0",
-		"ports":[{"port_no":1,"name":"s1-eth1","hw_addr":"02:11:00:00:00:01","up":true},{"port_no":4294967294,"name":"s1","hw_addr":"00:00:00:00:00:00","up":false}],
-		"realized_revision":7,"foreign_flows":0,"fail_mode":"secure","error":"","connected_at":null,"updated_at":"TIME"}`
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches/00000000000000A1", "admin", ""), `{"switch":`+want+`}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches", "admin", ""), `{"switches":[`+want+`]}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches?id=00000000000000a2", "admin", ""), `{"switches":[]}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches", "red", ""), `{"switches":[]}`)
-	for _, path := range []string{"00000000000000a2", "s1", "a1"} {
-		a.want(404, "GET", "/v2.0/switches/"+path, "admin", "")
-	}
-	a.want(404, "GET", "/v2.0/switches/00000000000000a1", "red", "")
-	for _, method := range []string{"PUT", "DELETE", "PATCH"} {
-		if got := a.want(405, method, "/v2.0/switches/00000000000000a1", "admin", "{}"); got.header.Get("Allow") != "GET" {
-			t.Errorf("%s: Allow %q, want GET", method, got.header.Get("Allow"))
-		}
-	}
-	a.want(405, "POST", "/v2.0/switches", "admin", "{}")
-}
-
 func TestListsFilterByAnyOfTheValuesOfEachAttribute(t *testing.T) {
 	t.Parallel()
 	a := setup(t)

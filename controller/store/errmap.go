@@ -178,6 +178,9 @@ var conflicts = map[string]func(key) error{
 	"security_group_rules_no_duplicate": func(key) error {
 		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
 	},
+	"switches_pkey": func(k key) error {
+		return &Conflict{"SwitchExists", "id", fmt.Sprintf("switch %s is known already; change its admitted", k.values)}
+	},
 	"ports_binding_interface_key": bindingInUse, "ports_binding_port_no_key": bindingInUse,
 	"mac_addresses_pkey": func(k key) error { return macInUse(macOf(k.values)) },
 	"fixed_ips_pkey": func(k key) error {
@@ -227,7 +230,6 @@ var checks = map[string]Invalid{
 	"security_group_rules_one_remote":      {"remote_ip_prefix", "only one of remote_ip_prefix and remote_group_id may be given"},
 	"security_group_rules_remote_family":   {"remote_ip_prefix", "remote_ip_prefix is not of the family of ethertype"},
 	"ports_status_known":                   {"status", "status is not DOWN, ACTIVE or ERROR"},
-	"ports_unbound_not_active":             {"status", "an unbound port cannot be ACTIVE"},
 	"ports_port_no_range":                  {"binding:profile", "port_no in binding:profile is not a 32-bit number"},
 	"ports_one_place":                      {"binding:profile", "binding:profile may have only one of interface_name and port_no"},
 	"ports_host_length":                    {"binding:host_id", "binding:host_id has more than 255 characters"},

@@ -29,6 +29,14 @@ type ovs struct {
 
 func startOVS(t testing.TB) *ovs {
 	t.Helper()
+	// Ordinary users have no interfaces to give; OpenFlow is the same.
+	return startOVSWith(t, os.Geteuid() != 0)
+}
+
+// startOVSWith starts one with emulated interfaces in the namespace of the test,
+// so that it reaches the test by TCP, or with real ones in a namespace of its own.
+func startOVSWith(t testing.TB, dummy bool) *ovs {
+	t.Helper()
 	for _, program := range []string{"ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "unshare"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%v; install the packages openvswitch-switch and util-linux", err)
@@ -45,10 +53,9 @@ func startOVS(t testing.TB) *ovs {
 	o.run("ovsdb-tool", "create", dir+"/conf.db", schema)
 	o.daemon("ovsdb-server", "ovsdb-server", dir+"/conf.db", "--remote=punix:"+dir+"/db.sock")
 	o.run("ovs-vsctl", "--retry", "--timeout=20", "--no-wait", "init")
-	if os.Geteuid() == 0 {
+	if !dummy {
 		o.daemon("ovs-vswitchd", "unshare", "--net", "ovs-vswitchd", "unix:"+dir+"/db.sock")
 	} else {
-		// Ordinary users have no interfaces to give; OpenFlow is the same.
 		o.daemon("ovs-vswitchd", "ovs-vswitchd", "unix:"+dir+"/db.sock", "--enable-dummy=override", "--disable-system")
 	}
 	return o
@@ -204,7 +211,7 @@ func TestOpenVSwitch(t *testing.T) {
 
 	packet, _ := hex.DecodeString("ffffffffffff02000000000108060001080006040001020000000001c0a80001000000000000c0a80002")
 	o.run("ovs-ofctl", "-O", "OpenFlow13", "packet-out", "br0", "in_port=1 packet="+hex.EncodeToString(packet)+" actions=controller")
-	batch, err := c.PacketIns().Take(ctx, nil)
+	batch, err := c.PacketIns(0).Take(ctx, nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != string(packet) {
 		t.Errorf("packet-ins %v, error %v", batch, err)
 	}

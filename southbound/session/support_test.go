@@ -36,6 +36,12 @@ func newController(t testing.TB, cfg Config, handle func(context.Context, *Conn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveController(t, ln, cfg, handle)
+}
+
+// serveController is newController on a listener.
+func serveController(t testing.TB, ln net.Listener, cfg Config, handle func(context.Context, *Conn)) *controller {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	cfg.Log = zap.New(core)
 	cfg.Stats = new(Stats)

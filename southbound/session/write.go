@@ -40,6 +40,7 @@ type outbox struct {
 	buf     []byte // waits
 	spare   []byte
 	writing bool // somebody has the right to write, and what is below
+	taken   int  // how large the buffer is that rest is of; guarded by mu
 	rest    []byte
 	tryLen  int
 	tryErr  error
@@ -103,8 +104,16 @@ func (o *outbox) next() bool {
 		return false
 	}
 	o.rest, o.buf = o.buf, nil
+	o.taken = cap(o.rest)
 	o.signalRoom()
 	return true
+}
+
+// held is how many bytes the box has room for.
+func (o *outbox) held() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return cap(o.buf) + cap(o.spare) + o.taken
 }
 
 func (o *outbox) signalRoom() {
@@ -116,7 +125,7 @@ func (o *outbox) signalRoom() {
 
 // done takes back the buffer b that was written. The caller holds mu.
 func (o *outbox) done(b []byte) {
-	o.rest = nil
+	o.rest, o.taken = nil, 0
 	if cap(b) <= keepBuffer || len(b) >= cap(b)/4 {
 		o.spare = b[:0]
 	}
