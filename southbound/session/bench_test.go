@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
-
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -148,9 +147,9 @@ func BenchmarkBareExchange(b *testing.B) {
 			go func() {
 				defer nc.Close()
 				buf := make([]byte, 4096)
-				n, err := nc.Read(buf) // a hello that comes alone
+				_, err := nc.Read(buf) // a hello that comes alone
 				for err == nil {
-					if n, err = nc.Read(buf); err == nil && n > 0 {
+					if _, err = nc.Read(buf); err == nil {
 						_, err = nc.Write(response)
 					}
 				}

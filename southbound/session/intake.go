@@ -110,7 +110,7 @@ func (c *Conn) readLoop() error {
 	}()
 	for {
 		if in.held.CompareAndSwap(false, true) {
-			if err := c.read(nil, nil); err != nil {
+			if err := c.read(c.ctx, nil); err != nil {
 				c.Close(err)
 				return err
 			}
