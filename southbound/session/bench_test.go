@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -147,7 +148,7 @@ func BenchmarkBareExchange(b *testing.B) {
 			go func() {
 				defer nc.Close()
 				buf := make([]byte, 4096)
-				_, err := nc.Read(buf) // a hello that comes alone
+				_, err := io.ReadFull(nc, buf[:len(openflow.AppendMessage(nil, 0, &openflow.Hello{Bitmap: helloBitmap}))])
 				for err == nil {
 					if _, err = nc.Read(buf); err == nil {
 						_, err = nc.Write(response)
