@@ -3,10 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
-
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -148,9 +148,9 @@ func BenchmarkBareExchange(b *testing.B) {
 			go func() {
 				defer nc.Close()
 				buf := make([]byte, 4096)
-				n, err := nc.Read(buf) // a hello that comes alone
+				_, err := io.ReadFull(nc, buf[:len(openflow.AppendMessage(nil, 0, &openflow.Hello{Bitmap: helloBitmap}))])
 				for err == nil {
-					if n, err = nc.Read(buf); err == nil && n > 0 {
+					if _, err = nc.Read(buf); err == nil {
 						_, err = nc.Write(response)
 					}
 				}

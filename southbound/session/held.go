@@ -14,14 +14,17 @@ func (c *Conn) Held() int {
 	return n
 }
 
-// MaxHeld is more than what Held can be for a session, with one multipart
-// request at a time.
+// MaxHeld is more than what Held can be, with one multipart request at a time and
+// no message to the switch that is longer than 64 KiB by itself or with those
+// of the same Send.
 func (cfg Config) MaxHeld() int {
 	full := cfg.withDefaults()
+	const message = openflow.MaxMessageLen
 	n := 2*maxReadBuffer + // while it grows
-		2*(sendLimit+commitLimit+openflow.MaxMessageLen) + // filled and being written
-		noticeLen*full.NoticeQueue + openflow.MaxMessageLen +
-		min(full.MultipartBytes, waitingBytes) + openflow.MaxMessageLen
+		// filled, and being written; a slice that grows has up to twice its length
+		2*2*(full.SendBytes+message) + keepBuffer +
+		noticeLen*full.NoticeQueue + message +
+		min(full.MultipartBytes, waitingBytes) + message
 	for _, k := range full.PacketIns {
 		n += k.maxHeld()
 	}

@@ -11,8 +11,10 @@ import (
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
-// standBy is how long nobody may read from a switch, or up to twice as long.
-const standBy = 2 * time.Millisecond
+// standBy is how long nobody may read from a switch, or up to twice as long. A
+// timer that is due before the next tick of the kernel's clock makes every
+// wait for the network dearer: 2 ms cost 6 µs each.
+const standBy = 10 * time.Millisecond
 
 // intake is the reading side of a session. One goroutine at a time reads: the
 // one that holds it. That is the session's own reader (readLoop), or a taker of
@@ -21,8 +23,8 @@ const standBy = 2 * time.Millisecond
 // longer than all that is done about a packet.
 //
 // A taker lets go when it has got something. It is likely to be back soon; if
-// it is not within standBy, or if there are requests whose answers are waited
-// for, the reader goes on. So nobody waits for a taker for long.
+// it is not within standBy, or as soon as somebody waits for the answer to a
+// request, the reader goes on. So nobody waits for a slow taker for long.
 type intake struct {
 	frames
 	held   atomic.Bool
@@ -110,7 +112,7 @@ func (c *Conn) readLoop() error {
 	}()
 	for {
 		if in.held.CompareAndSwap(false, true) {
-			if err := c.read(nil, nil); err != nil {
+			if err := c.read(c.ctx, nil); err != nil {
 				c.Close(err)
 				return err
 			}

@@ -63,6 +63,9 @@ type Config struct {
 	// NoticeQueue is how many notices of one switch may wait (2,048), with
 	// no more than 2 KiB times as many bytes.
 	NoticeQueue int
+	// SendBytes is how much may wait for a switch that reads slowly before Send
+	// refuses more (4 MiB). Commit waits when there is a sixteenth of it.
+	SendBytes int
 	// MultipartBytes is the largest answer to one multipart request (256 MiB).
 	MultipartBytes int
 	// Admit may turn a switch away that has finished the handshake; its error
@@ -100,6 +103,7 @@ func (cfg Config) withDefaults() *Config {
 		orInt(&cfg.PacketIns[i].Queue, 4096)
 	}
 	orInt(&cfg.NoticeQueue, 2048)
+	orInt(&cfg.SendBytes, 4<<20)
 	orInt(&cfg.MultipartBytes, 256<<20)
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
@@ -173,7 +177,7 @@ func newConn(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, c
 	}
 	c.role.role = openflow.RoleEqual
 	c.in.init(nc)
-	c.out.init(nc)
+	c.out.init(nc, cfg.SendBytes)
 	return c
 }
 

@@ -13,11 +13,9 @@ import (
 )
 
 const (
-	// sendLimit is how many bytes may wait for a switch before Send refuses.
-	sendLimit = 4 << 20
-	// commitLimit is how many bytes may wait before Commit does; it is less
-	// than sendLimit so that a large Commit keeps nobody from sending.
-	commitLimit = 256 << 10
+	// commitShare of Config.SendBytes may wait before Commit does, so that a
+	// large Commit keeps nobody from sending.
+	commitShare = 16
 	// writeChunk is what a switch has to read within Config.WriteTimeout.
 	writeChunk = 64 << 10
 	// keepBuffer is the largest buffer that is kept when little is sent.
@@ -33,8 +31,9 @@ type outbox struct {
 	raw     syscall.RawConn // nil: the connection has no file descriptor of its own
 	tryOnce func(fd uintptr) bool
 
-	kick chan struct{} // hands the right to write to writeLoop
-	room chan struct{} // holds a token if less than commitLimit may wait
+	kick  chan struct{} // hands the right to write to writeLoop
+	room  chan struct{} // holds a token if Commit may find room
+	limit int           // of buf
 
 	mu      sync.Mutex
 	buf     []byte // waits
@@ -46,7 +45,8 @@ type outbox struct {
 	tryErr  error
 }
 
-func (o *outbox) init(nc net.Conn) {
+func (o *outbox) init(nc net.Conn, limit int) {
+	o.limit = limit
 	o.kick = make(chan struct{}, 1)
 	o.room = make(chan struct{}, 1)
 	sc, ok := nc.(syscall.Conn)
@@ -73,7 +73,7 @@ func (o *outbox) init(nc net.Conn) {
 func (o *outbox) put(xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.buf) >= sendLimit {
+	if len(o.buf) >= o.limit {
 		return ErrOverfull
 	}
 	if o.buf == nil {
@@ -280,7 +280,7 @@ func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message,
 	const chunk = 64
 	for len(msgs) > 0 {
 		c.out.mu.Lock()
-		full := len(c.out.buf) >= commitLimit
+		full := len(c.out.buf) >= c.out.limit/commitShare
 		c.out.mu.Unlock()
 		if full {
 			select {
