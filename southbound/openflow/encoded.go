@@ -43,8 +43,8 @@ func (m Match) TLVs() iter.Seq[[]byte] {
 	}
 }
 
-// Fields yields the fields that fit an OXM. Those that do not (experimenter
-// class, no value, value longer than 16 bytes) are among TLVs only.
+// Fields yields the fields that fit an OXM. Those that do not (of an experimenter
+// that is not known, no value, value longer than 16 bytes) are among TLVs only.
 func (m Match) Fields() iter.Seq[OXM] {
 	return func(yield func(OXM) bool) {
 		for tlv := range m.TLVs() {
@@ -58,7 +58,7 @@ func (m Match) Fields() iter.Seq[OXM] {
 // Find returns the first field with the given id.
 func (m Match) Find(id FieldID) (OXM, bool) {
 	for tlv := range m.TLVs() {
-		if FieldID(be.Uint16(tlv))<<16|FieldID(tlv[2]>>1) == id {
+		if got, _, ok := FieldOf(tlv); ok && got == id {
 			return DecodeOXM(tlv)
 		}
 	}
