@@ -9,10 +9,3 @@ type OXM struct {
 	Value   [16]byte
 	Mask    [16]byte
 }
-
-// Subfield is a run of bits of a field, as the Nicira actions address it.
-type Subfield struct {
-	Field  FieldID
-	Offset uint16 // of the lowest bit
-	Bits   uint16
-}
