@@ -184,10 +184,12 @@ type Switch struct {
 	Connected    bool
 	Description  string // manufacturer, hardware, software as the switch states them
 	Ports        []SwitchPort
-	Realized     int64  // change revision that its flows reflect
-	ForeignFlows int    // flows that are not ours
-	FailMode     string // "secure", "standalone"; empty: not known without OVSDB
-	Error        string // last fault of reconciliation; empty: none
+	Capabilities map[string]string // what it can do, by feature: "yes", "no", "unknown"
+	Realized     int64             // change revision that its flows reflect
+	ForeignFlows int               // flows that are not ours
+	Repaired     int64             // flows that audits had to put right
+	FailMode     string            // "secure", "standalone"; empty: not known without OVSDB
+	Error        string            // last fault of reconciliation; empty: none
 	ConnectedAt  time.Time
 	UpdatedAt    time.Time
 }
