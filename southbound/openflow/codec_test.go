@@ -3,6 +3,7 @@ package openflow
 import (
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"os/exec"
 	"reflect"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestMessagesEncodeToTheirGoldens(t *testing.T) {
@@ -19,7 +21,7 @@ func TestMessagesEncodeToTheirGoldens(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			got := hex.EncodeToString(AppendMessage([]byte{0xaa}, 1, s.message))
-			if want := "aa" + s.golden; got != want {
+			if want := "aa" + hex.EncodeToString(golden(t, s.name)); got != want {
 				t.Errorf("encoding\n got %s\nwant %s", got, want)
 			}
 		})
@@ -31,7 +33,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 	for _, s := range samples {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			frame := unhex(t, s.golden)
+			frame := golden(t, s.name)
 			h, got, err := Decode(frame)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +42,7 @@ func TestGoldensDecodeToTheirMessages(t *testing.T) {
 			if h != want {
 				t.Errorf("header %+v, want %+v", h, want)
 			}
-			if diff := cmp.Diff(s.message, got); diff != "" {
+			if diff := diffMessages(s.message, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
@@ -66,7 +68,7 @@ func TestMessagesReadAsMeant(t *testing.T) {
 					t.Errorf("ovs-ofctl does not read %q in it, but\n%s", word, out)
 				}
 			}
-			if strings.Contains(string(out), "***") {
+			if strings.Contains(string(out), "***") && !slices.ContainsFunc(s.words, func(w string) bool { return strings.Contains(w, "***") }) {
 				t.Errorf("ovs-ofctl complains:\n%s", out)
 			}
 		})
@@ -87,7 +89,7 @@ func lookOvsOfctl(t *testing.T) string {
 func TestCutMessagesAreRefusedWithoutPanic(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		for n := range len(frame) {
 			if n < HeaderLen {
 				if _, _, err := Decode(frame[:n]); err == nil {
@@ -119,6 +121,10 @@ func TestZeroFilledMessagesEnd(t *testing.T) {
 	}
 }
 
+func diffMessages(want, got Message) string {
+	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}))
+}
+
 // assertStable encodes m and decodes it again to the same value.
 func assertStable(t *testing.T, m Message) {
 	t.Helper()
@@ -131,7 +137,7 @@ func assertStable(t *testing.T, m Message) {
 		t.Fatalf("%T: decode what was encoded: %v\n%x", m, err, frame)
 	}
 	if !reflect.DeepEqual(m, again) {
-		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", cmp.Diff(m, again))
+		t.Fatalf("decoded, encoded and decoded again (-first +second):\n%s", diffMessages(m, again))
 	}
 }
 
@@ -265,10 +271,10 @@ func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
 		switch s.message.(type) {
-		case *PacketIn, *PacketOut: // their Data aliases the frame, as Decode says
+		case *PacketIn, *PacketIn2, *Resume, *PacketOut: // their Data aliases the frame, as Decode says
 			continue
 		}
-		frame := unhex(t, s.golden)
+		frame := golden(t, s.name)
 		_, got, err := Decode(frame)
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +282,7 @@ func TestDecodedMessagesOwnTheirBytes(t *testing.T) {
 		for i := range frame {
 			frame[i] = 0xee
 		}
-		if diff := cmp.Diff(s.message, got); diff != "" {
+		if diff := diffMessages(s.message, got); diff != "" {
 			t.Errorf("%s changed with the frame (-want +got):\n%s", s.name, diff)
 		}
 	}

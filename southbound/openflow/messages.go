@@ -99,8 +99,19 @@ type (
 		ExpType      uint32
 		Data         []byte
 	}
-	// CTFlushZone is NXT_CT_FLUSH_ZONE: forget all connections of a zone.
-	CTFlushZone struct{ Zone uint16 }
+	// FlowModTableID is NXT_FLOW_MOD_TABLE_ID: the upper 8 bits of a flow-mod's
+	// command are a table, which matters for version 1.0 only.
+	FlowModTableID struct{ Enable bool }
+	// SetControllerID is NXT_SET_CONTROLLER_ID: the id by which controller
+	// actions name this connection. It is 0 at first.
+	SetControllerID struct{ ID uint16 }
+	// RoleStatus is ONFT_ROLE_STATUS: the switch says that the controller's role
+	// is another now.
+	RoleStatus struct {
+		Role         Role
+		Reason       RoleReason
+		GenerationID uint64
+	}
 	// BundleControl is ONF_BCT_*, experimenter type 2300 of ONF.
 	BundleControl struct {
 		BundleID uint32
@@ -145,6 +156,7 @@ type (
 	PortConfig        uint32
 	PortState         uint32
 	Role              uint32
+	RoleReason        uint8
 	ErrorType         uint16
 	BundleCtrl        uint16
 	BundleFlags       uint16
@@ -180,6 +192,10 @@ const (
 	RoleEqual    Role = 1
 	RoleMaster   Role = 2
 	RoleSlave    Role = 3
+
+	RoleByMaster       RoleReason = 0 // OFPCRR_MASTER_REQUEST: another controller became master
+	RoleByConfig       RoleReason = 1
+	RoleByExperimenter RoleReason = 2
 
 	BundleOpenRequest    BundleCtrl = 0
 	BundleOpenReply      BundleCtrl = 1
@@ -257,6 +273,13 @@ type (
 	FlowStatsReply  struct{ Flows []FlowStats }
 	PortDescRequest struct{}
 	PortDescReply   struct{ Ports []Port }
+	// ExperimenterMultipart is OFPMP_EXPERIMENTER of an experimenter or a type that the
+	// codec does not know, in a request or a reply.
+	ExperimenterMultipart struct {
+		Experimenter uint32
+		ExpType      uint32
+		Data         []byte
+	}
 	// MultipartRaw is the body of a type that the codec does not know.
 	MultipartRaw struct {
 		Of   MultipartType

@@ -33,6 +33,15 @@ func decodeMultipartRequest(r *reader) *MultipartRequest {
 		m.Body = &DescRequest{}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsRequest(r)
+	case MultipartAggregate:
+		m.Body = (*AggregateRequest)(decodeFlowStatsRequest(r))
+	case MultipartTable:
+		m.Body = &TableStatsRequest{}
+	case MultipartPortStats:
+		m.Body = &PortStatsRequest{Port: r.u32()}
+		r.skip(4)
+	case MultipartQueue:
+		m.Body = &QueueStatsRequest{Port: r.u32(), QueueID: r.u32()}
 	case MultipartGroup:
 		m.Body = &GroupStatsRequest{GroupID: r.u32()}
 		r.skip(4)
@@ -48,8 +57,17 @@ func decodeMultipartRequest(r *reader) *MultipartRequest {
 		r.skip(4)
 	case MultipartMeterFeatures:
 		m.Body = &MeterFeaturesRequest{}
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesRequest{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = &PortDescRequest{}
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorRequest(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -68,6 +86,14 @@ func decodeMultipartReply(r *reader) *MultipartReply {
 		}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsReply(r)
+	case MultipartAggregate:
+		m.Body = decodeAggregateReply(r)
+	case MultipartTable:
+		m.Body = &TableStatsReply{Tables: decodeFixed(r, tableStatsLen, (*TableStats).decode)}
+	case MultipartPortStats:
+		m.Body = &PortStatsReply{Ports: decodeFixed(r, portStatsLen, (*PortStats).decode)}
+	case MultipartQueue:
+		m.Body = &QueueStatsReply{Queues: decodeFixed(r, queueStatsLen, (*QueueStats).decode)}
 	case MultipartGroup:
 		m.Body = &GroupStatsReply{Groups: decodeEntries(r, 0, groupStatsMin, "group stats", (*GroupStats).decode)}
 	case MultipartGroupDesc:
@@ -80,8 +106,17 @@ func decodeMultipartReply(r *reader) *MultipartReply {
 		m.Body = decodeMeterConfigReply(r)
 	case MultipartMeterFeatures:
 		m.Body = decodeMeterFeatures(r)
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesReply{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = decodePortDescReply(r)
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorReply(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -194,6 +229,12 @@ func (f *FlowStats) decode(e *reader) {
 	f.ByteCount = e.u64()
 	f.Match = e.match()
 	f.Instructions = e.instructions()
+}
+
+func (*ExperimenterMultipart) MultipartType() MultipartType { return MultipartExperimenter }
+
+func (m *ExperimenterMultipart) AppendMultipart(b []byte) []byte {
+	return append(appendExperimenter(b, m.Experimenter, m.ExpType), m.Data...)
 }
 
 // MultipartType returns Of.
