@@ -210,6 +210,9 @@ func xidOf(frame []byte) uint32 {
 // dispatch handles a message that is not a packet-in. The error ends the session.
 func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 	xid := xidOf(frame)
+	if t == openflow.TypeMultipartReply && xid == 0 {
+		return c.notice(frame) // Open vSwitch reports to flow monitors under no transaction id
+	}
 	switch t {
 	case openflow.TypeEchoRequest:
 		reply := []openflow.Message{&openflow.EchoReply{Data: frame[openflow.HeaderLen:]}}
@@ -217,19 +220,7 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 			return err
 		}
 	case openflow.TypePortStatus, openflow.TypeFlowRemoved, openflow.TypeError:
-		_, m, err := openflow.Decode(frame)
-		if err != nil {
-			c.bad(frame, err)
-			return nil
-		}
-		if e, ok := m.(*openflow.Error); ok && c.calls.fail(xid, e) {
-			return nil
-		}
-		select {
-		case c.notices <- Notice{XID: xid, Message: m}:
-		default:
-			return ErrResync
-		}
+		return c.notice(frame)
 	case openflow.TypeHello, openflow.TypeEchoReply, openflow.TypeExperimenter,
 		openflow.TypeFeaturesReply, openflow.TypeGetConfigReply, openflow.TypeMultipartReply,
 		openflow.TypeBarrierReply, openflow.TypeRoleReply:
@@ -239,6 +230,25 @@ func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
 		c.bad(frame, errors.New("not a message that a switch sends"))
 	}
 	return nil
+}
+
+// notice decodes frame for who takes the notices.
+func (c *Conn) notice(frame []byte) error {
+	_, m, err := openflow.Decode(frame)
+	if err != nil {
+		c.bad(frame, err)
+		return nil
+	}
+	xid := xidOf(frame)
+	if e, ok := m.(*openflow.Error); ok && c.calls.fail(xid, e) {
+		return nil
+	}
+	select {
+	case c.notices <- Notice{XID: xid, Message: m}:
+		return nil
+	default:
+		return ErrResync
+	}
 }
 
 // bad notes a message that is left out.

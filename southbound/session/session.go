@@ -132,7 +132,8 @@ type Conn struct {
 }
 
 // Notice is a message that a switch sent unasked: *openflow.PortStatus,
-// *openflow.FlowRemoved, or an *openflow.Error that belongs to no request and
+// *openflow.FlowRemoved, the *openflow.MultipartReply of a flow monitor, or an
+// *openflow.Error that belongs to no request and
 // no Commit; its XID is the one of the message that it is about.
 type Notice struct {
 	XID     uint32
