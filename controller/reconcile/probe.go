@@ -89,9 +89,9 @@ func (d *datapath) askGroups(ctx context.Context) error {
 	}))
 }
 
-// probe asks what only a trial tells. A flow is added and deleted within one
-// bundle, in the last table, where no packet comes: the switch takes it or says why not, and
-// holds nothing of it after. All questions are on their way together.
+// probe asks what only a trial tells: it offers the switch flows that it may
+// refuse, and withdraws them, so that nothing of them is ever in effect. All questions are on
+// their way together. A switch without bundles cannot be asked so: it stays unknown.
 func (d *datapath) probe(ctx context.Context) {
 	select {
 	case d.r.probes <- struct{}{}:
@@ -102,47 +102,32 @@ func (d *datapath) probe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { d.answer(capBundle, d.tryBundle(ctx)) })
-	for what, f := range probes(max(d.conn.Features().NTables, 1) - 1) {
-		wg.Go(func() { d.answer(what, d.tryFlow(ctx, f)) })
+	for what, f := range probes() {
+		wg.Go(func() { d.answer(what, verdict(d.conn.Try(ctx, []openflow.Message{f.Add()}))) })
 	}
+	wg.Go(func() {
+		how, err := unknown, d.conn.Try(ctx, nil)
+		var se *session.SwitchError
+		switch {
+		case err == nil:
+			how = yes
+		case errors.As(err, &se) && se.Err.ErrType == openflow.ErrorBadRequest:
+			how = no
+		}
+		d.answer(capBundle, how)
+	})
 	wg.Wait()
 	d.tell()
 }
 
-// probes returns a flow for each ability that only a trial tells. They carry a
-// cookie of ours: one that should stay behind is removed with the next read-back.
-func probes(table uint8) map[string]flow.Flow {
-	const nobody = 0x5d70726f62650000 // the metadata of no network: networks have 24 bits
-	probe := func(n uint64, m []flow.Field, actions ...openflow.Action) flow.Flow {
-		return flow.Flow{
-			Table: table, Priority: 1, Cookie: uint64(pipeline.NewCookie(pipeline.KindTable, uint32(table))),
-			Match:        flow.NewMatch(append(m, flow.Metadata(nobody+n))...),
-			Instructions: flow.NewInstructions(flow.Apply(actions...)),
-		}
-	}
-	set := func(id openflow.FieldID, value ...byte) openflow.Action {
-		o := openflow.OXM{Field: id, Len: uint8(len(value))}
-		copy(o.Value[:], value)
-		return openflow.ActionSetField{OXM: o}
-	}
-	const solicitation = 135
-	return map[string]flow.Flow{
-		capCT:  probe(1, []flow.Field{flow.IP()}, openflow.ActionCT{Table: openflow.NoTable}),
-		capNAT: probe(2, []flow.Field{flow.IP()}, openflow.ActionCT{Table: openflow.NoTable, Exec: []openflow.Action{openflow.ActionNAT{}}}),
-		capND: probe(3, []flow.Field{flow.ICMP6Type(solicitation), flow.ICMP6Code(0)},
-			set(openflow.NDOptionsType, 2), set(openflow.NDReserved, 0x60, 0, 0, 0)),
-	}
-}
-
-// tryFlow says whether the switch takes a flow.
-func (d *datapath) tryFlow(ctx context.Context, f flow.Flow) string {
-	err := d.conn.Commit(ctx, []openflow.Message{f.Add(), f.DeleteStrict()})
-	if err == nil {
-		return yes
-	}
+// verdict is what the outcome of a trial says.
+func verdict(err error) string {
+	var refused *session.CommitError
 	var se *session.SwitchError
-	if errors.As(err, &se) {
+	switch {
+	case err == nil:
+		return yes
+	case errors.As(err, &refused) && errors.As(err, &se):
 		switch se.Err.ErrType {
 		case openflow.ErrorBadAction, openflow.ErrorBadInstruction, openflow.ErrorBadMatch:
 			return no
@@ -151,23 +136,21 @@ func (d *datapath) tryFlow(ctx context.Context, f flow.Flow) string {
 	return unknown
 }
 
-// tryBundle says whether the switch takes bundles, by opening one and throwing
-// it away.
-func (d *datapath) tryBundle(ctx context.Context) string {
-	const id = 0xffffffff // the session counts from below
-	bundle := &openflow.BundleControl{
-		BundleID: id, Ctrl: openflow.BundleOpenRequest, Flags: openflow.BundleAtomic | openflow.BundleOrdered,
+// probes returns a flow for each ability that only a trial tells.
+func probes() map[string]flow.Flow {
+	probe := func(m flow.Match, actions ...openflow.Action) flow.Flow {
+		return flow.Flow{Match: m, Instructions: flow.NewInstructions(flow.Apply(actions...))}
 	}
-	_, err := d.conn.Request(ctx, bundle)
-	var se *session.SwitchError
-	switch {
-	case errors.As(err, &se) && se.Err.ErrType == openflow.ErrorBadRequest:
-		return no
-	case err != nil:
-		return unknown
+	set := func(id openflow.FieldID, value ...byte) openflow.Action {
+		o := openflow.OXM{Field: id, Len: uint8(len(value))}
+		copy(o.Value[:], value)
+		return openflow.ActionSetField{OXM: o}
 	}
-	discard := *bundle
-	discard.Ctrl = openflow.BundleDiscardRequest
-	_, _ = d.conn.Request(ctx, &discard) // what stays open ends with the connection
-	return yes
+	const solicitation = 135
+	ip, ns := flow.NewMatch(flow.IP()), flow.NewMatch(flow.ICMP6Type(solicitation), flow.ICMP6Code(0))
+	return map[string]flow.Flow{
+		capCT:  probe(ip, openflow.ActionCT{Table: openflow.NoTable}),
+		capNAT: probe(ip, openflow.ActionCT{Table: openflow.NoTable, Exec: []openflow.Action{openflow.ActionNAT{}}}),
+		capND:  probe(ns, set(openflow.NDOptionsType, 2), set(openflow.NDReserved, 0x60, 0, 0, 0)),
+	}
 }
