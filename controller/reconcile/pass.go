@@ -34,8 +34,9 @@ func (d *datapath) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
 
-	d.makeRoom, d.full = false, map[uint8]bool{}
+	d.full = map[uint8]bool{}
 	var drift flow.Plan
+	var forgotten []learn.Place // in any attempt
 	for attempt := 0; ; attempt++ {
 		view := d.r.intent.View(d.id, d.portList())
 		view.Meters = d.able(capMeters)
@@ -44,7 +45,7 @@ func (d *datapath) pass(ctx context.Context) error {
 			free = nil
 		}
 		// From here on no frame of a port that has just been bound is learned.
-		forgotten := d.learned.SetPorts(free)
+		forgotten = append(forgotten, d.learned.SetPorts(free)...)
 		if !d.table.known || d.doubted {
 			start := time.Now()
 			d.readAt = d.r.cfg.Now()
@@ -62,12 +63,17 @@ func (d *datapath) pass(ctx context.Context) error {
 		d.desired = d.r.cfg.Compute(view)
 		lacking := d.refused.leaveOut(&d.desired)
 		plan := flow.Diff(d.table.state, d.desired.State)
-		plan.MakeRoom = d.makeRoom
+		if d.refused.forgetFull(&plan) {
+			continue
+		}
 		if err := d.commit(ctx, &plan, forgotten); err != nil {
-			if attempt < maxRefused && d.refuse(err, &plan) {
-				continue
+			if attempt < maxRefused {
+				err = d.refuse(ctx, err, &plan)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		d.mirror(d.desired.State)
 		d.repaired(&drift)

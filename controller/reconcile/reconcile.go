@@ -224,7 +224,6 @@ type datapath struct {
 	readAt   time.Time      // by Config.Now, when it was last read back
 	lastRead time.Time      // when that had ended
 	readTook time.Duration  // and how long it took
-	makeRoom bool           // delete before adding
 	full     map[uint8]bool // tables that have refused a flow for lack of room
 	desired  pipeline.Desired
 	foreign  foreign

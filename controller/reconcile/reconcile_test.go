@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -30,10 +31,13 @@ const dpid intent.DPID = 7
 // rig is a reconciler with an intent that the test changes, a record of the
 // facts it writes, and a clock that the test moves.
 type rig struct {
-	t          *testing.T
+	t          testing.TB
 	addr       string
 	reconciler *Reconciler
 	stop       func() // ends the reconciler, as a restart of the controller would
+	cfg        Config
+	metrics    *Metrics
+	logs       *observer.ObservedLogs
 
 	mu     sync.Mutex
 	state  *intent.State
@@ -43,10 +47,14 @@ type rig struct {
 	wake   chan struct{} // closed and replaced with every fact
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r := &rig{
 		t: t, state: intent.NewState(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		states: map[string]intent.PortState{}, wake: make(chan struct{}),
+	}
+	r.cfg = Config{Audit: time.Hour, Retry: 10 * time.Millisecond, Now: r.clock}
+	for _, f := range change {
+		f(&r.cfg)
 	}
 	r.start()
 	return r
@@ -59,8 +67,10 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.addr = ln.Addr().String()
-	log := zap.NewNop()
-	r.reconciler = New(r, r, log, NewMetrics(prometheus.NewRegistry()), Config{Audit: time.Hour, Retry: 10 * time.Millisecond, Now: r.clock})
+	core, logs := observer.New(zap.InfoLevel)
+	log := zap.New(core)
+	r.logs, r.metrics = logs, NewMetrics(prometheus.NewRegistry())
+	r.reconciler = New(r, r, log, r.metrics, r.cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- session.Serve(ctx, ln, session.Config{Log: log}, r.reconciler.Serve) }()
@@ -200,7 +210,7 @@ func counted(sw *switchtest.Switch) func() int {
 }
 
 // held is what the switch holds, in canonical form.
-func held(t *testing.T, sw *switchtest.Switch) flow.Set {
+func held(t testing.TB, sw *switchtest.Switch) flow.Set {
 	t.Helper()
 	var flows []flow.Flow
 	for _, s := range sw.Flows() {

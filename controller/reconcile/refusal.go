@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,6 +30,7 @@ type refusals struct {
 type refusal[T comparable] struct {
 	what   T
 	reason string
+	full   bool // for lack of room only
 }
 
 func newRefusals() refusals {
@@ -126,16 +128,30 @@ func without[K, T comparable](list *[]T, refused map[K]refusal[T], key func(T) K
 	return out
 }
 
-// refuse notes that the switch refused a part of the plan, if that is what err
-// says, and whether it is worth another try without it.
-func (d *datapath) refuse(err error, plan *flow.Plan) bool {
+// forgetFull forgets what found no room in the tables that the plan takes flows
+// out of, and says whether there was such.
+func (r *refusals) forgetFull(plan *flow.Plan) bool {
+	before := len(r.flows)
+	if before > 0 {
+		var roomier [256]bool
+		for i := range plan.Delete {
+			roomier[plan.Delete[i].Table] = true
+		}
+		maps.DeleteFunc(r.flows, func(k flow.Key, no refusal[flow.Flow]) bool { return no.full && roomier[k.Table] })
+	}
+	return len(r.flows) < before
+}
+
+// refuse notes that the switch refused a part of the plan, if that is what the
+// cause says, and returns nil if it is worth another try without it.
+func (d *datapath) refuse(ctx context.Context, cause error, plan *flow.Plan) error {
 	var refused *session.CommitError
-	if !errors.As(err, &refused) {
-		return false
+	if !errors.As(cause, &refused) {
+		return cause
 	}
 	o, removes := plan.Object(refused.Index)
 	if o == (flow.Object{}) || removes {
-		return false
+		return cause
 	}
 	d.table.known = d.table.known && !refused.Partial
 	reason := refused.Err.Error()
@@ -143,30 +159,61 @@ func (d *datapath) refuse(err error, plan *flow.Plan) bool {
 	switch {
 	case o.Meter != nil:
 		owner = d.desired.MeterOwners[o.Meter.ID]
-		d.refused.meters[o.Meter.ID] = refusal[flow.Meter]{*o.Meter, reason}
+		d.refused.meters[o.Meter.ID] = refusal[flow.Meter]{what: *o.Meter, reason: reason}
 	case o.Group != nil:
 		owner = d.desired.GroupOwners[o.Group.ID]
-		d.refused.groups[o.Group.ID] = refusal[flow.Group]{*o.Group, reason}
+		d.refused.groups[o.Group.ID] = refusal[flow.Group]{what: *o.Group, reason: reason}
 	case tableFull(refused):
-		if !refused.Partial && !plan.MakeRoom && len(plan.Delete) > 0 {
-			// There was no room for the old and the new at once.
-			d.makeRoom = true
-			return true
+		if made, err := d.makeRoom(ctx, o.Flow.Table, plan); made || err != nil {
+			return err
 		}
 		owner = pipeline.Cookie(o.Flow.Cookie)
-		d.refused.flows[o.Flow.Key()] = refusal[flow.Flow]{*o.Flow, reason}
+		d.refused.flows[o.Flow.Key()] = refusal[flow.Flow]{*o.Flow, reason, true}
 		if d.full[o.Flow.Table] { // for the second time
 			count = d.refuseRest(*o.Flow, plan, reason)
 		}
 		d.full[o.Flow.Table] = true
 	default:
 		owner = pipeline.Cookie(o.Flow.Cookie)
-		d.refused.flows[o.Flow.Key()] = refusal[flow.Flow]{*o.Flow, reason}
+		d.refused.flows[o.Flow.Key()] = refusal[flow.Flow]{what: *o.Flow, reason: reason}
 	}
 	d.r.metrics.refused.Add(float64(count))
 	d.log.Error("switch refuses what it should hold; the owner is in error",
 		zap.Stringer("owner", owner), zap.Stringer("refused", o), zap.Int("count", count), zap.Error(refused.Err))
-	return true
+	return nil
+}
+
+// makeRoom removes what has to go from a table that has no room for the old and
+// the new at once, before anything is added: Open vSwitch counts what a bundle removes until the
+// bundle is done. It says whether that was anything.
+func (d *datapath) makeRoom(ctx context.Context, table uint8, plan *flow.Plan) (bool, error) {
+	if !d.table.known {
+		return false, nil // it is read back first
+	}
+	var gone []flow.Flow
+	var msgs []openflow.Message
+	for _, f := range plan.Delete {
+		if f.Table == table {
+			gone = append(gone, f)
+			msgs = append(msgs, f.DeleteStrict())
+		}
+	}
+	if len(gone) == 0 {
+		return false, nil
+	}
+	if err := d.conn.Commit(ctx, msgs); err != nil {
+		return false, err
+	}
+	d.log.Warn("table is too full for old and new flows at once; removed the old ones first",
+		zap.Uint8("table", table), zap.Int("removed", len(gone)))
+	d.r.metrics.flowMods.WithLabelValues("delete").Add(float64(len(msgs)))
+	left := d.table.state
+	left.Flows = slices.DeleteFunc(slices.Clone(left.Flows), func(f flow.Flow) bool {
+		_, found := slices.BinarySearchFunc(gone, f, flow.Compare)
+		return found
+	})
+	d.mirror(left)
+	return true, nil
 }
 
 func tableFull(e *session.CommitError) bool {
@@ -186,7 +233,7 @@ func (d *datapath) refuseRest(first flow.Flow, plan *flow.Plan, reason string) (
 	for _, f := range plan.Add {
 		reached = reached || f == first
 		if reached && f.Table == first.Table && !replaced[f.Key()] {
-			d.refused.flows[f.Key()] = refusal[flow.Flow]{f, reason}
+			d.refused.flows[f.Key()] = refusal[flow.Flow]{f, reason, true}
 			count++
 		}
 	}

@@ -17,10 +17,6 @@ type Plan struct {
 	Delete        []Flow
 	DeleteGroups  []Group // those that need others before these
 	DeleteMeters  []Meter
-	// MakeRoom puts the deletion of flows before the addition of others, for a
-	// switch whose tables are too full for both. It takes an atomic bundle, or packets find
-	// neither.
-	MakeRoom bool
 }
 
 // Object is one of what a switch holds: the field that is not nil.
@@ -73,7 +69,7 @@ func Diff(actual, desired State) Plan {
 	p.AddGroups = neededFirst(p.AddGroups)
 	p.DeleteGroups = neededFirst(p.DeleteGroups)
 	slices.Reverse(p.DeleteGroups)
-	walk(actual.Flows, desired.Flows, compare, func(have, want *Flow) {
+	walk(actual.Flows, desired.Flows, Compare, func(have, want *Flow) {
 		if want == nil {
 			p.Delete = append(p.Delete, *have)
 			return
@@ -171,12 +167,11 @@ func (p *Plan) Messages() []openflow.Message {
 	for _, g := range p.ModifyGroups {
 		msgs = append(msgs, g.Modify())
 	}
-	first, second := p.flowParts()
-	for i := range first {
-		msgs = append(msgs, p.flowMod(&first[i], p.MakeRoom))
+	for i := range p.Add {
+		msgs = append(msgs, p.Add[i].Add())
 	}
-	for i := range second {
-		msgs = append(msgs, p.flowMod(&second[i], !p.MakeRoom))
+	for i := range p.Delete {
+		msgs = append(msgs, p.Delete[i].DeleteStrict())
 	}
 	for _, g := range p.DeleteGroups {
 		msgs = append(msgs, g.Delete())
@@ -187,24 +182,8 @@ func (p *Plan) Messages() []openflow.Message {
 	return msgs
 }
 
-// flowParts returns the flows in the order of their messages.
-func (p *Plan) flowParts() (first, second []Flow) {
-	if p.MakeRoom {
-		return p.Delete, p.Add
-	}
-	return p.Add, p.Delete
-}
-
-func (p *Plan) flowMod(f *Flow, remove bool) *openflow.FlowMod {
-	if remove {
-		return f.DeleteStrict()
-	}
-	return f.Add()
-}
-
 // Object returns what message i of the plan is about, and whether it removes it.
 func (p *Plan) Object(i int) (o Object, removes bool) {
-	first, second := p.flowParts()
 	for _, part := range []struct {
 		meters  []Meter
 		groups  []Group
@@ -212,7 +191,7 @@ func (p *Plan) Object(i int) (o Object, removes bool) {
 		removes bool
 	}{
 		{meters: p.AddMeters}, {meters: p.ModifyMeters}, {groups: p.AddGroups}, {groups: p.ModifyGroups},
-		{flows: first, removes: p.MakeRoom}, {flows: second, removes: !p.MakeRoom},
+		{flows: p.Add}, {flows: p.Delete, removes: true},
 		{groups: p.DeleteGroups, removes: true}, {meters: p.DeleteMeters, removes: true},
 	} {
 		switch {

@@ -67,39 +67,34 @@ func TestAPlanKnowsWhatItsMessagesAreAbout(t *testing.T) {
 	t.Parallel()
 	add, remove := simple(0, 1, 1, 9), simple(0, 2, 2, 9)
 	g, m := NewGroup(1, openflow.GroupAll), PacketMeter(1, 1, 1)
-	for _, makeRoom := range []bool{false, true} {
-		p := Plan{
-			AddMeters: []Meter{m}, ModifyMeters: []Meter{m}, AddGroups: []Group{g}, ModifyGroups: []Group{g},
-			Add: []Flow{add}, Delete: []Flow{remove}, DeleteGroups: []Group{g}, DeleteMeters: []Meter{m}, MakeRoom: makeRoom,
-		}
-		var got []string
-		for i, msg := range p.Messages() {
-			o, removes := p.Object(i)
-			what, _, _ := strings.Cut(o.String(), " ")
-			switch msg := msg.(type) {
-			case *openflow.MeterMod:
-				got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
-			case *openflow.GroupMod:
-				got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
-			case *openflow.FlowMod:
-				got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
-				if o.Flow.Priority != msg.Priority {
-					t.Errorf("message of priority %d is about %v", msg.Priority, o)
-				}
+	p := Plan{
+		AddMeters: []Meter{m}, ModifyMeters: []Meter{m}, AddGroups: []Group{g}, ModifyGroups: []Group{g},
+		Add: []Flow{add}, Delete: []Flow{remove}, DeleteGroups: []Group{g}, DeleteMeters: []Meter{m},
+	}
+	var got []string
+	for i, msg := range p.Messages() {
+		o, removes := p.Object(i)
+		what, _, _ := strings.Cut(o.String(), " ")
+		switch msg := msg.(type) {
+		case *openflow.MeterMod:
+			got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
+		case *openflow.GroupMod:
+			got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
+		case *openflow.FlowMod:
+			got = append(got, fmt.Sprintf("%s %d %v", what, msg.Command, removes))
+			if o.Flow.Priority != msg.Priority {
+				t.Errorf("message of priority %d is about %v", msg.Priority, o)
 			}
 		}
-		want := []string{
-			"meter 0 false", "meter 1 false", "group 0 false", "group 1 false", "flow 0 false", "flow 4 true", "group 2 true", "meter 2 true",
-		}
-		if makeRoom {
-			want[4], want[5] = want[5], want[4]
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("make room %v (-want +got):\n%s", makeRoom, diff)
-		}
-		if o, _ := p.Object(p.Len()); o != (Object{}) {
-			t.Errorf("message behind the last is about %v", o)
-		}
+	}
+	want := []string{
+		"meter 0 false", "meter 1 false", "group 0 false", "group 1 false", "flow 0 false", "flow 4 true", "group 2 true", "meter 2 true",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if o, _ := p.Object(p.Len()); o != (Object{}) {
+		t.Errorf("message behind the last is about %v", o)
 	}
 }
 

@@ -25,10 +25,10 @@ func (e *ClashError) Error() string {
 // NewSet makes a Set of flows, which it takes over and sorts. Repetitions are
 // left out. Different flows with the same key are a *ClashError.
 func NewSet(flows []Flow) (Set, error) {
-	slices.SortFunc(flows, compare)
+	slices.SortFunc(flows, Compare)
 	kept := flows[:0]
 	for _, f := range flows {
-		if n := len(kept); n > 0 && compare(kept[n-1], f) == 0 {
+		if n := len(kept); n > 0 && Compare(kept[n-1], f) == 0 {
 			if kept[n-1] != f {
 				return nil, &ClashError{kept[n-1], f}
 			}
@@ -51,7 +51,8 @@ func (s Set) Find(k Key) (Flow, bool) {
 	return s[i], true
 }
 
-func compare(a, b Flow) int {
+// Compare is the order of a Set: by table, priority and match.
+func Compare(a, b Flow) int {
 	if a.Table != b.Table {
 		return int(a.Table) - int(b.Table)
 	}
