@@ -30,6 +30,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("flows read back equal", func(t *testing.T) {
 		c := ovs.dial(t, ovs.addBridge(t, "br0"))
+		ovs.addReferred(t, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
@@ -77,6 +78,7 @@ func TestOVSReadBack(t *testing.T) {
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
 		path := ovs.addBridge(t, "br1")
+		ovs.addReferred(t, "br1")
 		ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
 		got := ovs.dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
@@ -265,7 +267,13 @@ func startOVS(t *testing.T) *privateOVS {
 	db := filepath.Join(dir, "conf.db")
 	ovs.run(t, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
 	ovs.start(t, dbServer, "-vconsole:off", "--log-file", "--remote=punix:"+filepath.Join(dir, "db.sock"), db)
-	waitFor(t, "ovsdb-server", func() bool { return exists(filepath.Join(dir, "db.sock")) })
+	waitFor(t, "ovsdb-server", func() bool {
+		conn, err := net.Dial("unix", filepath.Join(dir, "db.sock")) // the socket is there before somebody listens
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 	ovs.run(t, "ovs-vsctl", "--no-wait", "init")
 	ovs.start(t, vswitchd, "--enable-dummy=override", "-vconsole:off", "--log-file")
 	return ovs
@@ -319,11 +327,6 @@ func (o *privateOVS) addBridge(t *testing.T, name string) string {
 func (o *privateOVS) dump(t *testing.T, bridge string) string {
 	t.Helper()
 	return o.run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", "dump-flows", bridge)
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {

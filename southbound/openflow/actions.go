@@ -245,7 +245,7 @@ func decodeStandardAction(kind uint16, b []byte) Action {
 		}
 		return nil
 	case actionSetField:
-		if o, ok := decodeOXM(b[4:]); ok {
+		if o, ok := decodeOXM(b[4:]); ok && !o.HasMask {
 			return ActionSetField{o}
 		}
 		return nil

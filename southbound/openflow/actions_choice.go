@@ -31,13 +31,13 @@ type HashFields uint16
 
 // What ActionMultipath and ActionBundle can hash.
 const (
-	HashEthSrc          HashFields = 0
-	HashSymmetricL4     HashFields = 1
-	HashSymmetricL3L4   HashFields = 2
-	HashSymmetricL3L4UD HashFields = 3 // SYMMETRIC_L3L4_UDP: with ports of UDP
-	HashNwSrc           HashFields = 4
-	HashNwDst           HashFields = 5
-	HashSymmetricL3     HashFields = 6
+	HashEthSrc           HashFields = 0
+	HashSymmetricL4      HashFields = 1
+	HashSymmetricL3L4    HashFields = 2
+	HashSymmetricL3L4UDP HashFields = 3
+	HashNwSrc            HashFields = 4
+	HashNwDst            HashFields = 5
+	HashSymmetricL3      HashFields = 6
 )
 
 // MultipathAlgorithm is enum nx_mp_algorithm.

@@ -78,7 +78,7 @@ const (
 	SampleEgress  SampleDirection = 2
 )
 
-// PacketInAction is OFPR_ACTION, the reason of a packet-in that an action asked
+// packetInAction is OFPR_ACTION, the reason of a packet-in that an action asked
 // for.
 const packetInAction = 1
 
@@ -139,45 +139,32 @@ func (a ActionController2) AppendAction(b []byte) []byte {
 	start := len(b)
 	b = appendZeros(appendNicira(b, nxController2, 0), 6)
 	if a.MaxLen != 0xffff {
-		b = be.AppendUint16(appendProperty(b, controllerMaxLen, 2), a.MaxLen)
-		b = appendPad(b, start)
+		b = appendProperty(b, controllerMaxLen, []byte{byte(a.MaxLen >> 8), byte(a.MaxLen), 0, 0})
 	}
 	if a.ID != 0 {
-		b = be.AppendUint16(appendProperty(b, controllerID, 2), a.ID)
-		b = appendPad(b, start)
+		b = appendProperty(b, controllerID, []byte{byte(a.ID >> 8), byte(a.ID), 0, 0})
 	}
 	if a.Reason != packetInAction {
-		b = append(appendProperty(b, controllerReason, 1), a.Reason)
-		b = appendPad(b, start)
+		b = appendProperty(b, controllerReason, []byte{a.Reason})
 	}
 	if len(a.Userdata) != 0 {
-		b = append(appendProperty(b, controllerUserdata, len(a.Userdata)), a.Userdata...)
-		b = appendPad(b, start)
+		b = appendProperty(b, controllerUserdata, a.Userdata)
 	}
 	if a.Pause {
-		b = appendPad(appendProperty(b, controllerPause, 0), start)
+		b = appendProperty(b, controllerPause, nil)
 	}
 	if a.MeterID != 0 {
-		b = be.AppendUint32(appendProperty(b, controllerMeter, 4), a.MeterID)
+		b = be.AppendUint32(be.AppendUint32(b, controllerMeter<<16|8), a.MeterID)
 	}
 	return finishAction(b, start)
-}
-
-// appendProperty appends the head of a property with n bytes of payload.
-func appendProperty(b []byte, kind uint16, n int) []byte {
-	return be.AppendUint16(be.AppendUint16(b, kind), uint16(4+n))
 }
 
 func decodeController2(r *reader) Action {
 	a := ActionController2{MaxLen: 0xffff, Reason: packetInAction}
 	r.skip(6)
-	for len(r.b) > 0 {
-		kind, n := r.u16(), int(r.u16())
-		if n < 4 {
-			r.fail("property of length %d", n)
-			return nil
-		}
-		p := reader{b: r.take(n - 4)}
+	for r.err == nil && len(r.b) > 0 {
+		kind, value, _ := r.property()
+		p := reader{b: value}
 		switch kind {
 		case controllerMaxLen:
 			a.MaxLen = p.u16()
@@ -193,7 +180,6 @@ func decodeController2(r *reader) Action {
 			a.MeterID = p.u32()
 		}
 		r.adopt(&p)
-		r.skip(-n & 7)
 	}
 	return a
 }

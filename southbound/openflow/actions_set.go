@@ -62,23 +62,13 @@ func (r *reader) packedSubfield(ofsNbits uint16) Subfield {
 	return r.subfield(ofsNbits>>6, ofsNbits&0x3f+1)
 }
 
-// decodeOXM decodes one field at the front of b. ok is false for one that no OXM
+// decodeOXM decodes the field at the front of b. ok is false for one that no OXM
 // can hold.
 func decodeOXM(b []byte) (o OXM, ok bool) {
-	r := reader{b: b}
-	class, head, size := r.u16(), r.u8(), int(r.u8())
-	width := size
-	if head&1 != 0 {
-		width = size / 2
+	if len(b) < oxmHeaderLen || len(b) < oxmHeaderLen+int(b[3]) {
+		return OXM{}, false
 	}
-	payload := r.take(size)
-	if r.err != nil || class == classExperimenter || width == 0 || width > len(o.Value) || head&1 != 0 && size&1 != 0 {
-		return o, false
-	}
-	o = OXM{Field: FieldID(class)<<16 | FieldID(head>>1), Len: uint8(width), HasMask: head&1 != 0}
-	copy(o.Value[:], payload[:width])
-	copy(o.Mask[:], payload[width:])
-	return o, true
+	return DecodeOXM(b[:oxmHeaderLen+int(b[3])])
 }
 
 func (a ActionSetField) AppendAction(b []byte) []byte {
@@ -97,8 +87,7 @@ func (a ActionLoad) AppendAction(b []byte) []byte {
 
 func (a ActionLoad2) AppendAction(b []byte) []byte {
 	start := len(b)
-	b = appendZeros(appendNicira(b, nxRegLoad2, 0), 6)
-	b = a.OXM.AppendTo(b)
+	b = a.OXM.AppendTo(appendNicira(b, nxRegLoad2, 0))
 	return finishAction(b, start)
 }
 
@@ -173,7 +162,6 @@ func decodeSetting(subtype uint16, r *reader) Action {
 		dst := r.packedSubfield(r.u16())
 		return ActionLoad{Dst: dst, Value: r.u64()}
 	case nxRegLoad2:
-		r.skip(6)
 		o, ok := decodeOXM(r.rest())
 		if !ok {
 			r.fail("no field")
