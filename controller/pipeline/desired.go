@@ -56,6 +56,5 @@ func toController(maxLen uint16, meter uint32) openflow.Action {
 	if meter == 0 {
 		return flow.Controller(maxLen)
 	}
-	const packetInAction = 1 // OFPR_ACTION
-	return openflow.ActionController2{MaxLen: maxLen, Reason: packetInAction, MeterID: meter}
+	return flow.ControllerWith(flow.ControllerSpec{MaxLen: maxLen, MeterID: meter})
 }

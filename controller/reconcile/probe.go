@@ -131,6 +131,11 @@ func verdict(err error) string {
 		switch se.Err.ErrType {
 		case openflow.ErrorBadAction, openflow.ErrorBadInstruction, openflow.ErrorBadMatch:
 			return no
+		case openflow.ErrorExperimenter:
+			const action, match = 42, 43 // NXBAC_CT_DATAPATH_SUPPORT, NXBMC_CT_DATAPATH_SUPPORT
+			if se.Err.Code == action || se.Err.Code == match {
+				return no
+			}
 		}
 	}
 	return unknown

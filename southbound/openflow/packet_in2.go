@@ -88,7 +88,7 @@ func (m *Resume) AppendBody(b []byte) []byte {
 }
 
 func (p *PacketIn2) appendTo(b []byte) []byte {
-	b = appendPacketInProperty(b, packetInPacket, p.Data)
+	b = appendProperty(b, packetInPacket, p.Data)
 	if int(p.FullLen) != len(p.Data) {
 		b = be.AppendUint32(append(b, 0, packetInFullLen, 0, 8), p.FullLen)
 	}
@@ -100,18 +100,18 @@ func (p *PacketIn2) appendTo(b []byte) []byte {
 		b = be.AppendUint64(append(b, 0, packetInCookie, 0, 16, 0, 0, 0, 0), p.Cookie)
 	}
 	b = append(b, 0, packetInReason, 0, 5, p.Reason, 0, 0, 0)
-	b = appendPacketInProperty(b, packetInMetadata, p.Match)
+	b = appendProperty(b, packetInMetadata, p.Match)
 	if len(p.Continuation) > 0 {
-		b = appendPacketInProperty(b, packetInContinuation, p.Continuation)
+		b = appendProperty(b, packetInContinuation, p.Continuation)
 	}
 	if len(p.Userdata) > 0 {
-		b = appendPacketInProperty(b, packetInUserdata, p.Userdata)
+		b = appendProperty(b, packetInUserdata, p.Userdata)
 	}
 	return append(b, p.Other...)
 }
 
-// appendPacketInProperty appends a property, padded to 8 bytes.
-func appendPacketInProperty(b []byte, kind uint16, value []byte) []byte {
+// appendProperty appends a property, padded to 8 bytes.
+func appendProperty(b []byte, kind uint16, value []byte) []byte {
 	start := len(b)
 	b = be.AppendUint16(b, kind)
 	b = be.AppendUint16(b, uint16(4+len(value)))
