@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -391,6 +392,21 @@ func TestFlowsThatASwitchLostAreRestoredWhenItComesBack(t *testing.T) {
 	sw.Connect(t, r.addr)
 	r.await("the switch to be back", func() bool { return r.saved.Connected && r.saved.Realized == r.state.Revision })
 	r.settled(sw, 2)
+}
+
+// A switch that does not report what others do is read back by the audit.
+func TestTheAuditRestoresFlowsThatVanished(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Audit = 20 * time.Millisecond })
+	sw := connect(t, r, 2)
+	r.change(plugged(1))
+	n := len(held(t, sw))
+	sw.Restart()
+	r.await("the repair", func() bool { return r.saved.Repaired > 0 })
+	r.settled(sw, 2)
+	if got := testutil.ToFloat64(r.metrics.repaired); int64(got) != r.facts().Repaired || int(got) != n {
+		t.Errorf("%v repairs in the metric, %d of the switch, want %d", got, r.facts().Repaired, n)
+	}
 }
 
 func TestTheConnectionsOfAPortThatGoesAreForgotten(t *testing.T) {
