@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -404,7 +404,11 @@ func TestTheAuditRestoresFlowsThatVanished(t *testing.T) {
 	sw.Restart()
 	r.await("the repair", func() bool { return r.saved.Repaired > 0 })
 	r.settled(sw, 2)
-	if got := testutil.ToFloat64(r.metrics.repaired); int64(got) != r.facts().Repaired || int(got) != n {
+	var metric dto.Metric
+	if err := r.metrics.repaired.Write(&metric); err != nil {
+		t.Fatal(err)
+	}
+	if got := metric.GetCounter().GetValue(); int64(got) != r.facts().Repaired || int(got) != n {
 		t.Errorf("%v repairs in the metric, %d of the switch, want %d", got, r.facts().Repaired, n)
 	}
 }
