@@ -151,13 +151,13 @@ func Pop(dst openflow.Subfield) openflow.Action {
 	return openflow.ActionPop{Dst: dst}
 }
 
-// DeleteField takes tunnel option n, NXM_NX_TUN_METADATAn, from the metadata of the packet.
-// size is the length to which the switch maps it.
-func DeleteField(n int, size uint8) openflow.Action {
+// DeleteField takes tunnel option n, NXM_NX_TUN_METADATAn, from the metadata of the
+// packet. The switch has to have a mapping for it.
+func DeleteField(n int) openflow.Action {
 	if n < 0 || n >= tunnelOptions {
 		panic(fmt.Sprintf("flow: there is no tunnel option %d", n))
 	}
-	return openflow.ActionDeleteField{Field: tunnelOption0 + openflow.FieldID(n), Len: size}
+	return openflow.ActionDeleteField{Field: tunnelOption0 + openflow.FieldID(n), Len: tunnelOptionLen}
 }
 
 // Bits returns a run of n bits of a field from bit lo up.
@@ -274,5 +274,5 @@ const (
 
 	tunnelOption0   openflow.FieldID = 0x0001<<16 | 40 // NXM_NX_TUN_METADATA0
 	tunnelOptions                    = 64
-	tunnelOptionLen                  = 124 // of an option that is not mapped, as ovs-ofctl has it
+	tunnelOptionLen                  = 124 // the most; a switch reports to what it maps the option
 )

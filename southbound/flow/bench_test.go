@@ -49,3 +49,23 @@ func BenchmarkFromStats(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReadMatch is the check of a match that has its canonical form already, as Open
+// vSwitch reports it.
+func BenchmarkReadMatch(b *testing.B) {
+	for name, m := range map[string]Match{
+		"learned MAC":       learned(1).Match,
+		"rule":              NewMatch(CTState(CTTrk|CTNew, CTEst), IP(), Reg(8, 3), TPDst(6, 80, 0xfff0)),
+		"neighbour of IPv6": NewMatch(InPort(1), ICMP6Type(136), ICMP6Code(0), NDTarget(linkIP), NDTLL(macA), NoVLAN(), Metadata(5)),
+	} {
+		b.Run(name, func(b *testing.B) {
+			bytes := openflow.Match(m)
+			b.ReportAllocs()
+			for b.Loop() {
+				if !isCanonicalMatch(bytes) {
+					b.Fatal("not canonical")
+				}
+			}
+		})
+	}
+}

@@ -31,6 +31,9 @@ func (i Instructions) List() ([]openflow.Instruction, error) {
 // readInstructions returns the canonical form of instructions as a switch reports
 // them.
 func readInstructions(ins openflow.Instructions) (Instructions, error) {
+	if isCanonical(ins) {
+		return Instructions(ins), nil
+	}
 	return canonicalInstructions(ins.List())
 }
 
@@ -144,6 +147,11 @@ func canonicalAction(a openflow.Action) (c openflow.Action, more []openflow.Acti
 		return openflow.ActionSetField{OXM: TunnelID(uint64(a.ID)).oxm}, nil, true
 	case openflow.ActionSetTunnel64:
 		return openflow.ActionSetField{OXM: TunnelID(a.ID).oxm}, nil, true
+	case openflow.ActionDeleteField:
+		if a.Field-tunnelOption0 < tunnelOptions && a.Len != tunnelOptionLen {
+			a.Len = tunnelOptionLen
+			return a, nil, true
+		}
 	case openflow.ActionCopyField:
 		return openflow.ActionMove{Src: nxm(a.Src), Dst: nxm(a.Dst)}, nil, true
 	case openflow.ActionOutputReg2:

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 // labLines are flows as people write them for ovs-ofctl: those that the data plane
@@ -126,9 +127,9 @@ func (c *collector) labNotes() {
 // reads back what we read in them.
 func TestOVSReadsLinesAsWeDo(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
-	path := ovs.addBridge(t, "br0")
-	ovs.addReferred(t, "br0")
+	ovs := ovstest.Start(t)
+	path := ovs.AddBridge(t, "br0")
+	addReferred(t, ovs, "br0")
 	var want []Flow
 	lines := append(labFlows(), spellings...)
 	for _, line := range lines {
@@ -142,8 +143,8 @@ func TestOVSReadsLinesAsWeDo(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br0", file)
-	got := ovs.dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
+	ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br0", file)
+	got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 	compareFlows(t, want, got)
 }
 

@@ -123,12 +123,12 @@ func normalise(o *openflow.OXM) {
 	}
 }
 
-// clip restricts the mask to bits.
+// clip restricts the mask to bits. A bit of the value beyond them, which no switch takes, stays
+// to be found by fault.
 func clip(o *openflow.OXM, bits uint64) {
-	f := Field{oxm: *o}
-	_, mask := f.Uint()
+	value, mask := Field{oxm: *o}.Uint()
 	o.HasMask = true
-	putUint(o.Mask[:o.Len], mask&bits)
+	putUint(o.Mask[:o.Len], mask&(bits|value))
 }
 
 // fold makes a mask of all bits full, and with clip restricts any other to them.
@@ -136,13 +136,12 @@ func fold(o *openflow.OXM, bits uint64, clip bool) {
 	if !o.HasMask {
 		return
 	}
-	f := Field{oxm: *o}
-	_, mask := f.Uint()
+	value, mask := Field{oxm: *o}.Uint()
 	switch {
 	case mask&bits == bits:
 		mask = 1<<(8*o.Len) - 1
 	case clip:
-		mask &= bits
+		mask &= bits | value
 	}
 	putUint(o.Mask[:o.Len], mask)
 }

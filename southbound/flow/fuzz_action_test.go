@@ -27,6 +27,9 @@ func FuzzInstructionsReported(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if rebuilt, err := canonicalInstructions(openflow.Instructions(b).List()); err != nil || rebuilt != once {
+			t.Fatalf("%x\nis canonical as %x, but becomes %x, %v", b, []byte(once), []byte(rebuilt), err)
+		}
 		if again, err := readInstructions([]byte(once)); err != nil || again != once {
 			t.Fatalf("%x\nbecomes %x\nand then %x, %v", b, []byte(once), []byte(again), err)
 		}

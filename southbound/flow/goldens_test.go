@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -118,7 +119,7 @@ func ofpParse(t *testing.T, stream []byte) []string {
 	if err := os.WriteFile(path, stream, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(lookTool(t, "ovs-ofctl"), "ofp-parse", path).CombinedOutput()
+	out, err := exec.Command(ovstest.LookTool(t, "ovs-ofctl"), "ofp-parse", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl ofp-parse: %v\n%s", err, out)
 	}
@@ -140,4 +141,46 @@ func printedMatches(out string) []string {
 
 func allFieldMatches() [][]Field {
 	return slices.Concat(fieldMatches(), fieldsLostInText(), fieldsWithoutWords(), fieldsOfTheSwitch(), fieldsUnknownToOVS())
+}
+
+const fieldsDoc = "../../docs/fields.md"
+
+// TestFieldsDocIsTheTable holds the list of fields in docs to the table.
+func TestFieldsDocIsTheTable(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile(fieldsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mark = "| name | bits | mask | needs | subfield names |\n|---|---|---|---|---|\n"
+	head, _, ok := strings.Cut(string(want), mark)
+	if !ok {
+		t.Fatalf("%s has no table of fields", fieldsDoc)
+	}
+	var got strings.Builder
+	got.WriteString(head + mark)
+	for _, n := range namings {
+		names, subfields := []string{n.set}, []string{n.subfield}
+		for _, name := range n.aka {
+			if name[0] >= 'a' {
+				names = append(names, name)
+			} else {
+				subfields = append(subfields, name)
+			}
+		}
+		mask := "no"
+		if n.masks == bitwise {
+			mask = "any"
+		}
+		fmt.Fprintf(&got, "| %s | %d | %s | %s | %s |\n", strings.Join(names, ", "), n.id.Bits(), mask, needs[n.needs].words, strings.Join(subfields, ", "))
+	}
+	if *update {
+		if err := os.WriteFile(fieldsDoc, []byte(got.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); diff != "" {
+		t.Errorf("go test ./southbound/flow -update writes it anew (-want +got):\n%s", diff)
+	}
 }

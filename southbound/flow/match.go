@@ -38,18 +38,22 @@ func BuildMatch(fields ...Field) (Match, error) {
 	return b.match()
 }
 
-// add joins a field with what there is.
+// add joins a field, or what it stands for, with what there is.
 func (b *builder) add(o openflow.OXM) {
-	switch parts, err := split(&o); {
+	parts, err := split(&o)
+	switch {
 	case err != nil:
 		b.fail("%w", err)
-		return
 	case parts != nil:
 		for _, part := range parts {
-			b.add(part)
+			b.join(part)
 		}
-		return
+	default:
+		b.join(o)
 	}
+}
+
+func (b *builder) join(o openflow.OXM) {
 	if !known(&o) {
 		b.raw = o.AppendTo(b.raw)
 		return
@@ -225,16 +229,15 @@ func isCanonicalMatch(m openflow.Match) bool {
 			return false
 		}
 		last = i
-		width := int(f.bytes)
+		width, masked := int(f.bytes), tlv[2]&1 != 0
 		switch {
-		case tlv[2]&1 == 0:
-			if len(payload) != width {
-				return false
-			}
-		case len(payload) != 2*width || !canonicalMask(payload[:width], payload[width:]):
+		case !masked && len(payload) != width:
 			return false
-		}
-		if f.loose {
+		case masked && (len(payload) != 2*width || !canonicalMask(payload[:width], payload[width:])):
+			return false
+		case id == openflow.CTState && masked && payload[4]|payload[5]|payload[6] == 0, id == openflow.VLANVID && !masked:
+			// The loose fields that are common. No more than 8 bits of ct_state are matched.
+		case f.loose:
 			o, ok := openflow.DecodeOXM(tlv)
 			was := o
 			if normalise(&o); !ok || o != was || anyValue(&o) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 // TestOVSReadsBackEveryField installs matches on every field in a real Open
@@ -11,7 +12,7 @@ import (
 // ovs-ofctl.
 func TestOVSReadsBackEveryField(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
+	ovs := ovstest.Start(t)
 	all := &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny}
 	for i, test := range []struct {
 		name        string
@@ -25,14 +26,14 @@ func TestOVSReadsBackEveryField(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bridge := "br" + string(rune('0'+i))
 			want := flowsOf(7, test.matches)
-			c := ovs.dial(t, ovs.addBridge(t, bridge))
+			c := dial(t, ovs.AddBridge(t, bridge))
 			for _, f := range want {
 				c.send(t, f.Add())
 			}
 			c.barrier(t)
 			compareFlows(t, want, c.flows(t, all))
 			if test.dumps {
-				compareText(t, want, ovs.dump(t, bridge))
+				compareText(t, want, dump(t, ovs, bridge))
 			}
 			for _, f := range want {
 				c.send(t, f.DeleteStrict())
@@ -42,7 +43,7 @@ func TestOVSReadsBackEveryField(t *testing.T) {
 				t.Errorf("left after all were deleted: %v", left)
 			}
 			if test.text {
-				ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", bridge, writeLines(t, want))
+				ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", bridge, writeLines(t, want))
 				compareFlows(t, want, c.flows(t, all))
 			}
 		})

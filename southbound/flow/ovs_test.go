@@ -9,28 +9,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 // TestOVSReadBack installs the corpus in a real Open vSwitch and compares what
 // it reports with what was meant: as values, as text, and when flows go.
 func TestOVSReadBack(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
+	ovs := ovstest.Start(t)
 	want := corpus()
 
 	t.Run("flows read back equal", func(t *testing.T) {
-		c := ovs.dial(t, ovs.addBridge(t, "br0"))
-		ovs.addReferred(t, "br0")
+		c := dial(t, ovs.AddBridge(t, "br0"))
+		addReferred(t, ovs, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
@@ -42,7 +41,7 @@ func TestOVSReadBack(t *testing.T) {
 		}
 		t.Logf("%d flows read back equal", len(got))
 
-		compareText(t, want, ovs.dump(t, "br0"))
+		compareText(t, want, dump(t, ovs, "br0"))
 
 		mine := c.flows(t, &openflow.FlowStatsRequest{
 			TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, Cookie: 0x5d << 56, CookieMask: 0xff << 56,
@@ -77,10 +76,10 @@ func TestOVSReadBack(t *testing.T) {
 	})
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
-		path := ovs.addBridge(t, "br1")
-		ovs.addReferred(t, "br1")
-		ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
-		got := ovs.dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
+		path := ovs.AddBridge(t, "br1")
+		addReferred(t, ovs, "br1")
+		ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
+		got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
 	})
 }
@@ -88,8 +87,8 @@ func TestOVSReadBack(t *testing.T) {
 // TestOVSSession exchanges the messages that carry no flows with a real switch.
 func TestOVSSession(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
-	c := ovs.dial(t, ovs.addBridge(t, "br0"))
+	ovs := ovstest.Start(t)
+	c := dial(t, ovs.AddBridge(t, "br0"))
 	bundle := func(ctrl openflow.BundleCtrl) *openflow.BundleControl {
 		return &openflow.BundleControl{BundleID: 7, Ctrl: ctrl, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
 	}
@@ -167,7 +166,7 @@ func TestOVSSession(t *testing.T) {
 
 func TestOVSParsesEveryLine(t *testing.T) {
 	t.Parallel()
-	ofctl := lookTool(t, "ovs-ofctl")
+	ofctl := ovstest.LookTool(t, "ovs-ofctl")
 	out, err := exec.Command(ofctl, "-O", "OpenFlow13", "parse-flows", writeLines(t, corpus())).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl parse-flows: %v\n%s", err, out)
@@ -234,110 +233,9 @@ func writeLines(t *testing.T, flows []Flow) string {
 	return path
 }
 
-func lookTool(t *testing.T, name string) string {
+func dump(t *testing.T, o *ovstest.OVS, bridge string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name) // daemons; not in everybody's PATH
-	}
-	if err != nil {
-		t.Fatalf("%s is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch): %v", name, err)
-	}
-	return path
-}
-
-// privateOVS is an Open vSwitch of the test's own. Its userspace datapath has
-// dummy devices: flows pass through the same code as with real ones, but it needs
-// no privilege and any number of them run beside each other.
-type privateOVS struct {
-	dir string
-	env []string
-}
-
-func startOVS(t *testing.T) *privateOVS {
-	t.Helper()
-	dbServer, vswitchd := lookTool(t, "ovsdb-server"), lookTool(t, "ovs-vswitchd")
-	// Not t.TempDir: the path of a unix socket has to be short.
-	dir, err := os.MkdirTemp("", "ovs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	ovs := &privateOVS{dir: dir, env: append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir)}
-	db := filepath.Join(dir, "conf.db")
-	ovs.run(t, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
-	ovs.start(t, dbServer, "-vconsole:off", "--log-file", "--remote=punix:"+filepath.Join(dir, "db.sock"), db)
-	waitFor(t, "ovsdb-server", func() bool {
-		conn, err := net.Dial("unix", filepath.Join(dir, "db.sock")) // the socket is there before somebody listens
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
-	ovs.run(t, "ovs-vsctl", "--no-wait", "init")
-	ovs.start(t, vswitchd, "--enable-dummy=override", "-vconsole:off", "--log-file")
-	return ovs
-}
-
-// start runs a daemon in the foreground until the test ends or its process dies.
-func (o *privateOVS) start(t *testing.T, name string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = o.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The kernel sends the signal when the thread that started the process ends, so that thread waits.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // killed
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	})
-}
-
-func (o *privateOVS) run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(lookTool(t, name), args...)
-	cmd.Env = o.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// addBridge returns the socket on which the bridge takes OpenFlow.
-func (o *privateOVS) addBridge(t *testing.T, name string) string {
-	t.Helper()
-	o.run(t, "ovs-vsctl", "--timeout=60", "add-br", name, "--", "set", "bridge", name, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow13")
-	return filepath.Join(o.dir, name+".mgmt")
-}
-
-func (o *privateOVS) dump(t *testing.T, bridge string) string {
-	t.Helper()
-	return o.run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", "dump-flows", bridge)
-}
-
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not there after a minute", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	return o.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", "dump-flows", bridge)
 }
 
 // connection is the least of an OpenFlow session.
@@ -349,7 +247,7 @@ type connection struct {
 	sent map[uint32]openflow.Message
 }
 
-func (o *privateOVS) dial(t *testing.T, path string) *connection {
+func dial(t *testing.T, path string) *connection {
 	t.Helper()
 	conn, err := net.Dial("unix", path)
 	if err != nil {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestActionsThatContradictThemselvesPanic(t *testing.T) {
 		"ends before it begins":             func() { CT(CTSpec{NAT: &NATSpec{Src: true, Addr: ip4A, Port: 5, PortMax: 4}}) },
 		"clause 1 of 65":                    func() { Conjunction(1, 1, 65) },
 		"port 65280 does not fit 16 bits":   func() { OutputTrunc(0xff00, 100) },
-		"there is no tunnel option 64":      func() { DeleteField(64, 4) },
+		"there is no tunnel option 64":      func() { DeleteField(64) },
 		"check_pkt_larger to 32 bits":       func() { CheckPktLarger(5, Whole(openflow.Reg0)) },
 		"multipath of 5 links to 2 bits":    func() { Multipath(0, 0, 0, 5, 0, RegBits(0, 0, 2)) },
 		"multipath of 0 links":              func() { Multipath(0, 0, 0, 0, 0, RegBits(0, 0, 2)) },
@@ -107,24 +108,25 @@ func TestActionsOfOneMeaningHaveOneForm(t *testing.T) {
 		reported openflow.Action
 		want     string
 	}{
-		"masked set-field of one run":    {SetField(RegMasked(5, 0x700, 0xff00)), "load:0x7->NXM_NX_REG5[8..15]"},
-		"masked set-field of two runs":   {SetField(RegMasked(5, 9, 0x8000000f)), "load:0x9->NXM_NX_REG5[0..3],load:0->NXM_NX_REG5[31]"},
-		"masked set-field of over 64":    {SetField(maskedOctets(openflow.CTLabel, []byte{15: 1}, []byte{0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})), "load:0x1->NXM_NX_CT_LABEL[0..63],load:0->NXM_NX_CT_LABEL[64..88]"},
-		"set-field of nothing":           {SetField(RegMasked(5, 0, 0)), "drop"},
-		"set-field with a full mask":     {openflow.ActionLoad2{OXM: Reg(5, 7).OXM()}, "set_field:0x7->reg5"},
-		"load of a whole field":          {Load(Whole(openflow.Reg0), 7), "load:0x7->NXM_NX_REG0[]"},
-		"set-tunnel":                     {openflow.ActionSetTunnel{ID: 5}, "set_field:0x5->tun_id"},
-		"set-tunnel64":                   {openflow.ActionSetTunnel64{ID: 1 << 40}, "set_field:0x10000000000->tun_id"},
-		"copy-field":                     {openflow.ActionCopyField{Src: Whole(openflow.EthSrc), Dst: Whole(openflow.EthDst)}, "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]"},
-		"controller without a reason":    {openflow.ActionController{MaxLen: 9, Reason: 1}, "CONTROLLER:9"},
-		"controller2 with max_len alone": {ControllerWith(ControllerSpec{MaxLen: 9}), "CONTROLLER:9"},
-		"controller2 with an id":         {ControllerWith(ControllerSpec{MaxLen: 9, ID: 2}), "controller(max_len=9,id=2)"},
-		"resubmit, old form":             {openflow.ActionResubmitPort{InPort: 9}, "resubmit:9"},
-		"output of a register, new form": {openflow.ActionOutputReg2{Src: RegBits(1, 0, 16), MaxLen: 0xffff}, "output:NXM_NX_REG1[0..15]"},
-		"sample without a direction":     {SamplePort(sample, 3, openflow.SampleDefault), "sample(probability=5,collector_set_id=0,obs_domain_id=0,obs_point_id=0,sampling_port=3)"},
-		"sample without a port":          {SamplePort(sample, openflow.PortAny, openflow.SampleDefault), "sample(probability=5,collector_set_id=0,obs_domain_id=0,obs_point_id=0)"},
-		"learn2 of what learn can":       {openflow.ActionLearn{Extended: true, Priority: 0x8000}, "learn(table=0)"},
-		"learn by names of OXM":          {openflow.ActionLearn{Priority: 0x8000, Specs: []openflow.LearnSpec{{Bits: 48, Src: openflow.EthSrc, Dst: openflow.EthDst}}}, "learn(table=0,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"},
+		"masked set-field of one run":     {SetField(RegMasked(5, 0x700, 0xff00)), "load:0x7->NXM_NX_REG5[8..15]"},
+		"masked set-field of two runs":    {SetField(RegMasked(5, 9, 0x8000000f)), "load:0x9->NXM_NX_REG5[0..3],load:0->NXM_NX_REG5[31]"},
+		"masked set-field of over 64":     {SetField(maskedOctets(openflow.CTLabel, []byte{15: 1}, []byte{0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})), "load:0x1->NXM_NX_CT_LABEL[0..63],load:0->NXM_NX_CT_LABEL[64..88]"},
+		"set-field of nothing":            {SetField(RegMasked(5, 0, 0)), "drop"},
+		"set-field with a full mask":      {openflow.ActionLoad2{OXM: Reg(5, 7).OXM()}, "set_field:0x7->reg5"},
+		"load of a whole field":           {Load(Whole(openflow.Reg0), 7), "load:0x7->NXM_NX_REG0[]"},
+		"set-tunnel":                      {openflow.ActionSetTunnel{ID: 5}, "set_field:0x5->tun_id"},
+		"set-tunnel64":                    {openflow.ActionSetTunnel64{ID: 1 << 40}, "set_field:0x10000000000->tun_id"},
+		"delete-field of a mapped option": {openflow.ActionDeleteField{Field: tunnelOption0 + 3, Len: 8}, "delete_field:tun_metadata3"},
+		"copy-field":                      {openflow.ActionCopyField{Src: Whole(openflow.EthSrc), Dst: Whole(openflow.EthDst)}, "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]"},
+		"controller without a reason":     {openflow.ActionController{MaxLen: 9, Reason: 1}, "CONTROLLER:9"},
+		"controller2 with max_len alone":  {ControllerWith(ControllerSpec{MaxLen: 9}), "CONTROLLER:9"},
+		"controller2 with an id":          {ControllerWith(ControllerSpec{MaxLen: 9, ID: 2}), "controller(max_len=9,id=2)"},
+		"resubmit, old form":              {openflow.ActionResubmitPort{InPort: 9}, "resubmit:9"},
+		"output of a register, new form":  {openflow.ActionOutputReg2{Src: RegBits(1, 0, 16), MaxLen: 0xffff}, "output:NXM_NX_REG1[0..15]"},
+		"sample without a direction":      {SamplePort(sample, 3, openflow.SampleDefault), "sample(probability=5,collector_set_id=0,obs_domain_id=0,obs_point_id=0,sampling_port=3)"},
+		"sample without a port":           {SamplePort(sample, openflow.PortAny, openflow.SampleDefault), "sample(probability=5,collector_set_id=0,obs_domain_id=0,obs_point_id=0)"},
+		"learn2 of what learn can":        {openflow.ActionLearn{Extended: true, Priority: 0x8000}, "learn(table=0)"},
+		"learn by names of OXM":           {openflow.ActionLearn{Priority: 0x8000, Specs: []openflow.LearnSpec{{Bits: 48, Src: openflow.EthSrc, Dst: openflow.EthDst}}}, "learn(table=0,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"},
 		"nat to a range of one": {
 			openflow.ActionCT{Table: openflow.NoTable, Exec: []openflow.Action{openflow.ActionNAT{Flags: openflow.NATSrc, AddrMin: ip4A, AddrMax: ip4A, PortMin: 5, PortMax: 5}}},
 			"ct(nat(src=10.0.0.1:5))",
@@ -149,5 +151,47 @@ func TestTheCanonicalFormLeavesTheGivenActionsAlone(t *testing.T) {
 	NewInstructions(Apply(openflow.ActionCT{Exec: exec}, openflow.ActionLearn{Specs: specs}, openflow.ActionClone(exec)))
 	if exec[0].(openflow.ActionNAT).AddrMax != ip4A || specs[0].Src != openflow.EthSrc {
 		t.Errorf("became %v and %v", exec, specs)
+	}
+}
+
+func TestReadingInstructionsThatAreCanonicalTakesOneAllocation(t *testing.T) {
+	walked := 0
+	for _, f := range corpus() {
+		ins := openflow.Instructions(f.Instructions)
+		if !isCanonical(ins) {
+			continue
+		}
+		walked++
+		if got := testing.AllocsPerRun(10, func() { _, _ = readInstructions(ins) }); got > 1 {
+			t.Errorf("%s: %v allocations", f.Instructions, got)
+		}
+	}
+	if all := len(corpus()); walked < all*3/4 {
+		t.Errorf("%d of %d flows are known to be canonical without decoding", walked, all)
+	}
+}
+
+// TestActionsInTheDocsAreCanonical reads the tables of docs/actions.md.
+func TestActionsInTheDocsAreCanonical(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	_, tables, _ := strings.Cut(string(doc), "## Instructions")
+	for line := range strings.Lines(tables) {
+		text, ok := strings.CutPrefix(line, "| `")
+		if !ok {
+			continue
+		}
+		rows++
+		text, _, _ = strings.Cut(text, "`")
+		if f, err := Parse("actions=" + text); err != nil || f.Instructions.String() != text {
+			t.Errorf("%s: is %s, %v", text, f.Instructions, err)
+		}
+	}
+	if rows < 45 {
+		t.Errorf("%d rows", rows)
 	}
 }

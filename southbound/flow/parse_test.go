@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/macloom/macloom/southbound/openflow/ovstest"
 )
 
 // TestParseReadsMatchesAsOvsOfctlDoes gives lines in all forms that ovs-ofctl takes to both
@@ -63,7 +65,7 @@ func TestParseReadsMatchesAsOvsOfctlDoes(t *testing.T) {
 	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(lookTool(t, "ovs-ofctl"), "-O", "OpenFlow13", "parse-flows", path).CombinedOutput()
+	out, err := exec.Command(ovstest.LookTool(t, "ovs-ofctl"), "-O", "OpenFlow13", "parse-flows", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl parse-flows: %v\n%s", err, out)
 	}
@@ -113,6 +115,7 @@ func TestMatchesThatNoSwitchTakesAreRefusedWithAReason(t *testing.T) {
 		"ct_state=0x100/0x100":                   "there are no flags but those of 0xff",
 		"ct_state=new,est":                       "est: unknown word",
 		"tcp,tcp_flags=urgent":                   "the flags are fin, syn, rst, psh, ack, urg, ece, cwr, ns",
+		"oxm_of=1":                               "unknown field",
 		"tun_flags=key":                          "the flags are oam",
 		"ct_nw_proto=6":                          "ct_nw_proto needs a valid connection: ct_state with +new",
 		"ct_state=+trk,ct_nw_proto=6":            "or with +trk-inv",

@@ -65,7 +65,7 @@ func (k kind) parse(s string, n int) ([]byte, error) {
 	value := make([]byte, n)
 	if k == port {
 		v, err := parsePort(s)
-		if n == 2 && err == nil && uint32(port16(uint16(v))) != v {
+		if n == 2 && err == nil && port16(uint16(v)) != v {
 			err = fmt.Errorf("%q is not a port number of 16 bits", s)
 		}
 		putUint(value, uint64(v))

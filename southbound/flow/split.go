@@ -14,9 +14,8 @@ func split(o *openflow.OXM) ([]openflow.OXM, error) {
 		same.Field = id
 		return []openflow.OXM{same}, nil
 	}
-	n := int(o.Len)
-	if n != o.Field.Len() {
-		return nil, nil
+	if o.Field.Index() <= openflow.Metadata.Index() || int(o.Len) != o.Field.Len() {
+		return nil, nil // reported as it is, or not known
 	}
 	value, mask := Field{oxm: *o}.Uint()
 	switch id := o.Field; {

@@ -104,7 +104,7 @@ func (p *matchPrinter) padded(id openflow.FieldID, name string, digits int) {
 	p.number(id, name, text, text)
 }
 
-// put writes a field as its kind has it.
+// plain writes a field as its kind has it.
 func (p *matchPrinter) plain(id openflow.FieldID, name string) {
 	f, ok := p.take(id)
 	if !ok {

@@ -127,7 +127,7 @@ func learnText(a openflow.ActionLearn) (text string, ok bool) {
 }
 
 func learnSpecText(s *openflow.LearnSpec) (text string, ok bool) {
-	src, dst, ok := "", "", true
+	var src, dst string
 	if s.Kind == openflow.LearnMatchValue || s.Kind == openflow.LearnLoadValue {
 		// What does not fit the bits would be lost.
 		if !fits(s.Value[:], int(s.Bits)) {

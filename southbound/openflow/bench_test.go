@@ -63,17 +63,44 @@ func BenchmarkPacketOutEncode(b *testing.B) {
 	}
 }
 
-func BenchmarkFlowStatsReplyDecode(b *testing.B) {
-	flows := make([]FlowStats, 300)
-	for i := range flows {
-		flows[i] = FlowStats{TableID: 2, Priority: 100, Match: sampleMatch, Instructions: sampleInstructions}
-	}
-	frame := AppendMessage(nil, 1, &MultipartReply{Body: &FlowStatsReply{Flows: flows}})
+func BenchmarkPacketIn2Decode(b *testing.B) {
+	body := packetIn2Frame()[HeaderLen:]
+	var p PacketIn2
 	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Decode(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFlowStatsReplyDecode decodes a part of 64 KiB, which is what a switch
+// sends of a large table.
+func BenchmarkFlowStatsReplyDecode(b *testing.B) {
+	frame := flowStatsFrame(MaxMessageLen)
+	_, m, err := Decode(frame)
+	if err != nil {
+		b.Fatal(err)
+	}
+	flows := float64(len(m.(*MultipartReply).Body.(*FlowStatsReply).Flows))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(frame)))
 	for b.Loop() {
 		if _, _, err := Decode(frame); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(flows)), "ns/flow")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flows, "ns/flow")
+	b.ReportMetric(flows, "flows")
+}
+
+// flowStatsFrame is a reply full of flows that match and do a usual amount.
+func flowStatsFrame(n int) []byte {
+	f := FlowStats{TableID: 2, Priority: 100, Match: sampleMatch, Instructions: sampleInstructions}
+	size := len((&FlowStatsReply{Flows: []FlowStats{f}}).AppendMultipart(nil))
+	flows := make([]FlowStats, (n-HeaderLen-8)/size)
+	for i := range flows {
+		flows[i] = f
+	}
+	return AppendMessage(nil, 1, &MultipartReply{Flags: MultipartMore, Body: &FlowStatsReply{Flows: flows}})
 }

@@ -1,9 +1,6 @@
 package openflow
 
-import (
-	"bytes"
-	"net/netip"
-)
+import "net/netip"
 
 type (
 	// CTFlushZone is NXT_CT_FLUSH_ZONE: forget all connections of a zone.
@@ -32,6 +29,7 @@ const (
 	ctFlushReply = 1
 	ctFlushZone  = 2
 
+	// Properties of 16 bits have 2 bytes of padding within their length.
 	ctTupleSrc      = 0
 	ctTupleDst      = 1
 	ctTupleSrcPort  = 2
@@ -61,7 +59,7 @@ func (m *CTFlush) AppendBody(b []byte) []byte {
 	b = m.Orig.appendTo(b, ctFlushOrig, icmp)
 	b = m.Reply.appendTo(b, ctFlushReply, icmp)
 	if m.HasZone {
-		b = append(b, 0, ctFlushZone, 0, 6, byte(m.Zone>>8), byte(m.Zone), 0, 0)
+		b = append(b, 0, ctFlushZone, 0, 8, byte(m.Zone>>8), byte(m.Zone), 0, 0)
 	}
 	return b
 }
@@ -82,13 +80,13 @@ func (t *CTTuple) appendTo(b []byte, kind uint8, icmp bool) []byte {
 		}
 	}
 	if icmp {
-		b = append(b, 0, ctTupleICMPID, 0, 6, byte(t.ICMPID>>8), byte(t.ICMPID), 0, 0)
+		b = append(b, 0, ctTupleICMPID, 0, 8, byte(t.ICMPID>>8), byte(t.ICMPID), 0, 0)
 		b = append(b, 0, ctTupleICMPType, 0, 5, t.ICMPType, 0, 0, 0)
 		b = append(b, 0, ctTupleICMPCode, 0, 5, t.ICMPCode, 0, 0, 0)
 	} else {
 		for i, port := range [...]uint16{t.SrcPort, t.DstPort} {
 			if port != 0 {
-				b = append(b, 0, ctTupleSrcPort+byte(i), 0, 6, byte(port>>8), byte(port), 0, 0)
+				b = append(b, 0, ctTupleSrcPort+byte(i), 0, 8, byte(port>>8), byte(port), 0, 0)
 			}
 		}
 	}
@@ -96,12 +94,23 @@ func (t *CTTuple) appendTo(b []byte, kind uint8, icmp bool) []byte {
 	return b
 }
 
-// decodeCTFlush decodes what follows the experimenter header. ok is false where
-// the message has not exactly the form that the result encodes to.
+// decodeCTFlush decodes what follows the experimenter header, properties in any
+// order. ok is false where the message says anything that the result does not.
 func decodeCTFlush(body []byte) (m *CTFlush, ok bool) {
+	m = new(CTFlush)
+	if !m.decode(body) {
+		return nil, false
+	}
+	var again CTFlush
+	return m, again.decode(m.AppendBody(nil)[8:]) && again == *m
+}
+
+func (m *CTFlush) decode(body []byte) (ok bool) {
 	r := reader{b: body}
-	m = &CTFlush{Protocol: r.u8()}
-	r.skip(7)
+	m.Protocol = r.u8()
+	if !allZero(r.take(7)) {
+		return false
+	}
 	for len(r.b) > 0 {
 		kind, value, _ := r.property()
 		v := reader{b: value}
@@ -113,8 +122,11 @@ func decodeCTFlush(body []byte) (m *CTFlush, ok bool) {
 		case ctFlushZone:
 			m.HasZone, m.Zone = true, v.u16()
 		}
+		if !v.endPadded() { // which is so for other kinds
+			return false
+		}
 	}
-	return m, r.err == nil && bytes.Equal(m.AppendBody(nil)[8:], body)
+	return r.err == nil
 }
 
 func (t *CTTuple) decode(r *reader) {
@@ -138,6 +150,9 @@ func (t *CTTuple) decode(r *reader) {
 		case ctTupleICMPCode:
 			t.ICMPCode = v.u8()
 		}
+		if !v.endPadded() {
+			r.failWith(errShort)
+		}
 	}
 }
 
@@ -149,3 +164,6 @@ func (r *reader) addr() netip.Addr {
 	}
 	return netip.AddrFrom16([16]byte(p)).Unmap()
 }
+
+// endPadded is end for a property that may have padding within its length.
+func (r *reader) endPadded() bool { return r.err == nil && len(r.b) < 4 && allZero(r.b) }

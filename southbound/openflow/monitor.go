@@ -36,7 +36,7 @@ type (
 		TableID      uint8
 		Cookie       uint64
 		Match        Match
-		Instructions Instructions // with MonitorInstructions, but not of FlowDeleted
+		Instructions Instructions // with MonitorInstructions
 		XID          uint32       // of the request by this controller that caused the change
 		Raw          []byte
 	}

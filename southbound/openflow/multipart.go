@@ -214,19 +214,15 @@ func decodeFlowStatsReply(r *reader) *FlowStatsReply {
 }
 
 func (f *FlowStats) decode(e *reader) {
-	e.skip(2)
-	f.TableID = e.u8()
-	e.skip(1)
-	f.DurationSec = e.u32()
-	f.DurationNsec = e.u32()
-	f.Priority = e.u16()
-	f.IdleTimeout = e.u16()
-	f.HardTimeout = e.u16()
-	f.Flags = FlowModFlags(e.u16())
-	e.skip(4)
-	f.Cookie = e.u64()
-	f.PacketCount = e.u64()
-	f.ByteCount = e.u64()
+	p := e.take(48)
+	if p == nil {
+		return
+	}
+	*f = FlowStats{
+		TableID: p[2], DurationSec: be.Uint32(p[4:]), DurationNsec: be.Uint32(p[8:]), Priority: be.Uint16(p[12:]),
+		IdleTimeout: be.Uint16(p[14:]), HardTimeout: be.Uint16(p[16:]), Flags: FlowModFlags(be.Uint16(p[18:])),
+		Cookie: be.Uint64(p[24:]), PacketCount: be.Uint64(p[32:]), ByteCount: be.Uint64(p[40:]),
+	}
 	f.Match = e.match()
 	f.Instructions = e.instructions()
 }

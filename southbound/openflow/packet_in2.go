@@ -1,6 +1,9 @@
 package openflow
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 type (
 	// PacketIn2 is NXT_PACKET_IN2, which Open vSwitch sends in place of PacketIn
@@ -162,11 +165,13 @@ func (p *PacketIn2) decode(r *reader) {
 			p.BufferID = v.u32()
 		case packetInTableID:
 			p.TableID = v.u8()
+			v.rest() // padding within the length
 		case packetInCookie:
 			v.skip(4)
 			p.Cookie = v.u64()
 		case packetInReason:
 			p.Reason = v.u8()
+			v.rest()
 		case packetInMetadata:
 			p.Match = append(p.Match[:0], v.fields(len(v.b))...)
 		case packetInUserdata:
@@ -174,6 +179,9 @@ func (p *PacketIn2) decode(r *reader) {
 		case packetInContinuation:
 			p.Continuation = append(p.Continuation[:0], v.rest()...)
 		default:
+			if cap(p.Other)-len(p.Other) < len(whole) {
+				p.Other = slices.Grow(p.Other, len(whole)+len(r.b)) // once, whatever follows
+			}
 			p.Other = append(p.Other, whole...)
 			v.rest()
 		}
