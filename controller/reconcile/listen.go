@@ -50,6 +50,12 @@ func (d *datapath) notice(n session.Notice) {
 		}
 	case *openflow.FlowRemoved:
 		d.expired(m)
+	case *openflow.MultipartReply:
+		if report, ok := m.Body.(*openflow.FlowMonitorReply); ok {
+			d.watched(report)
+		}
+	case *openflow.FlowMonitorResumed:
+		d.doubt() // reports may be lost
 	case *openflow.Error:
 		// An answer to a flow-mod that nobody waits for: a learned flow. The
 		// station is learned again with its next frame.

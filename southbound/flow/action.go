@@ -31,8 +31,8 @@ func WriteActions(actions ...openflow.Action) openflow.Instruction {
 // ClearActions empties the action set.
 func ClearActions() openflow.Instruction { return openflow.ClearActions{} }
 
-// Meter drops the packet where the meter's rate is exceeded.
-func Meter(id uint32) openflow.Instruction { return openflow.Meter{ID: id} }
+// Metered drops the packet where the meter's rate is exceeded.
+func Metered(id uint32) openflow.Instruction { return openflow.Meter{ID: id} }
 
 // Output sends to a port. A packet is never sent to the port it came from; use
 // openflow.PortInPort for that.
@@ -72,8 +72,8 @@ func shortPort(port uint32) uint16 {
 	return uint16(port)
 }
 
-// Group lets a group decide what becomes of the packet.
-func Group(id uint32) openflow.Action { return openflow.ActionGroup{ID: id} }
+// ToGroup lets a group decide what becomes of the packet.
+func ToGroup(id uint32) openflow.Action { return openflow.ActionGroup{ID: id} }
 
 // SetQueue chooses the queue of the ports to which actions after it send.
 func SetQueue(id uint32) openflow.Action { return openflow.ActionSetQueue{ID: id} }

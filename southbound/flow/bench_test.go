@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
@@ -69,26 +68,4 @@ func BenchmarkReadMatch(b *testing.B) {
 			}
 		})
 	}
-}
-
-func BenchmarkDiff(b *testing.B) {
-	const n = 100_000
-	actual, desired := make(map[Key]Flow, n), make(map[Key]Flow, n)
-	for i := range n {
-		f := learned(i)
-		actual[f.Key()] = f
-		desired[f.Key()] = f
-	}
-	b.Run(fmt.Sprintf("of %d equal", n), func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			Diff(actual, desired)
-		}
-	})
-	b.Run(fmt.Sprintf("of %d from empty", n), func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			Diff(nil, desired)
-		}
-	})
 }

@@ -33,7 +33,7 @@ func (c *collector) moreActions() {
 		// Output.
 		{any, []openflow.Action{OutputTrunc(1, 100), OutputTrunc(openflow.PortLocal, 14), OutputTrunc(openflow.PortInPort, 0xffffffff)}},
 		{any, []openflow.Action{OutputField(r(1, 5, 6)), OutputField(Whole(openflow.InPort)), openflow.ActionOutputReg2{Src: r(2, 0, 32), MaxLen: 0xffff}}},
-		{any, []openflow.Action{Group(5), Group(0xffffff00)}},
+		{any, []openflow.Action{ToGroup(5), ToGroup(0xffffff00)}},
 		{any, []openflow.Action{SetQueue(0), Output(1), SetQueue(0xffffffff), Output(2), PopQueue(), Output(3)}},
 		{any, []openflow.Action{ControllerWith(ControllerSpec{MaxLen: 0xffff}), ControllerWith(ControllerSpec{MaxLen: 128})}},
 		{any, []openflow.Action{ControllerWith(ControllerSpec{MaxLen: 65535, MeterID: 7})}},
@@ -120,13 +120,13 @@ func (c *collector) moreActions() {
 	} {
 		c.add(111, test.match, Apply(test.actions...))
 	}
-	c.add(111, any, Meter(3), Apply(Output(1)))
-	c.add(111, any, Goto(120), WriteMetadata(1), WriteActions(Output(1)), ClearActions(), Apply(Output(2)), Meter(7))
-	c.add(111, any, Meter(3))
+	c.add(111, any, Metered(3), Apply(Output(1)))
+	c.add(111, any, Goto(120), WriteMetadata(1), WriteActions(Output(1)), ClearActions(), Apply(Output(2)), Metered(7))
+	c.add(111, any, Metered(3))
 	c.add(111, any, ClearActions())
 	c.add(111, any, ClearActions(), Goto(112))
 	c.add(111, any, WriteActions(), Apply(), Goto(112))
-	c.add(111, any, WriteActions(Output(1), Group(5), Output(2), SetField(Reg(0, 1)), SetField(Reg(0, 1))))
+	c.add(111, any, WriteActions(Output(1), ToGroup(5), Output(2), SetField(Reg(0, 1)), SetField(Reg(0, 1))))
 	c.add(111, any, WriteActions(openflow.ActionOutput{Port: 3, MaxLen: 7}, SetField(RegMasked(0, 5, 5)), Load(Whole(openflow.EthSrc), 1), Resubmit(5), SetQueue(1)))
 	c.add(111, tcp, WriteActions(DecTTL(), SetTTL(5), PushVLAN(0x8100), CT(CTSpec{Commit: true, Exec: []openflow.Action{SetField(CTMark(1))}}), CTClear()))
 	c.add(111, any, WriteMetadataMasked(0xffff, 0xff00), WriteActions(Controller(0xffff)))

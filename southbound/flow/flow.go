@@ -1,7 +1,7 @@
-// Package flow holds OpenFlow flows as comparable values in one canonical form,
-// which is the form that Open vSwitch reads back. A flow that the controller
-// wants and the same flow dumped from a switch are therefore equal by ==, and
-// the difference of two tables is a comparison of map entries.
+// Package flow holds OpenFlow flows, groups and meters as comparable values in
+// one canonical form, which is the form that Open vSwitch reads back. A flow that
+// the controller wants and the same flow dumped from a switch are therefore equal
+// by ==, and the difference of two switches is one walk over two sorted lists.
 package flow
 
 import (

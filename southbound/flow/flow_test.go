@@ -323,26 +323,6 @@ func TestPortRangesAreCoveredExactlyByTheFewestMasks(t *testing.T) {
 	}
 }
 
-func TestDiffPlansWhatDiffersInASafeOrder(t *testing.T) {
-	t.Parallel()
-	flow := func(table uint8, priority uint16, port uint32, next uint8) Flow {
-		return Flow{Table: table, Priority: priority, Match: NewMatch(InPort(port)), Instructions: NewInstructions(Goto(next))}
-	}
-	same, old, changed := flow(0, 1, 1, 9), flow(0, 2, 2, 9), flow(1, 5, 1, 9)
-	cookie := changed
-	cookie.Cookie = 7
-	oldLater := flow(3, 1, 1, 9)
-	newFirst, newLast, newLow := flow(0, 9, 3, 9), flow(8, 1, 1, 9), flow(0, 4, 3, 9)
-	got := Diff(byKey([]Flow{same, old, changed, oldLater}), byKey([]Flow{same, cookie, newFirst, newLast, newLow}))
-	want := Plan{Delete: []Flow{old, oldLater}, Add: []Flow{newLast, cookie, newFirst, newLow}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got.Empty() || !(Diff(byKey(corpus()), byKey(corpus()))).Empty() {
-		t.Error("Empty is wrong")
-	}
-}
-
 func TestAMatchWithAFieldTwiceIsNotAFlow(t *testing.T) {
 	t.Parallel()
 	twice := openflow.NewMatch(InPort(1).OXM(), InPort(2).OXM())

@@ -36,7 +36,7 @@ func TestOVSReadBack(t *testing.T) {
 		c.barrier(t)
 		got := c.flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
-		if plan := Diff(byKey(got), byKey(want)); !plan.Empty() {
+		if plan := Diff(State{Flows: newSet(t, got...)}, State{Flows: newSet(t, want...)}); !plan.Empty() {
 			t.Errorf("difference to what was installed: %d to delete, %d to add", len(plan.Delete), len(plan.Add))
 		}
 		t.Logf("%d flows read back equal", len(got))
