@@ -67,9 +67,9 @@ func New(cfg Config) *Controller {
 	if cfg.OpenFlow != nil {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
-	c.hosts = hypervisor.New(cfg.Store, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
-	c.gate.vouched = c.hosts.Vouches
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
+	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
+	c.gate.vouched = c.hosts.Vouches
 	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
 }
@@ -175,4 +175,16 @@ func (f facts) SavePortStates(ctx context.Context, d intent.DPID, states []inten
 		rows[i] = store.PortState{ID: s.ID, Status: s.Status, Reason: s.Reason}
 	}
 	return f.store.SetPortStatus(ctx, d, rows)
+}
+
+// hostFacts is the store of what OVSDB tells. The type of a datapath is told
+// to reconciliation too: OpenFlow does not say it, and abilities follow from it.
+type hostFacts struct {
+	*store.Store
+	reconciler *reconcile.Reconciler
+}
+
+func (f hostFacts) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, err error) {
+	f.reconciler.SetDatapathType(b.DPID, b.DatapathType)
+	return f.Store.SaveBridge(ctx, b)
 }

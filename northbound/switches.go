@@ -41,7 +41,7 @@ func switches(st *store.Store) *collection[intent.Switch] {
 				"Its interfaces that carry `external_ids:iface-id`: `bound`, `waiting` (for the port to be made, or the interface to be opened) or `refused`, with the reason."),
 			derived("realized_revision", number[int64](0, 1<<62), func(s *sw) int64 { return s.Realized }, access{}, "The last change that its flows reflect."),
 			derived("foreign_flows", number[int](0, 1<<31), func(s *sw) int { return s.ForeignFlows }, access{}, "Flows in it that the controller did not make and leaves alone."),
-			derived("repaired_flows", number[int64](0, 1<<62), func(s *sw) int64 { return s.Repaired }, access{}, "Flows that were found changed by somebody else and put right, since it connected."),
+			derived("repaired_flows", number[int64](0, 1<<62), func(s *sw) int64 { return s.Repaired }, access{}, "Flows that were found changed by somebody else and put right, since the controller started."),
 			derived("fail_mode", text(16), func(s *sw) string { return s.FailMode }, access{}, "`secure` or `standalone`; empty: not known without OVSDB."),
 			derived("error", text(1024), fault, access{}, "What is wrong with its flows, or why it could not be set up; empty: nothing."),
 			derived("connected_at", timeOrNull, func(s *sw) time.Time { return s.ConnectedAt }, access{}, "When the last session began."),

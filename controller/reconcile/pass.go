@@ -177,7 +177,6 @@ func (d *datapath) record(ctx context.Context) error {
 	d.mu.Lock()
 	dirty := d.factsDirty
 	d.factsDirty = false
-	d.facts.FailMode = d.failMode
 	d.facts.Capabilities = d.capabilities()
 	d.facts.UpdatedAt = d.r.cfg.Now()
 	d.facts.Ports = slices.SortedFunc(maps.Values(d.ports), func(a, b intent.SwitchPort) int { return int(int64(a.No) - int64(b.No)) })

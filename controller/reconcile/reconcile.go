@@ -90,7 +90,6 @@ type Reconciler struct {
 
 	mu       sync.Mutex
 	live     map[intent.DPID]*datapath
-	mode     map[intent.DPID]string // fail mode, where OVSDB told it
 	types    map[intent.DPID]string // datapath type, where OVSDB told it
 	repaired map[intent.DPID]int64  // what others changed and was put right
 }
@@ -100,8 +99,7 @@ func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler
 	return &Reconciler{
 		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
 		probes: make(chan struct{}, maxProbes),
-		live:   map[intent.DPID]*datapath{}, mode: map[intent.DPID]string{},
-		types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
+		live:   map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
 	}
 }
 
@@ -113,7 +111,7 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 	r.mu.Lock()
 	old := r.live[d.id]
 	r.live[d.id] = d
-	d.failMode, d.datapathType, d.facts.Repaired = r.mode[d.id], r.types[d.id], r.repaired[d.id]
+	d.datapathType, d.facts.Repaired = r.types[d.id], r.repaired[d.id]
 	r.mu.Unlock()
 	if old != nil {
 		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
@@ -153,22 +151,6 @@ func (r *Reconciler) TouchAll() {
 	defer r.mu.Unlock()
 	for _, d := range r.live {
 		d.signal()
-	}
-}
-
-// SetFailMode records the fail mode of a datapath's bridge, as OVSDB tells it.
-func (r *Reconciler) SetFailMode(id intent.DPID, mode string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.mode[id] == mode {
-		return
-	}
-	r.mode[id] = mode
-	if d := r.live[id]; d != nil {
-		d.mu.Lock()
-		d.failMode, d.factsDirty = mode, true
-		d.mu.Unlock()
-		d.tell()
 	}
 }
 
@@ -213,7 +195,6 @@ type datapath struct {
 
 	mu           sync.Mutex // for what the notices change
 	ports        map[uint32]intent.SwitchPort
-	failMode     string
 	datapathType string
 	can          map[string]string // capabilities but for those that follow from datapathType
 	factsDirty   bool
