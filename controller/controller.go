@@ -77,10 +77,13 @@ func New(cfg Config) *Controller {
 // Run works until ctx ends or a part fails for good.
 func (c *Controller) Run(ctx context.Context) error {
 	// A controller that was killed could not record that its switches are gone.
-	if err := c.cfg.Store.MarkSwitchesDisconnected(ctx); err != nil {
+	if err := c.cfg.Store.MarkSwitchesDisconnected(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("controller: %w", err)
 	}
 	if err := c.world.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it was starting
+		}
 		return err
 	}
 	c.loaded.Store(true)

@@ -123,6 +123,36 @@ func TestSwitchesOfAControllerAreListed(t *testing.T) {
 	}
 }
 
+func TestSwitchesAreListedBeforehandRefusedAdmittedAndRemoved(t *testing.T) {
+	t.Parallel()
+	l := startLive(t)
+	admitted := func(id string) bool {
+		var sw struct{ Admitted bool }
+		l.json(&sw, "switch", "show", id)
+		return sw.Admitted
+	}
+	l.run("switch", "add", "00000000000000b1", "--refused")
+	if admitted("00000000000000b1") {
+		t.Error("added as refused, it is admitted")
+	}
+	l.run("switch", "admit", "00000000000000b1")
+	if !admitted("00000000000000b1") {
+		t.Error("not admitted after admit")
+	}
+	l.run("switch", "refuse", "00000000000000b1")
+	if got := l.run("switch", "list", "--admitted=false", "--columns", "id", "-o", "csv", "--no-headers"); strings.TrimSpace(got) != "00000000000000b1" {
+		t.Errorf("refused: %q", got)
+	}
+	l.run("switch", "add", "--system-id", "rack-7")
+	if !strings.Contains(l.run("switch", "show", "rack-7"), "rack-7") {
+		t.Error("a host listed by its system-id is not found by it")
+	}
+	l.run("switch", "remove", "00000000000000b1")
+	if got := l.run("switch", "list", "--admitted=false", "-o", "json"); got != "[]" {
+		t.Errorf("after it was removed: %q", got)
+	}
+}
+
 func TestExitCodesAndWhatIsPrinted(t *testing.T) {
 	t.Parallel()
 	l := startLive(t)
