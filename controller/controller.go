@@ -40,6 +40,7 @@ type Config struct {
 	OVSDBTargets []string    // ovsdb-servers to connect to
 	OVSDBTLS     *tls.Config // for those of them that speak TLS
 	Unmanaged    intent.Unmanaged
+	MACs         store.MACUpkeep
 	Admit        string            // AdmitAuto or AdmitListed
 	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
 	Log          *zap.Logger
@@ -91,6 +92,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
+	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error {
 		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)

@@ -282,6 +282,6 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 		if rec := recordOf(r.Context()); rec != nil {
 			rec.tenant, rec.user = p.tenantID, p.user
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+		next.ServeHTTP(w, r.WithContext(store.WithActor(context.WithValue(r.Context(), principalKey{}, p), p.user)))
 	})
 }

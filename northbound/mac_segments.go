@@ -47,7 +47,7 @@ func macSegments(st *store.Store) *collection[segment] {
 		writeBy:   admins,
 		ownerless: true,
 		check:     checkSegment,
-		backend: wrapped(wrapSegment, segment.bare, segment.bare,
+		backend: wrapped(wrapSegment, segment.fresh, segment.bare,
 			st.Segments, st.Segment, st.CreateSegments, st.UpdateSegment, st.DeleteSegment),
 	}
 }
@@ -57,6 +57,13 @@ func wrapSegment(s intent.Segment) segment {
 }
 
 func (s segment) bare() intent.Segment { return s.Segment }
+
+// fresh is a segment to make, with what is usual where the API does not say.
+func (s segment) fresh() store.NewSegment {
+	usual := intent.DefaultSegment()
+	s.Strategy, s.QuarantineSeconds, s.ConflictPolicy, s.ConflictDelay = usual.Strategy, usual.QuarantineSeconds, usual.ConflictPolicy, usual.ConflictDelay
+	return store.NewSegment{Segment: s.Segment}
+}
 
 func checkSegment(_, s *segment, _ given) error {
 	block, err := mac.NewSegment(s.base, s.bits)

@@ -28,17 +28,6 @@ type Tenant struct {
 	Meta
 }
 
-// Segment is an aligned block of MAC addresses that is handed out as one.
-// Only a segment without children gives addresses.
-type Segment struct {
-	Meta             // TenantID is empty for a segment of the operator
-	ParentID  string // empty for a root
-	NetworkID string // empty unless the segment serves one network only
-	Block     mac.Segment
-	Shared    bool   // may serve every tenant that has none of its own
-	Active    uint64 // addresses in use
-}
-
 // Network is one layer-2 broadcast domain.
 type Network struct {
 	Meta

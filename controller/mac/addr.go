@@ -132,3 +132,27 @@ func (a Addr) LinkLocal() netip.Addr {
 	copy(ip[8:], id[:])
 	return netip.AddrFrom16(ip)
 }
+
+// SLAAC returns the address that a station with address a forms in a /64
+// (RFC 4862 §5.5.3 with the identifier of RFC 4291 appendix A); ok is false for
+// any other prefix.
+func (a Addr) SLAAC(prefix netip.Prefix) (_ netip.Addr, ok bool) {
+	if !prefix.Addr().Is6() || prefix.Addr().Is4In6() || prefix.Bits() != 64 {
+		return netip.Addr{}, false
+	}
+	ip := prefix.Addr().As16()
+	id := a.EUI64()
+	copy(ip[8:], id[:])
+	return netip.AddrFrom16(ip), true
+}
+
+// FromEUI64 returns the MAC address that the interface identifier of an IPv6
+// address was made of; ok is false where it has no ff:fe in the middle and so
+// cannot have been.
+func FromEUI64(ip netip.Addr) (_ Addr, ok bool) {
+	b := ip.As16()
+	if !ip.Is6() || ip.Is4In6() || b[11] != 0xff || b[12] != 0xfe {
+		return 0, false
+	}
+	return FromBytes([6]byte{b[8], b[9], b[10], b[13], b[14], b[15]}) ^ localBit, true
+}

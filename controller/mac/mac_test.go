@@ -36,7 +36,8 @@ func TestParseRefusesWhatIsNoMAC(t *testing.T) {
 
 func TestEUI64FollowsTheExampleOfTheRFC(t *testing.T) {
 	t.Parallel()
-	// RFC 4291 appendix A: insert ff:fe, complement the universal/local bit.
+	// RFC 4291 appendix A: insert ff:fe, complement the universal/local bit. The
+	// example in numbers is that of RFC 2464 §4.
 	a := MustParse("34:56:78:9a:bc:de")
 	if got, want := a.EUI64(), [8]byte{0x36, 0x56, 0x78, 0xff, 0xfe, 0x9a, 0xbc, 0xde}; got != want {
 		t.Errorf("EUI64() = %x, want %x", got, want)

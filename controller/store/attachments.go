@@ -209,7 +209,19 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	_, err = tx.Exec(ctx, `
 		UPDATE ports SET status = 'DOWN', status_reason = '', revision = revision + 1, updated_at = now()
 		WHERE id = ANY($1::uuid[])`, moved)
-	return err
+	if err != nil {
+		return err
+	}
+	now, err := ports.byID(ctx, tx, moved, func(p *intent.Port) string { return p.ID })
+	if err != nil {
+		return err
+	}
+	for _, id := range moved {
+		p, was := now[id], now[id]
+		was.Binding.Host, was.Binding.InterfaceName = before[id].host, before[id].iface
+		tx.end.tellPort(ctx, &p, portEvent(&p, &was))
+	}
+	return nil
 }
 
 // binding is where a port is, for comparison.

@@ -297,3 +297,23 @@ func TestHostsThatReportOnePortAtOnceAreHeardOneAfterTheOther(t *testing.T) {
 		}
 	}
 }
+
+func TestLineageTellsOfInterfacesThatBindAPort(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.port(red, newPort(b.network(red, "n")))
+	b.report(0xa1, plugged("tap1", p))
+	b.report(0xa2, plugged("tap2", p)) // has to wait
+	b.report(0xa1)
+	b.report(0xa2)
+	list := must(b.Lineage(b.ctx, store.Scope{Admin: true}, store.LineageQuery{MAC: p.MAC}))(t)
+	var got []string
+	for _, e := range list {
+		got = append(got, strings.TrimSpace(string(e.Kind)+" "+e.Datapath+" "+e.Interface))
+	}
+	slices.Sort(got)
+	want := []string{"allocate", "bind 00000000000000a1 tap1", "move 00000000000000a2 tap2", "unbind"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

@@ -324,7 +324,7 @@ func (pl *plan) takeIP(src *ipSource) (netip.Addr, bool) {
 		}
 		k := subnetAddr{src.id, a}
 		if pl.store.ips.claim(k) {
-			pl.tx.after = append(pl.tx.after, func() { pl.store.ips.release(k) })
+			pl.tx.after = append(pl.tx.after, func(bool) { pl.store.ips.release(k) })
 			return a, true
 		}
 	}

@@ -7,45 +7,92 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 )
 
-// macSource is a segment without children that addresses are chosen from: at
-// random first, out of the gaps between those in use when that did not do.
+// Where an address that can be any comes from, in this order: for an instance
+// of an instance-hash segment, the addresses that belong to its id; then what
+// was never given, out of a lease of this process; then what was released and
+// has rested, the longest ago first; and last any gap, be it in the lease of
+// another process. So addresses are reused as late as can be, and a segment is
+// full only when it is.
+
+// macSource is a segment without children that addresses are chosen from.
 type macSource struct {
-	id, tenant, network string // the last two may be empty
-	block               mac.Segment
-	free                []macRange // gaps that were found and not yet tried
-	searched            bool       // in this round
+	id, tenant, network, host string // the last three may be empty
+	block                     mac.Segment
+	strategy                  mac.Strategy
+	rested                    []mac.Addr // released ones, held by this transaction
+	free                      []macRange // gaps that were found and not yet tried
+	dry                       bool       // no lease can be had
+	looked, searched          bool       // for rested ones, for gaps; in this round
 }
 
 type macRange struct{ first, last mac.Addr }
-
-// smallSegment is the size up to which gaps are looked for at once: among few
-// addresses a random one is too often in use.
-const smallSegment = 256
 
 // ownBlock is any segment around an address, with whose it is.
 type ownBlock struct {
 	tenant, network string
 }
 
-// queueSegments reads the segments that can serve the ports and those around
-// the MACs that were given, and keeps the tree of segments as it is.
-func (pl *plan) queueSegments(b *pgx.Batch, tenantIDs, networkIDs []string, given []int64) {
+// knownMAC is a row of mac_addresses that the transaction holds.
+type knownMAC struct {
+	addr                                   mac.Addr
+	segment, tenant, port, network, device string
+	state                                  intent.MACState
+	origin                                 intent.MACOrigin
+	freeAt                                 *time.Time
+	over                                   bool // the quarantine or the reservation
+	given                                  bool // to one of those who want one
+}
+
+// macPlan is what a transaction that gives MACs knows of their surroundings.
+type macPlan struct {
+	store *Store
+	tx    *writeTx
+
+	serving []*macSource            // that may give
+	around  map[mac.Addr][]ownBlock // segments around the MACs that were asked for
+	known   map[mac.Addr]*knownMAC  // of those asked for
+	kept    []*knownMAC             // reservations for the instances
+	limits  map[string]int64        // quotas of the tenants that have one
+	doubted []string                // segments of leases that may have been lost
+	mine    map[mac.Addr]struct{}   // that this transaction is to give or has tried
+}
+
+func newMACPlan(s *Store, tx *writeTx) *macPlan {
+	return &macPlan{store: s, tx: tx, around: map[mac.Addr][]ownBlock{}, known: map[mac.Addr]*knownMAC{}, limits: map[string]int64{}, mine: map[mac.Addr]struct{}{}}
+}
+
+// macScope is what the addresses are for.
+type macScope struct {
+	segments, tenants, networks, hosts, devices []string
+	given                                       []int64
+}
+
+const macSources = `
+	SELECT s.id, coalesce(s.tenant_id, ''), coalesce(s.network_id::text, ''), s.host, s.strategy, lower(s.block), upper(s.block)
+	FROM mac_segments s`
+
+// queue reads the segments that can serve and those around the MACs that were
+// asked for, keeps the tree of segments as it is, and holds the rows of these
+// MACs and of reservations.
+func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
+	queueLimits(b, KindMACAddress, sc.tenants, pl.limits)
 	b.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, lockSegments)
-	b.Queue(`
-		SELECT s.id, coalesce(s.tenant_id, ''), coalesce(s.network_id::text, ''), lower(s.block), upper(s.block)
-		FROM mac_segments s
-		WHERE (s.network_id = ANY($1::uuid[]) OR s.network_id IS NULL AND (s.tenant_id = ANY($2::text[]) OR s.shared))
+	b.Queue(macSources+`
+		WHERE (s.network_id = ANY($1::uuid[]) OR s.host = ANY($3::text[]) AND s.host <> '' OR s.id = ANY($4::uuid[])
+		       OR s.network_id IS NULL AND s.host = '' AND (s.tenant_id = ANY($2::text[]) OR s.shared))
 		  AND NOT EXISTS (SELECT FROM mac_segments c WHERE c.parent_id = s.id)
-		ORDER BY lower(s.block)`, networkIDs, tenantIDs).Query(func(rows pgx.Rows) error {
+		ORDER BY lower(s.block)`, sc.networks, sc.tenants, sc.hosts, sc.segments).Query(func(rows pgx.Rows) error {
 		var src macSource
 		var lower, upper int64
-		_, err := pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &lower, &upper}, func() (err error) {
+		_, err := pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.strategy, &lower, &upper}, func() (err error) {
 			found := src
 			found.block, err = blockOf(lower, upper)
 			pl.serving = append(pl.serving, &found)
@@ -53,13 +100,21 @@ func (pl *plan) queueSegments(b *pgx.Batch, tenantIDs, networkIDs []string, give
 		})
 		return err
 	})
-	if len(given) == 0 {
+	if len(sc.devices) > 0 {
+		b.Queue(knownMACs+`
+			WHERE m.device_id = ANY($1::text[]) AND m.tenant_id = ANY($2::text[]) AND m.state = 'reserved'
+			  AND (m.expires_at IS NULL OR m.expires_at > now()) AND m.address <> ALL ($3::bigint[])
+			ORDER BY m.address FOR UPDATE SKIP LOCKED`, sc.devices, sc.tenants, append([]int64{}, sc.given...)).Query(func(rows pgx.Rows) error {
+			return eachKnownMAC(rows, func(k *knownMAC) { pl.kept = append(pl.kept, k) })
+		})
+	}
+	if len(sc.given) == 0 {
 		return
 	}
 	b.Queue(`
 		SELECT g.address, coalesce(s.tenant_id, ''), coalesce(s.network_id::text, '')
 		FROM unnest($1::bigint[]) AS g (address) JOIN mac_segments s ON s.block @> g.address
-		WHERE s.tenant_id IS NOT NULL OR s.network_id IS NOT NULL`, given).Query(func(rows pgx.Rows) error {
+		WHERE s.tenant_id IS NOT NULL OR s.network_id IS NOT NULL`, sc.given).Query(func(rows pgx.Rows) error {
 		var address int64
 		var block ownBlock
 		_, err := pgx.ForEachRow(rows, []any{&address, &block.tenant, &block.network}, func() error {
@@ -68,33 +123,58 @@ func (pl *plan) queueSegments(b *pgx.Batch, tenantIDs, networkIDs []string, give
 		})
 		return err
 	})
+	b.Queue(knownMACs+` WHERE m.address = ANY($1::bigint[]) ORDER BY m.address FOR UPDATE`, sc.given).Query(func(rows pgx.Rows) error {
+		return eachKnownMAC(rows, func(k *knownMAC) { pl.known[k.addr] = k })
+	})
 }
 
-// segmentsOf are the segments that give a port its MAC: its network's, or else
-// its tenant's, or else (own is false) the shared ones.
-func (pl *plan) segmentsOf(p *NewPort) (serving []*macSource, whose string) {
-	for _, s := range pl.serving {
-		if s.network == p.NetworkID {
-			serving = append(serving, s)
+const knownMACs = `
+	SELECT m.address, coalesce(m.segment_id::text, ''), m.tenant_id, coalesce(m.port_id::text, ''), coalesce(m.network_id::text, ''), m.device_id,
+		m.state, m.origin, m.free_at, coalesce(m.free_at <= now(), false) OR coalesce(m.expires_at <= now(), false)
+	FROM mac_addresses m`
+
+func eachKnownMAC(rows pgx.Rows, f func(*knownMAC)) error {
+	var k knownMAC
+	var address int64
+	_, err := pgx.ForEachRow(rows, []any{&address, &k.segment, &k.tenant, &k.port, &k.network, &k.device, &k.state, &k.origin, &k.freeAt, &k.over}, func() error {
+		found := k
+		found.addr = mac.Addr(address)
+		f(&found)
+		return nil
+	})
+	return err
+}
+
+// segmentsOf are the segments that give somebody a MAC: those of the host,
+// which are only the first choice, then those of the network, or else of the
+// tenant, or else (whose is empty) the shared ones.
+func (pl *macPlan) segmentsOf(row *macRow, host string) (ofHost, serving []*macSource, whose string) {
+	pick := func(fits func(*macSource) bool) (list []*macSource) {
+		for _, s := range pl.serving {
+			if fits(s) {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	if host != "" {
+		ofHost = pick(func(s *macSource) bool {
+			return s.host == host && (s.tenant == "" || s.tenant == row.tenant) && (s.network == "" || s.network == row.network)
+		})
+	}
+	if row.network != "" {
+		serving = pick(func(s *macSource) bool { return s.network == row.network && s.host == "" })
+		if len(serving) > 0 {
+			return ofHost, serving, "network " + row.network
 		}
 	}
+	serving = pick(func(s *macSource) bool {
+		return s.network == "" && s.host == "" && s.tenant == row.tenant && s.tenant != ""
+	})
 	if len(serving) > 0 {
-		return serving, "network " + p.NetworkID
+		return ofHost, serving, "tenant " + row.tenant
 	}
-	for _, s := range pl.serving {
-		if s.network == "" && s.tenant == p.TenantID && s.tenant != "" {
-			serving = append(serving, s)
-		}
-	}
-	if len(serving) > 0 {
-		return serving, "tenant " + p.TenantID
-	}
-	for _, s := range pl.serving {
-		if s.network == "" && s.tenant == "" {
-			serving = append(serving, s)
-		}
-	}
-	return serving, ""
+	return ofHost, pick(func(s *macSource) bool { return s.network == "" && s.host == "" && s.tenant == "" }), ""
 }
 
 func blocks(serving []*macSource) string {
@@ -105,196 +185,351 @@ func blocks(serving []*macSource) string {
 	return strings.Join(texts, ", ")
 }
 
-// wantedMAC is an address that a port is to get.
+// wantedMAC is an address that somebody is to get.
 type wantedMAC struct {
-	port   *NewPort
-	addr   mac.Addr
-	source string       // segment of addr; empty: of none
-	from   []*macSource // to choose from
-	random bool         // a random address has been tried
-	done   bool
+	row   macRow
+	host  string // that it is for; may be empty
+	attr  string // of the request, for messages
+	kind  intent.MACEventKind
+	only  *macSource   // the segment that was asked for; may be nil
+	from  []*macSource // to choose from; empty: the address is settled
+	hold  bool         // the transaction holds the row
+	owned bool         // the tenant has it already: no more than before
+	tries uint64       // of the addresses that belong to the instance
+	done  bool
 }
 
-// checkGiven says whether a port may have the MAC that it was given, and notes
-// the segment that it lies in.
-func (pl *plan) checkGiven(w *wantedMAC) error {
-	a := w.port.MAC
-	switch {
-	case a > mac.Max:
-		return &Invalid{"mac_address", "mac_address has more than 48 bits"}
-	case a.IsGroup():
-		return &Invalid{"mac_address", fmt.Sprintf("mac_address %s has the group bit set; it must be the address of a station", a)}
+// settle says where the address of w is to come from.
+func (pl *macPlan) settle(w *wantedMAC) error {
+	w.kind = intent.MACAllocated
+	if w.row.state == intent.MACReserved {
+		w.kind = intent.MACHeld
 	}
-	serving, whose := pl.segmentsOf(w.port)
-	for _, s := range serving {
-		if s.block.Contains(a) {
-			w.addr, w.source = a, s.id
-			return nil
-		}
+	ofHost, serving, whose := pl.segmentsOf(&w.row, w.host)
+	if w.only != nil {
+		ofHost, serving, whose = nil, []*macSource{w.only}, "segment_id"
 	}
-	if whose != "" {
-		return &Invalid{"mac_address", fmt.Sprintf("mac_address %s lies outside the MAC segments of %s: %s", a, whose, blocks(serving))}
+	if w.row.addr != 0 {
+		return pl.settleGiven(w, slices.Concat(ofHost, serving), whose)
 	}
-	for _, around := range pl.around[a] {
-		switch {
-		case around.network != "" && around.network != w.port.NetworkID:
-			return &Invalid{"mac_address", fmt.Sprintf("mac_address %s lies in a MAC segment of another network", a)}
-		case around.tenant != "" && around.tenant != w.port.TenantID:
-			return &Invalid{"mac_address", fmt.Sprintf("mac_address %s lies in a MAC segment of another tenant", a)}
-		}
+	if k := pl.keptFor(&w.row); k != nil {
+		k.given = true
+		w.row.addr, w.row.segment, w.hold, w.owned, w.kind = k.addr, k.segment, true, true, intent.MACTaken
+		return nil
 	}
-	w.addr = a
+	if w.from = slices.Concat(ofHost, serving); len(w.from) == 0 {
+		return &Conflict{"MacAddressGenerationFailure", w.attr,
+			w.attr + ": there is no MAC segment to take an address from; create one or name the address"}
+	}
 	return nil
 }
 
-// wantedMACs says what MACs the ports are to get: first what was asked for by
-// name, then what can be any.
-func (pl *plan) wantedMACs() ([]wantedMAC, error) {
-	var given, open []wantedMAC
-	for i := range pl.ports {
-		w := wantedMAC{port: &pl.ports[i]}
-		if w.port.MAC != 0 {
-			if err := pl.checkGiven(&w); err != nil {
-				return nil, err
-			}
-			given = append(given, w)
+// keptFor finds a reservation for the instance of a port: rather one for its
+// network.
+func (pl *macPlan) keptFor(row *macRow) (found *knownMAC) {
+	if row.port == "" || row.device == "" {
+		return nil
+	}
+	for _, k := range pl.kept {
+		if k.given || k.tenant != row.tenant || k.device != row.device || k.network != "" && k.network != row.network {
 			continue
 		}
-		if w.from, _ = pl.segmentsOf(w.port); len(w.from) == 0 {
-			return nil, &Conflict{"MacAddressGenerationFailure", "mac_address",
-				"mac_address: there is no MAC segment to take an address from; create one or name the address"}
+		if k.network != "" {
+			return k
 		}
-		open = append(open, w)
+		if found == nil {
+			found = k
+		}
+	}
+	return found
+}
+
+// settleGiven says whether somebody may have the MAC that was asked for, and
+// finds the segment that it lies in.
+func (pl *macPlan) settleGiven(w *wantedMAC, serving []*macSource, whose string) error {
+	a := w.row.addr
+	pl.mine[a] = struct{}{}
+	switch {
+	case a > mac.Max:
+		return &Invalid{w.attr, w.attr + " has more than 48 bits"}
+	case a.IsGroup():
+		return &Invalid{w.attr, fmt.Sprintf("%s %s has the group bit set; it must be the address of a station", w.attr, a)}
+	}
+	known := pl.known[a]
+	// What the tenant holds already it may use, wherever it lies.
+	if known != nil && (known.state == intent.MACReserved || known.state == intent.MACActive) && known.tenant == w.row.tenant {
+		return pl.settleOwn(w, known)
+	}
+	inside := slices.IndexFunc(serving, func(s *macSource) bool { return s.block.Contains(a) })
+	switch {
+	case inside >= 0:
+		w.row.segment = serving[inside].id
+	case whose != "":
+		return &Invalid{w.attr, fmt.Sprintf("%s %s lies outside the MAC segments of %s: %s", w.attr, a, whose, blocks(serving))}
+	default:
+		for _, around := range pl.around[a] {
+			switch {
+			case around.network != "" && around.network != w.row.network:
+				return &Invalid{w.attr, fmt.Sprintf("%s %s lies in a MAC segment of another network", w.attr, a)}
+			case around.tenant != "" && around.tenant != w.row.tenant:
+				return &Invalid{w.attr, fmt.Sprintf("%s %s lies in a MAC segment of another tenant", w.attr, a)}
+			}
+		}
+	}
+	switch {
+	case known == nil:
+	case known.given, known.state == intent.MACActive, known.state == intent.MACReserved:
+		return macInUse(w.attr, a.String())
+	case known.state == intent.MACQuarantined && !known.over && known.tenant != w.row.tenant:
+		return quarantinedUntil(a, w.attr, *known.freeAt)
+	default:
+		known.given, w.hold = true, true
+	}
+	return nil
+}
+
+// settleOwn gives an address that the tenant holds to a port of it.
+func (pl *macPlan) settleOwn(w *wantedMAC, known *knownMAC) error {
+	fits := w.row.port != "" && known.port == "" && !known.given && known.origin == intent.MACOfTenant &&
+		(known.device == "" || known.device == w.row.device) && (known.network == "" || known.network == w.row.network)
+	if !fits {
+		return macInUse(w.attr, w.row.addr.String())
+	}
+	known.given = true
+	w.row.segment, w.hold, w.owned, w.kind = known.segment, true, true, intent.MACTaken
+	return nil
+}
+
+// settleAll settles what is wanted: first what was asked for by name, then what
+// can be any.
+func (pl *macPlan) settleAll(ctx context.Context, all []wantedMAC) ([]wantedMAC, error) {
+	open := func(w wantedMAC) int {
+		if w.row.addr != 0 {
+			return 0
+		}
+		return 1
 	}
 	// In the order of addresses, so that two requests for the same ones do not
 	// wait for each other.
-	slices.SortStableFunc(given, func(a, b wantedMAC) int { return cmp.Compare(a.addr, b.addr) })
-	return append(given, open...), nil
+	slices.SortStableFunc(all, func(a, b wantedMAC) int {
+		return cmp.Or(cmp.Compare(open(a), open(b)), cmp.Compare(a.row.addr, b.row.addr))
+	})
+	for i := range all {
+		if i > 0 && all[i].row.addr != 0 && all[i].row.addr == all[i-1].row.addr {
+			return nil, macInUse(all[i].attr, all[i].row.addr.String())
+		}
+	}
+	more := map[string]int64{}
+	for i := range all {
+		if err := pl.settle(&all[i]); err != nil {
+			return nil, err
+		}
+		if !all[i].owned {
+			more[all[i].row.tenant]++
+		}
+	}
+	return all, checkLimits(ctx, pl.tx, KindMACAddress, pl.limits, more)
 }
 
-// chooseMACs picks MACs where any will do.
-func (pl *plan) chooseMACs(ctx context.Context, wanted []wantedMAC, round int) error {
+// choose picks MACs where any will do.
+func (pl *macPlan) choose(ctx context.Context, wanted []wantedMAC, round int) error {
 	if round > 0 {
 		for _, src := range pl.serving {
-			src.searched = false
+			src.looked, src.searched, src.dry = false, false, false
 		}
+		if err := pl.store.leases.verify(ctx, pl.doubted); err != nil {
+			return err
+		}
+		pl.doubted = nil
 	}
 	for i := range wanted {
 		if len(wanted[i].from) == 0 {
 			continue
 		}
-		if err := pl.chooseMAC(ctx, &wanted[i], len(wanted)); err != nil {
+		if err := pl.chooseOne(ctx, &wanted[i], len(wanted)-i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// queueMACs inserts addresses and marks those that nobody else had.
-func (pl *plan) queueMACs(b *pgx.Batch, wanted []wantedMAC) {
-	n := len(wanted)
-	if n == 0 {
-		return
+// instanceTries bounds how many addresses that belong to an instance are tried:
+// with so many in use the segment is nearly full, and any will do.
+const instanceTries = 32
+
+// chooseOne picks an address that seems free, out of the first segment that
+// has one left. need is how many are to be chosen in all.
+func (pl *macPlan) chooseOne(ctx context.Context, w *wantedMAC, need int) error {
+	for _, src := range w.from {
+		if src.strategy == mac.InstanceHash && w.row.device != "" {
+			for w.tries < min(instanceTries, src.block.Size()) {
+				a := mac.InstanceAddr(src.block, w.row.device, w.tries)
+				w.tries++
+				if pl.claim(a) {
+					w.row.addr, w.row.segment = a, src.id
+					return nil
+				}
+			}
+		}
+		found, err := pl.fromLease(ctx, w, src, need)
+		if found || err != nil {
+			return err
+		}
+		if found, err = pl.rested(ctx, w, src, need); found || err != nil {
+			return err
+		}
+		if found, err = pl.fromGap(ctx, w, src, need); found || err != nil {
+			return err
+		}
 	}
-	addrs, segmentIDs, portIDs := make([]int64, n), make([]string, n), make([]string, n)
-	index := make(map[string]*wantedMAC, n)
-	for i := range wanted {
-		w := &wanted[i]
-		addrs[i], segmentIDs[i], portIDs[i] = int64(w.addr), w.source, w.port.ID
-		index[w.port.ID] = w
-	}
-	b.Queue(`
-		INSERT INTO mac_addresses (address, segment_id, port_id)
-		SELECT address, nullif(segment_id, '')::uuid, port_id
-		FROM unnest($1::bigint[], $2::text[], $3::uuid[]) AS w (address, segment_id, port_id)
-		ON CONFLICT ON CONSTRAINT mac_addresses_pkey DO NOTHING
-		RETURNING port_id`, addrs, segmentIDs, portIDs).Query(func(rows pgx.Rows) error {
-		var id string
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-			w := index[id]
-			w.done = true
-			w.port.MAC, w.port.SegmentID = w.addr, w.source
-			return nil
-		})
-		return err
-	})
+	return &Conflict{"MacAddressGenerationFailure", w.attr, fmt.Sprintf("%s: no more addresses are free in MAC segment %s", w.attr, blocks(w.from))}
 }
 
-// leftMACs returns what is to be chosen anew.
-func leftMACs(wanted []wantedMAC) ([]wantedMAC, error) {
+// fromLease takes the next address that was never given.
+func (pl *macPlan) fromLease(ctx context.Context, w *wantedMAC, src *macSource, need int) (bool, error) {
+	for !src.dry {
+		if claims := pl.store.leases.pool.Take(src.id, 1); len(claims) > 0 {
+			c := claims[0]
+			if !pl.claim(c.Addr) {
+				pl.store.leases.end(c, true) // somebody is at it by another way
+				continue
+			}
+			w.row.addr, w.row.segment, w.row.fence = c.Addr, src.id, c.Fence()
+			pl.tx.after = append(pl.tx.after, func(committed bool) { pl.store.leases.end(c, committed) })
+			return true, nil
+		}
+		more, err := pl.store.leases.acquire(ctx, src.id, need)
+		if err != nil {
+			return false, err
+		}
+		src.dry = !more
+	}
+	return false, nil
+}
+
+// rested takes the address that was released the longest ago. Those found are
+// held by this transaction, and passed over by others.
+func (pl *macPlan) rested(ctx context.Context, w *wantedMAC, src *macSource, need int) (bool, error) {
+	if len(src.rested) == 0 && !src.looked {
+		src.looked = true
+		var b pgx.Batch
+		b.Queue(expireDue, "", "", src.id)
+		b.Queue(`
+			SELECT address FROM mac_addresses WHERE segment_id = $1 AND state IN ('quarantined', 'free') AND free_at <= now()
+			ORDER BY free_at, address LIMIT $2 FOR UPDATE SKIP LOCKED`, src.id, need).
+			Query(eachAddr(func(a mac.Addr) { src.rested = append(src.rested, a) }))
+		if err := pl.tx.SendBatch(ctx, &b).Close(); err != nil {
+			return false, err
+		}
+	}
+	if len(src.rested) == 0 {
+		return false, nil
+	}
+	w.row.addr, w.row.segment, w.row.fence, w.hold = src.rested[0], src.id, 0, true
+	src.rested = src.rested[1:]
+	return true, nil
+}
+
+// fromGap takes an address that no row is there for.
+func (pl *macPlan) fromGap(ctx context.Context, w *wantedMAC, src *macSource, need int) (bool, error) {
+	for {
+		for len(src.free) > 0 {
+			r := &src.free[0]
+			a := r.first
+			if a == r.last {
+				src.free = src.free[1:]
+			} else {
+				r.first++
+			}
+			if pl.claim(a) {
+				w.row.addr, w.row.segment, w.row.fence = a, src.id, 0
+				return true, nil
+			}
+		}
+		if src.searched {
+			return false, nil
+		}
+		if err := src.search(ctx, pl.tx, need+pl.store.macs.size()); err != nil {
+			return false, err
+		}
+	}
+}
+
+// claim keeps others in this process, and this transaction itself, from trying
+// an address again.
+func (pl *macPlan) claim(a mac.Addr) bool {
+	if _, tried := pl.mine[a]; tried || a == 0 || !pl.store.macs.claim(a) {
+		return false
+	}
+	pl.mine[a] = struct{}{}
+	pl.tx.after = append(pl.tx.after, func(bool) { pl.store.macs.release(a) })
+	return true
+}
+
+// queueGive writes the addresses and marks those that nobody else had. kind is
+// that of every event, or empty where ports tell theirs.
+func (pl *macPlan) queueGive(b *pgx.Batch, wanted []wantedMAC, tell bool) {
+	index := make(map[mac.Addr]*wantedMAC, len(wanted))
+	type list struct{ assign, take []macRow }
+	byKind := map[intent.MACEventKind]*list{}
+	for i := range wanted {
+		w := &wanted[i]
+		index[w.row.addr] = w
+		var kind intent.MACEventKind
+		if tell {
+			kind = w.kind
+		}
+		l := byKind[kind]
+		if l == nil {
+			l = &list{}
+			byKind[kind] = l
+		}
+		if w.hold {
+			l.take = append(l.take, w.row)
+		} else {
+			l.assign = append(l.assign, w.row)
+		}
+	}
+	done := func(a mac.Addr) { index[a].done = true }
+	for kind, l := range byKind {
+		for part := range slices.Chunk(l.assign, assignBatch) {
+			queueAssign(pl.tx, b, part, kind, done)
+		}
+		queueTake(b, l.take, kind, done)
+	}
+}
+
+// assignBatch is how many rows one statement makes.
+const assignBatch = 2000
+
+// left returns what is to be chosen anew.
+func (pl *macPlan) left(wanted []wantedMAC) ([]wantedMAC, error) {
 	var left []wantedMAC
 	for _, w := range wanted {
 		switch {
 		case w.done:
+			continue
 		case len(w.from) == 0:
-			return nil, macInUse(w.addr.String())
-		default:
-			left = append(left, w)
+			return nil, macInUse(w.attr, w.row.addr.String())
 		}
+		if w.row.fence != 0 {
+			pl.doubted = append(pl.doubted, w.row.segment)
+		}
+		w.hold, w.row.fence = false, 0
+		left = append(left, w)
 	}
 	return left, nil
 }
 
-// chooseMAC picks an address that seems free, out of the first segment that
-// has one left. need is how many are to be chosen in all.
-func (pl *plan) chooseMAC(ctx context.Context, w *wantedMAC, need int) error {
-	for _, src := range w.from {
-		if !w.random && src.block.Size() > smallSegment {
-			w.random = true
-			a := src.block.At(rand.Uint64N(src.block.Size()))
-			if a != 0 && pl.claimMAC(a) {
-				w.addr, w.source = a, src.id
-				return nil
-			}
-		}
-		for {
-			if a, ok := pl.takeMAC(src); ok {
-				w.addr, w.source = a, src.id
-				return nil
-			}
-			if src.searched {
-				break
-			}
-			if err := src.search(ctx, pl.tx, need+pl.store.macs.size()); err != nil {
-				return err
-			}
-		}
-	}
-	return &Conflict{"MacAddressGenerationFailure", "mac_address", fmt.Sprintf(
-		"mac_address: no more addresses are free in MAC segment %s", blocks(w.from))}
-}
-
-func (pl *plan) claimMAC(a mac.Addr) bool {
-	if !pl.store.macs.claim(a) {
-		return false
-	}
-	pl.tx.after = append(pl.tx.after, func() { pl.store.macs.release(a) })
-	return true
-}
-
-// takeMAC claims the next free address of a segment that a search has found.
-func (pl *plan) takeMAC(src *macSource) (mac.Addr, bool) {
-	for len(src.free) > 0 {
-		r := &src.free[0]
-		a := r.first
-		if a == r.last {
-			src.free = src.free[1:]
-		} else {
-			r.first++
-		}
-		if a != 0 && pl.claimMAC(a) {
-			return a, true
-		}
-	}
-	return 0, false
-}
-
-// search finds gaps between addresses in use: from a random address on, and if
-// these are too few from the start of the block.
+// search finds gaps between the rows of addresses: from a random address on,
+// and if these are too few from the start of the block.
 func (src *macSource) search(ctx context.Context, tx *writeTx, need int) error {
 	src.searched = true
 	src.free = nil
-	start := src.block.At(rand.Uint64N(src.block.Size()))
+	start := src.block.Base()
+	if src.strategy != mac.Sequential {
+		start = src.block.At(rand.Uint64N(src.block.Size()))
+	}
 	if err := src.gaps(ctx, tx, macRange{start, src.block.Last()}, need); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func TestSmallSegmentGivesEveryAddressOnceAndThenSaysThatItIsFull(t *testing.T) 
 	b := setup(t)
 	n := b.network(red, "n")
 	block := mac.MustParseSegment("02:00:05:00:00:00/43") // 32 addresses
-	b.segment(red, block.String(), nil)
+	b.segment(red, block.String(), func(g *intent.Segment) { g.QuarantineSeconds = 0 })
 	b.port(red, portWithMAC(n, "02:00:05:00:00:10")) // one in the midst by hand
 
 	list := slices.Repeat([]store.NewPort{newPort(n)}, 20)
@@ -114,8 +114,8 @@ func TestDenseSegmentStillFindsTheFewFreeAddresses(t *testing.T) {
 			INSERT INTO ports (id, tenant_id, network_id, name)
 			SELECT gen_random_uuid(), 'red', $1, i::text FROM generate_series(0, 4095) AS i WHERE i % 512 <> 0 RETURNING id, name),
 		m AS (
-			INSERT INTO mac_addresses (address, segment_id, port_id)
-			SELECT $2::bigint + name::int, $3, id FROM p RETURNING 1)
+			INSERT INTO mac_addresses (address, segment_id, port_id, tenant_id, origin)
+			SELECT $2::bigint + name::int, $3, id, 'red', 'port' FROM p RETURNING 1)
 		SELECT count(*) FROM m`, n.ID, int64(g.Block.Base()), g.ID)
 
 	var got []mac.Addr

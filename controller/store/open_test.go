@@ -83,10 +83,16 @@ func TestConstraintsHoldWithoutTheStore(t *testing.T) {
 		constraint, statement string
 		args                  []any
 	}{
-		{"mac_addresses_pkey", `INSERT INTO mac_addresses (address, port_id) VALUES ($1, gen_random_uuid())`, []any{int64(p.MAC)}},
-		{"mac_addresses_port_fkey", `INSERT INTO mac_addresses (address, port_id) VALUES (7, gen_random_uuid())`, nil},
+		{"mac_addresses_pkey", `INSERT INTO mac_addresses (address, tenant_id, origin) VALUES ($1, 'red', 'tenant')`, []any{int64(p.MAC)}},
+		{"mac_addresses_port_fkey", `INSERT INTO mac_addresses (address, tenant_id, origin, port_id) VALUES (7, 'red', 'port', gen_random_uuid())`, nil},
 		{"mac_addresses_address_individual", `UPDATE mac_addresses SET address = $1`, []any{int64(0x010000000000)}},
 		{"mac_addresses_address_range", `UPDATE mac_addresses SET address = $1`, []any{int64(1) << 48}},
+		{"mac_addresses_port_key", `INSERT INTO mac_addresses (address, tenant_id, origin, port_id) SELECT 7, 'red', 'port', port_id FROM mac_addresses`, nil},
+		{"mac_addresses_port_active", `UPDATE mac_addresses SET state = 'reserved'`, nil},
+		{"mac_addresses_free_at_released", `UPDATE mac_addresses SET state = 'quarantined', port_id = NULL`, nil},
+		{"mac_leases_no_overlap", `INSERT INTO mac_leases (segment_id, first, last, holder, expires_at) SELECT segment_id, first, last, holder, now() FROM mac_leases`, nil},
+		{"mac_segments_strategy_known", `UPDATE mac_segments SET strategy = 'random'`, nil},
+		{"quotas_limit_range", `INSERT INTO quotas VALUES ('red', 'mac_address', -2)`, nil},
 		{"mac_addresses_segment_fkey", `DELETE FROM mac_segments WHERE id = $1`, []any{g.ID}},
 		{"fixed_ips_pkey", `INSERT INTO fixed_ips SELECT * FROM fixed_ips`, nil},
 		{"fixed_ips_subnet_fkey", `DELETE FROM subnets`, nil},

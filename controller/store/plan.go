@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
-	"github.com/macloom/macloom/controller/mac"
 )
 
 // plan is what a transaction that gives MACs and addresses to ports knows of
@@ -19,11 +18,10 @@ type plan struct {
 	tx    *writeTx
 	ports []NewPort
 
-	tenants  map[string]string       // existing ones, with their default group or ""
-	networks map[string]struct{}     // those the caller may see
-	subnets  map[string][]*ipSource  // by network, oldest first
-	serving  []*macSource            // that may give MACs to one of the ports
-	around   map[mac.Addr][]ownBlock // segments around the MACs that were given
+	tenants  map[string]string      // existing ones, with their default group or ""
+	networks map[string]struct{}    // those the caller may see
+	subnets  map[string][]*ipSource // by network, oldest first
+	macs     *macPlan
 }
 
 // subnetAddr is an address in the place where it is unique.
@@ -36,10 +34,10 @@ type subnetAddr struct {
 func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPort) (*plan, error) {
 	pl := &plan{
 		store: s, tx: tx, ports: list,
-		tenants: map[string]string{}, networks: map[string]struct{}{}, subnets: map[string][]*ipSource{}, around: map[mac.Addr][]ownBlock{},
+		tenants: map[string]string{}, networks: map[string]struct{}{}, subnets: map[string][]*ipSource{}, macs: newMACPlan(s, tx),
 	}
 	var tenantIDs, networkIDs, groupIDs []string
-	var given []int64
+	var macs macScope
 	for i := range list {
 		p := &list[i]
 		if err := sortGroups(&p.Port); err != nil {
@@ -47,13 +45,20 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		}
 		tenantIDs, networkIDs = append(tenantIDs, p.TenantID), append(networkIDs, p.NetworkID)
 		groupIDs = append(groupIDs, p.SecurityGroups...)
-		if p.MAC != 0 {
-			given = append(given, int64(p.MAC))
+		switch {
+		case p.MAC != 0:
+			macs.given = append(macs.given, int64(p.MAC))
+		case p.DeviceID != "":
+			macs.devices = append(macs.devices, p.DeviceID)
 		}
+		macs.hosts = append(macs.hosts, p.Binding.Host)
 	}
 	distinct(&tenantIDs)
 	distinct(&networkIDs)
 	distinct(&groupIDs)
+	distinct(&macs.hosts)
+	distinct(&macs.devices)
+	macs.tenants, macs.networks = tenantIDs, networkIDs
 
 	var b pgx.Batch
 	b.Queue(`
@@ -83,7 +88,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 			return missingGroup(groupIDs, found)
 		})
 	}
-	pl.queueSegments(&b, tenantIDs, networkIDs, given)
+	pl.macs.queue(&b, macs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
@@ -139,18 +144,18 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			return err
 		})
 	queueGroups(&b, groups)
-	pl.tx.queueRecord(ctx, &b)
-	return pl.give(ctx, &b, true, true)
+	return pl.give(ctx, &b, true, true, true)
 }
 
 // give gives the ports their MACs and addresses, together with what else the
-// batch is to do before. What others took in the meantime is chosen anew.
-func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs bool) error {
+// batch is to do before. What others took in the meantime is chosen anew. tell
+// writes the lineage of the ports, which must be new.
+func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell bool) error {
 	var macs []wantedMAC
 	var ips []wantedIP
 	var err error
 	if withMACs {
-		if macs, err = pl.wantedMACs(); err != nil {
+		if macs, err = pl.wantedMACs(ctx); err != nil {
 			return err
 		}
 	}
@@ -159,30 +164,72 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs bool) 
 			return err
 		}
 	}
+	kinds := make(map[string]intent.MACEventKind, len(macs))
+	for _, w := range macs {
+		kinds[w.row.port] = w.kind
+	}
 	for round := range rounds {
-		if err := pl.chooseMACs(ctx, macs, round); err != nil {
+		if err := pl.macs.choose(ctx, macs, round); err != nil {
 			return err
 		}
 		if err := pl.chooseIPs(ctx, ips, round); err != nil {
 			return err
 		}
-		pl.queueMACs(b, macs)
+		pl.macs.queueGive(b, macs, false)
 		pl.queueIPs(b, ips)
 		if err := pl.tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		if macs, err = leftMACs(macs); err != nil {
+		pl.takeMACs(macs)
+		if macs, err = pl.macs.left(macs); err != nil {
 			return err
 		}
 		if ips, err = leftIPs(ips); err != nil {
 			return err
 		}
 		if len(macs) == 0 && len(ips) == 0 {
+			for i := range pl.ports {
+				if tell {
+					pl.tx.end.tellPort(ctx, &pl.ports[i].Port, kinds[pl.ports[i].ID])
+				}
+			}
 			return nil
 		}
 		b = &pgx.Batch{}
 	}
 	return fmt.Errorf("%w: too many others take addresses at the same time", ErrUnavailable)
+}
+
+// wantedMACs says what MACs the ports are to get.
+func (pl *plan) wantedMACs(ctx context.Context) ([]wantedMAC, error) {
+	all := make([]wantedMAC, len(pl.ports))
+	for i := range pl.ports {
+		p := &pl.ports[i]
+		all[i] = wantedMAC{
+			attr: "mac_address", host: p.Binding.Host,
+			row: macRow{
+				addr: p.MAC, tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
+				state: intent.MACActive, origin: intent.MACOfPort, actor: Actor(ctx), requestID: requestID(ctx),
+			},
+		}
+	}
+	return pl.macs.settleAll(ctx, all)
+}
+
+// takeMACs gives the ports the MACs that are theirs now.
+func (pl *plan) takeMACs(wanted []wantedMAC) {
+	if len(wanted) == 0 {
+		return
+	}
+	at := make(map[string]*NewPort, len(pl.ports))
+	for i := range pl.ports {
+		at[pl.ports[i].ID] = &pl.ports[i]
+	}
+	for i := range wanted {
+		if w := &wanted[i]; w.done {
+			at[w.row.port].MAC, at[w.row.port].SegmentID = w.row.addr, w.row.segment
+		}
+	}
 }
 
 // chooseGroups gives the default group where it is asked for, and makes the

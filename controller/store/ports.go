@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -183,17 +184,29 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			return err
 		}
 		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate)
-		err = tx.QueryRow(ctx, `
+		var b pgx.Batch
+		b.Queue(`
 			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
 				host = $7, interface_name = $8, port_no = $9, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`,
 			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
-			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)).Scan(&p.Revision, &p.UpdatedAt)
-		if err != nil || p.Binding == asked.Binding {
-			p.Binding = old.Binding
+			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&p.Revision, &p.UpdatedAt) })
+		if p.DeviceID != old.DeviceID {
+			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
+		}
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
-		return settleBinding(ctx, tx, &p, old.Binding)
+		if p.Binding == asked.Binding {
+			p.Binding = old.Binding
+		} else if err := settleBinding(ctx, tx, &p, old.Binding); err != nil {
+			return err
+		}
+		if kind := portEvent(&p, &old); kind != "" {
+			tx.end.tellPort(ctx, &p, kind)
+		}
+		return nil
 	})
 	return p, err
 }
@@ -220,6 +233,25 @@ func settleBinding(ctx context.Context, tx *writeTx, p *intent.Port, before inte
 	return err
 }
 
+// portEvent is what the change of a port means to its MAC; empty: nothing.
+func portEvent(p, old *intent.Port) intent.MACEventKind {
+	switch {
+	case p.MAC != old.MAC:
+		return intent.MACAllocated
+	case p.Binding == old.Binding:
+	case old.Binding.Host == "":
+		return intent.MACBound
+	case p.Binding.Host == "":
+		return intent.MACUnbound
+	default:
+		return intent.MACMoved
+	}
+	if p.DeviceID != old.DeviceID || !slices.Equal(p.FixedIPs, old.FixedIPs) {
+		return intent.MACChanged
+	}
+	return ""
+}
+
 // updateParts changes what a port has in other tables.
 func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
 	newMAC, newIPs := p.MAC != old.MAC, !slices.Equal(p.FixedIPs, old.FixedIPs)
@@ -241,9 +273,9 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		b.Queue(`DELETE FROM port_security_groups WHERE port_id = $1 AND group_id = ANY($2::uuid[])`, p.ID, gone)
 	}
 	queueGroups(&b, []groupOf{{p.ID, added}})
-	// Released first: the new ones may be the same, or of the same full block.
+	// Released first: a port has one MAC.
 	if newMAC {
-		b.Queue(`DELETE FROM mac_addresses WHERE port_id = $1`, p.ID)
+		b.Queue(releaseOfPort, Actor(ctx), requestID(ctx), p.ID)
 	}
 	if newIPs {
 		b.Queue(`DELETE FROM fixed_ips WHERE port_id = $1`, p.ID)
@@ -251,7 +283,7 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 	if pl == nil {
 		return tx.SendBatch(ctx, &b).Close()
 	}
-	if err := pl.give(ctx, &b, newMAC, newIPs); err != nil {
+	if err := pl.give(ctx, &b, newMAC, newIPs, false); err != nil {
 		return err
 	}
 	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs
@@ -300,15 +332,48 @@ func queueGroups(b *pgx.Batch, list []groupOf) {
 		ORDER BY group_id`, portIDs, groupIDs)
 }
 
-// DeletePort deletes a port; its MAC and its addresses are free again.
+// DeletePort deletes a port. Its addresses are free again; its MAC rests for
+// the quarantine of its segment, except for the tenant itself.
 func (s *Store) DeletePort(ctx context.Context, sc Scope, id string) error {
+	return s.deletePort(ctx, sc, id, releaseOfPort)
+}
+
+// DeletePortKeepMAC deletes a port, and reserves its MAC for the next port of
+// the same instance and network; if a time is given, until then.
+func (s *Store) DeletePortKeepMAC(ctx context.Context, sc Scope, id string, until time.Time) error {
+	p, err := s.Port(ctx, sc, id)
+	switch {
+	case err != nil:
+		return err
+	case p.DeviceID == "":
+		return &Invalid{"device_id", "device_id: a port without an instance cannot keep its MAC for the next port of the instance"}
+	}
+	var end *time.Time
+	if !until.IsZero() {
+		end = &until
+	}
+	return s.deletePort(ctx, sc, id, keepOfPort, end)
+}
+
+// deletePort moves the MAC of a port on by a passage and deletes the port.
+func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, args ...any) error {
 	canonical, ok := ports.canonical(id)
 	if !ok {
 		return &NotFound{KindPort, id}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
-		rows, err := tx.Query(ctx, `DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin)
-		tenant, found, err := one(rows, err, pgx.RowTo[string])
+		var tenant string
+		var found bool
+		var b pgx.Batch
+		b.Queue(`SELECT FROM ports WHERE id = $1 FOR UPDATE`, canonical)
+		// Somebody else's port is not deleted below, and then all of this is undone.
+		b.Queue(passage, append([]any{Actor(ctx), requestID(ctx), canonical}, args...)...)
+		b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin).
+			Query(func(rows pgx.Rows) (err error) {
+				tenant, found, err = one(rows, nil, pgx.RowTo[string])
+				return err
+			})
+		err := tx.SendBatch(ctx, &b).Close()
 		if err == nil && !found {
 			err = &NotFound{KindPort, id}
 		}

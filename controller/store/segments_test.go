@@ -20,6 +20,11 @@ func TestNewDatabaseHasRootAndSharedDefaultSegment(t *testing.T) {
 		{Meta: intent.Meta{ID: "02ff0000-0000-4000-8000-000000000010", Name: "default", Revision: 1}, Block: mac.MustParseSegment("02:ff:00:00:00:00/16"),
 			ParentID: "02000000-0000-4000-8000-000000000008", Shared: true},
 	}
+	for i := range want {
+		usual := intent.DefaultSegment()
+		want[i].Strategy, want[i].QuarantineSeconds = usual.Strategy, usual.QuarantineSeconds
+		want[i].ConflictPolicy, want[i].ConflictDelay = usual.ConflictPolicy, usual.ConflictDelay
+	}
 	if diff := cmp.Diff(want, got, equateAddrs, cmpopts.IgnoreFields(intent.Meta{}, "Description", "CreatedAt", "UpdatedAt")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -38,7 +43,7 @@ func TestSegmentsNestAndNeverOverlapOtherwise(t *testing.T) {
 	b := setup(t)
 	n := b.network(red, "n")
 	create := func(sc store.Scope, g intent.Segment) (intent.Segment, error) {
-		out, err := b.CreateSegments(b.ctx, sc, []intent.Segment{g})
+		out, err := b.createSegment(sc, g)
 		if err != nil {
 			return intent.Segment{}, err
 		}
@@ -106,12 +111,12 @@ func TestSegmentThatGaveAddressesIsNeitherDividedNorDeleted(t *testing.T) {
 	b.port(blue, portWithMAC(foreign, "02:00:07:00:00:01"))
 	b.port(red, store.NewPort{Port: intent.Port{NetworkID: n.ID}})
 	b.unchanged(func() {
-		_, err := b.CreateSegments(b.ctx, admin, []intent.Segment{{Meta: intent.Meta{TenantID: "red"}, Block: mac.MustParseSegment("02:00:05:01:00:00/32")}})
+		_, err := b.createSegment(admin, intent.Segment{Meta: intent.Meta{TenantID: "red"}, Block: mac.MustParseSegment("02:00:05:01:00:00/32")})
 		wantConflict(t, err, "MacSegmentInUse", "2 addresses")
 		wantInUse(t, b.DeleteSegment(b.ctx, admin, g.ID), store.KindSegment, "2 addresses")
 		wantInUse(t, b.DeleteSegment(b.ctx, admin, g.ParentID), store.KindSegment, "2 MAC segments inside it")
 		// An address that a client gave itself is in the way of a segment of others.
-		_, err = b.CreateSegments(b.ctx, admin, []intent.Segment{{Meta: intent.Meta{TenantID: "red"}, Block: mac.MustParseSegment("02:00:07:00:00:00/24")}})
+		_, err = b.createSegment(admin, intent.Segment{Meta: intent.Meta{TenantID: "red"}, Block: mac.MustParseSegment("02:00:07:00:00:00/24")})
 		wantConflict(t, err, "MacSegmentInUse", "02:00:07:00:00:01")
 	})
 	// The owner's own is taken in.

@@ -79,12 +79,16 @@ func (b *bundle) subnet(sc store.Scope, network intent.Network, cidr string) int
 
 func (b *bundle) segment(sc store.Scope, block string, fill func(*intent.Segment)) intent.Segment {
 	b.t.Helper()
-	g := intent.Segment{Block: mac.MustParseSegment(block)}
-	g.TenantID = sc.TenantID
+	g := intent.DefaultSegment()
+	g.Block, g.TenantID = mac.MustParseSegment(block), sc.TenantID
 	if fill != nil {
 		fill(&g)
 	}
-	return one(b.CreateSegments(b.ctx, admin, []intent.Segment{g}))(b.t)
+	return one(b.createSegment(admin, g))(b.t)
+}
+
+func (b *bundle) createSegment(sc store.Scope, g intent.Segment) ([]intent.Segment, error) {
+	return b.CreateSegments(b.ctx, sc, []store.NewSegment{{Segment: g}})
 }
 
 func newPort(network intent.Network) store.NewPort {
@@ -126,7 +130,7 @@ func sql[T any](b *bundle, query string, args ...any) (v T) {
 func (b *bundle) rowCounts() map[string]int {
 	b.t.Helper()
 	tables := []string{"tenants", "networks", "subnets", "subnet_pools", "mac_segments", "security_groups", "security_group_rules",
-		"ports", "mac_addresses", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
+		"ports", "mac_addresses", "mac_events", "mac_conflicts", "mac_imports", "quotas", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
 	var query strings.Builder
 	for i, table := range tables {
 		query.WriteString([]string{"SELECT ARRAY[", ", "}[min(i, 1)] + "(SELECT count(*) FROM " + table + ")")
@@ -192,3 +196,5 @@ func wantWords(t testing.TB, err error, words ...string) {
 		}
 	}
 }
+
+func isUnavailable(err error) bool { return errors.Is(err, store.ErrUnavailable) }

@@ -1,7 +1,7 @@
 // Package store keeps intent and facts in PostgreSQL. It is the only place
 // that speaks SQL; every statement stands beside the function that runs it.
 //
-// Locks are taken in one order: tenants, networks, subnets, security groups,
+// Locks are taken in one order: tenants, quotas, networks, subnets, security groups,
 // the segment tree, switches, ports, attachments, addresses; rows of one table by id. A port that is
 // being made holds its network and subnets with FOR KEY SHARE, so whoever
 // deletes or redefines those takes them FOR UPDATE and so waits for it.
@@ -73,6 +73,8 @@ const (
 	KindSecurityGroup Kind = "security_group"
 	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
 	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
+	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
+	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 )
 
 // Op is what happened to an object.
@@ -90,6 +92,9 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *zap.Logger
 	feed *publisher
+
+	leases  *lessor
+	singles singles
 
 	// Addresses that transactions of this process are about to insert, so that
 	// they do not run into each other. Only a hint: the constraints decide.
@@ -126,6 +131,10 @@ func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
 		pool.Close()
 		return nil, err
 	}
+	if s.leases, err = newLessor(cfg, log); err != nil {
+		pool.Close()
+		return nil, err
+	}
 	s.feed = startPublisher(pool, log)
 	return s, nil
 }
@@ -144,6 +153,7 @@ func (s *Store) checkServer(ctx context.Context) error {
 
 // Close ends all connections; calls under way fail.
 func (s *Store) Close() {
+	s.leases.stop()
 	s.feed.stop()
 	s.pool.Close()
 }

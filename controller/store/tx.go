@@ -36,12 +36,14 @@ var errAgain = errors.New("store: the transaction must be tried again")
 // writeTx is a transaction that records what it changes. It begins with its
 // first statement and in the same round trip.
 type writeTx struct {
-	conn     *pgxpool.Conn
-	begun    bool
-	changes  []Change
-	recorded int // how many of them are in the outbox
-	// after runs when the transaction has ended either way.
-	after []func()
+	conn    *pgxpool.Conn
+	begun   bool
+	changes []Change
+	end     ending
+	// after runs when the transaction has ended; not committed may also mean
+	// that the answer of the server was lost.
+	after     []func(committed bool)
+	committed bool
 }
 
 const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -91,19 +93,26 @@ func (tx *writeTx) single(ctx context.Context, run func() error) error {
 	return run()
 }
 
+// commit ends the transaction, after what is to be done at its end; all of it
+// is one round trip.
 func (tx *writeTx) commit(ctx context.Context) error {
-	if !tx.begun {
+	var b pgx.Batch
+	tx.queueRecord(ctx, &b)
+	tx.end.queue(&b)
+	if !tx.begun && b.Len() == 0 {
 		return nil
 	}
-	tag, err := tx.conn.Exec(ctx, "COMMIT")
-	if err == nil && tag.String() != "COMMIT" {
-		err = pgx.ErrTxCommitRollback
-	}
-	return err
+	b.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() != "COMMIT" {
+			return pgx.ErrTxCommitRollback
+		}
+		return nil
+	})
+	return tx.SendBatch(ctx, &b).Close()
 }
 
-// end gives the connection back, without a transaction on it.
-func (tx *writeTx) end(ctx context.Context) {
+// leave gives the connection back, without a transaction on it.
+func (tx *writeTx) leave(ctx context.Context) {
 	if status := tx.conn.Conn().PgConn().TxStatus(); status != 'I' && !tx.conn.Conn().IsClosed() {
 		// If this fails, the pool sees the open transaction and drops the
 		// connection. It must be tried when ctx has ended too, but not for ever.
@@ -113,7 +122,7 @@ func (tx *writeTx) end(ctx context.Context) {
 	}
 	tx.conn.Release()
 	for _, f := range tx.after {
-		f()
+		f(tx.committed)
 	}
 }
 
@@ -156,41 +165,28 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 		return false, err
 	}
 	tx := &writeTx{conn: conn}
-	defer tx.end(ctx)
-	if err = fn(tx); err == nil {
-		err = tx.record(ctx)
-	}
-	if err != nil {
+	defer tx.leave(ctx)
+	if err = fn(tx); err != nil {
 		return isUnavailable(err), err
 	}
 	if err := tx.commit(ctx); err != nil {
 		return false, err
 	}
+	tx.committed = true
 	if len(tx.changes) > 0 {
 		s.feed.poke()
 	}
 	return false, nil
 }
 
-// record writes the outbox rows that are not written yet.
-func (tx *writeTx) record(ctx context.Context) error {
-	var b pgx.Batch
-	if tx.queueRecord(ctx, &b); b.Len() == 0 {
-		return nil
-	}
-	return tx.SendBatch(ctx, &b).Close()
-}
-
-// queueRecord adds the outbox rows that are not written yet to a batch.
+// queueRecord adds the outbox rows to a batch.
 func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
-	fresh := tx.changes[tx.recorded:]
-	n := len(fresh)
+	n := len(tx.changes)
 	if n == 0 {
 		return
 	}
-	tx.recorded = len(tx.changes)
 	kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i, c := range fresh {
+	for i, c := range tx.changes {
 		kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
 	}
 	b.Queue(`

@@ -1,0 +1,2 @@
+DROP TABLE mac_events;
+DROP SEQUENCE mac_event_ids;

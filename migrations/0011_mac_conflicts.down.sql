@@ -1,0 +1,2 @@
+DROP TABLE mac_conflicts;
+DROP TABLE mac_imports;
