@@ -31,6 +31,7 @@ type Config struct {
 	OpenFlow  net.Listener
 	OVSDB     net.Listener
 	Unmanaged intent.Unmanaged
+	MACs      store.MACUpkeep
 	Log       *zap.Logger
 	Metrics   prometheus.Registerer
 }
@@ -66,6 +67,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
+	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error {
 		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.reconciler.Serve)

@@ -7,7 +7,7 @@ DROP SEQUENCE mac_fences;
 DROP TRIGGER mac_segments_keep_used ON mac_segments;
 DROP FUNCTION mac_segments_keep_used();
 DELETE FROM mac_addresses WHERE port_id IS NULL;
-DROP INDEX mac_addresses_port_key, mac_addresses_tenant, mac_addresses_device, mac_addresses_released, mac_addresses_cooling, mac_addresses_expiring, mac_addresses_ownerless;
+DROP INDEX mac_addresses_port_key, mac_addresses_tenant, mac_addresses_device, mac_addresses_released, mac_addresses_cooling, mac_addresses_forgettable, mac_addresses_expiring, mac_addresses_ownerless;
 ALTER TABLE mac_addresses
     DROP CONSTRAINT mac_addresses_port_fkey,
     DROP COLUMN tenant_id, DROP COLUMN state, DROP COLUMN origin, DROP COLUMN network_id, DROP COLUMN device_id,

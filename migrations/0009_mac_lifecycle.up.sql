@@ -48,6 +48,7 @@ CREATE INDEX mac_addresses_tenant ON mac_addresses (tenant_id, address);
 CREATE INDEX mac_addresses_device ON mac_addresses (device_id) WHERE device_id <> '';
 CREATE INDEX mac_addresses_released ON mac_addresses (segment_id, free_at) WHERE state IN ('quarantined', 'free');
 CREATE INDEX mac_addresses_cooling ON mac_addresses (free_at) WHERE state = 'quarantined';
+CREATE INDEX mac_addresses_forgettable ON mac_addresses (free_at) WHERE state = 'free';
 CREATE INDEX mac_addresses_expiring ON mac_addresses (expires_at) WHERE state = 'reserved' AND expires_at IS NOT NULL;
 CREATE INDEX mac_addresses_ownerless ON mac_addresses (address) WHERE state = 'active' AND origin = 'port' AND port_id IS NULL;
 COMMENT ON TABLE mac_addresses IS 'Every MAC address that is in use, reserved, resting or lately released: none twice, in all networks of all tenants.';

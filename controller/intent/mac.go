@@ -109,6 +109,21 @@ type MACEvent struct {
 	Detail     string
 }
 
+// StateAt is the state of the address at a time after the event and before the
+// next one: a quarantine ends by itself, and a reservation that nobody takes up.
+func (e *MACEvent) StateAt(t time.Time) MACState {
+	if e.Until.IsZero() || t.Before(e.Until) {
+		return e.State
+	}
+	switch e.State {
+	case MACReserved:
+		return MACQuarantined
+	case MACQuarantined:
+		return MACFree
+	}
+	return e.State
+}
+
 // MACEventKind says what happened to an address.
 type MACEventKind string
 
@@ -128,4 +143,43 @@ const (
 	MACImported   MACEventKind = "import"
 	MACConflicted MACEventKind = "conflict"
 	MACReassigned MACEventKind = "reassign" // given up because another party has it
+)
+
+// MACConflict is an address that two parties have: the managed one and one
+// that was seen at a switch or imported.
+type MACConflict struct {
+	ID         string
+	Addr       mac.Addr
+	Kind       MACConflictKind
+	Policy     ConflictPolicy // of the segment, when the conflict was found
+	Resolved   bool
+	Resolution string // how; empty while it is open
+
+	TenantID  string // the managed party
+	SegmentID string
+	PortID    string
+	DeviceID  string
+	State     MACState
+
+	Source     string // the other party: of an import
+	ExternalID string
+	Datapath   string // or where it was seen
+	SwitchPort uint32
+	Interface  string
+
+	Reassigned mac.Addr  // what the managed party got instead; 0: nothing
+	DueAt      time.Time // when it is to get something else; zero: never
+	CreatedAt  time.Time
+	SeenAt     time.Time // last
+	Times      int64     // how often it was seen
+	ResolvedAt time.Time
+}
+
+// MACConflictKind says how the other party turned up.
+type MACConflictKind string
+
+// The kinds of conflicts.
+const (
+	MACSeen          MACConflictKind = "seen"
+	MACImportedTwice MACConflictKind = "import"
 )

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -161,7 +162,15 @@ func (l *lessor) lease(ctx context.Context, segmentID string, need int) (bool, e
 			SELECT lower(block), upper(block), strategy, scramble_key, fresh, coalesce(tenant_id, ''), coalesce(network_id::text, ''), host, shared
 			FROM mac_segments WHERE id = $1 FOR NO KEY UPDATE`, segmentID).
 			Scan(&lower, &upper, &info.strategy, &key, &fresh, &info.tenant, &info.network, &info.host, &info.shared)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // deleted meanwhile
+		}
 		if err != nil {
+			return err
+		}
+		// Whoever divides a segment changes its row too, and so is seen here.
+		var divided bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mac_segments WHERE parent_id = $1)`, segmentID).Scan(&divided); err != nil || divided {
 			return err
 		}
 		block, err := blockOf(lower, upper)

@@ -205,16 +205,15 @@ var (
 	// Addresses whose time has come. What cannot be locked at once is somebody
 	// else's work just now.
 	expireDue = passage{
-		where: `m.state = 'reserved' AND m.expires_at <= now() AND ($3::uuid IS NULL OR m.segment_id = $3) AND ($4::bigint[] IS NULL OR m.address = ANY($4))
-			ORDER BY m.address FOR UPDATE SKIP LOCKED`,
+		where: `m.state = 'reserved' AND m.expires_at <= now() AND ($3::uuid IS NULL OR m.segment_id = $3)
+			ORDER BY m.expires_at LIMIT 10000 FOR UPDATE SKIP LOCKED`,
 		set: `state = 'quarantined', port_id = NULL, network_id = NULL, device_id = '', expires_at = NULL,
 			free_at = old.expires_at + make_interval(secs => coalesce(s.quarantine_seconds, 600))`,
 		kind: intent.MACExpired,
 	}.sql()
 	freeDue = passage{
-		where: `m.state = 'quarantined' AND m.free_at <= now() AND ($3::bigint[] IS NULL OR m.address = ANY($3))
-			ORDER BY m.address FOR UPDATE SKIP LOCKED`,
-		set: `state = 'free'`, quiet: true,
+		where: `m.state = 'quarantined' AND m.free_at <= now() ORDER BY m.free_at LIMIT 10000 FOR UPDATE SKIP LOCKED`,
+		set:   `state = 'free'`, quiet: true,
 	}.sql()
 	releaseOfPort = passage{
 		where: `m.port_id = $3 FOR UPDATE`, set: quarantine, kind: intent.MACReleased,
@@ -230,8 +229,14 @@ var (
 		set:   quarantine, kind: intent.MACReleased,
 	}.sql()
 	releaseOrphans = passage{
-		where: `m.state = 'active' AND m.origin = 'port' AND m.port_id IS NULL ORDER BY m.address FOR UPDATE SKIP LOCKED`,
+		where: `m.state = 'active' AND m.origin = 'port' AND m.port_id IS NULL ORDER BY m.address LIMIT 10000 FOR UPDATE SKIP LOCKED`,
 		set:   quarantine, kind: intent.MACOrphaned,
+	}.sql()
+	// A port gave the address up because another party has it: nobody is to get
+	// it until somebody releases it by hand.
+	holdConflicted = passage{
+		where: `m.address = $3 FOR UPDATE`, kind: intent.MACReassigned,
+		set: `state = 'reserved', origin = 'import', port_id = NULL, network_id = NULL, device_id = '', expires_at = NULL, free_at = NULL`,
 	}.sql()
 	// Another segment, $3, for the addresses from $4 to $5 that are of one of
 	// the segments $6, where '' is none.

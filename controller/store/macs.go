@@ -103,7 +103,7 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 	if len(sc.devices) > 0 {
 		b.Queue(knownMACs+`
 			WHERE m.device_id = ANY($1::text[]) AND m.tenant_id = ANY($2::text[]) AND m.state = 'reserved'
-			  AND (m.expires_at IS NULL OR m.expires_at > now()) AND NOT m.address = ANY($3::bigint[])
+			  AND (m.expires_at IS NULL OR m.expires_at > now()) AND m.address <> ALL ($3::bigint[])
 			ORDER BY m.address FOR UPDATE SKIP LOCKED`, sc.devices, sc.tenants, append([]int64{}, sc.given...)).Query(func(rows pgx.Rows) error {
 			return eachKnownMAC(rows, func(k *knownMAC) { pl.kept = append(pl.kept, k) })
 		})
@@ -413,7 +413,7 @@ func (pl *macPlan) rested(ctx context.Context, w *wantedMAC, src *macSource, nee
 	if len(src.rested) == 0 && !src.looked {
 		src.looked = true
 		var b pgx.Batch
-		b.Queue(expireDue, Actor(ctx), requestID(ctx), src.id, nil)
+		b.Queue(expireDue, "", "", src.id)
 		b.Queue(`
 			SELECT address FROM mac_addresses WHERE segment_id = $1 AND state IN ('quarantined', 'free') AND free_at <= now()
 			ORDER BY free_at, address LIMIT $2 FOR UPDATE SKIP LOCKED`, src.id, need).

@@ -24,6 +24,7 @@ const (
 	lockMigrations int64 = 0x6d61636c_00000001
 	lockPublisher  int64 = 0x6d61636c_00000002
 	lockSegments   int64 = 0x6d61636c_00000003
+	lockLineage    int64 = 0x6d61636c_00000004
 )
 
 // Migrate brings the schema to the newest version. All steps run in one

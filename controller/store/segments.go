@@ -418,10 +418,7 @@ func (s *Store) DeleteSegment(ctx context.Context, sc Scope, id string) error {
 			return err
 		}
 		tx.changed(KindSegment, g.ID, g.TenantID, OpDelete)
-		var b pgx.Batch
-		b.Queue(`DELETE FROM mac_segments WHERE id = $1`, g.ID)
-		b.Queue(`DELETE FROM mac_usage WHERE segment_id = $1`, g.ID)
-		b.Queue(`DELETE FROM mac_usage_changes WHERE segment_id = $1`, g.ID)
-		return tx.SendBatch(ctx, &b).Close()
+		_, err = tx.Exec(ctx, `DELETE FROM mac_segments WHERE id = $1`, g.ID)
+		return err
 	})
 }

@@ -196,3 +196,5 @@ func wantWords(t testing.TB, err error, words ...string) {
 		}
 	}
 }
+
+func isUnavailable(err error) bool { return errors.Is(err, store.ErrUnavailable) }

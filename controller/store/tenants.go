@@ -122,6 +122,14 @@ func (s *Store) DeleteTenant(ctx context.Context, sc Scope, id string) error {
 		if others > 0 {
 			return &InUse{KindTenant, id, count(others, "security group")}
 		}
+		var hasMACs bool
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mac_addresses WHERE tenant_id = $1 AND state IN ('active', 'reserved'))`, id).Scan(&hasMACs)
+		switch {
+		case err != nil:
+			return err
+		case hasMACs:
+			return &InUse{KindTenant, id, "MAC addresses"}
+		}
 		rows, err := tx.Query(ctx, `SELECT id FROM security_groups WHERE tenant_id = $1`, id)
 		if err != nil {
 			return err

@@ -36,8 +36,8 @@ var errAgain = errors.New("store: the transaction must be tried again")
 // writeTx is a transaction that records what it changes. It begins with its
 // first statement and in the same round trip.
 type writeTx struct {
-	conn     *pgxpool.Conn
-	begun    bool
+	conn    *pgxpool.Conn
+	begun   bool
 	changes []Change
 	end     ending
 	// after runs when the transaction has ended; not committed may also mean

@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// MACUpkeep says how MaintainMACs does its work.
+type MACUpkeep struct {
+	Every     time.Duration // default: 10 s
+	Retention time.Duration // how long the lineage is kept; 0: for ever
+}
+
+const (
+	// monthsAhead is for how many months partitions of the lineage are made
+	// before they begin.
+	monthsAhead = 3
+	// forgetAfter is how long the row of a free address is kept, for the order
+	// of reuse, when nobody needs the address.
+	forgetAfter   = 7 * 24 * time.Hour
+	foldBatch     = 50_000
+	upkeepBatch   = 10_000
+	upkeepDefault = 10 * time.Second
+)
+
+// MACSweep is what a sweep found.
+type MACSweep struct {
+	Expired    int        // reservations whose time had come
+	Freed      int        // quarantines that were over
+	Orphans    []mac.Addr // addresses of ports without their port: released
+	Reassigned []mac.Addr // addresses that ports gave up to another party
+	Forgotten  int        // free addresses whose last use lies far back
+}
+
+// MaintainMACs keeps the addresses in order until ctx ends: it sweeps, folds
+// the counters, and makes and drops the months of the lineage. Several
+// processes may do it at a time.
+func (s *Store) MaintainMACs(ctx context.Context, cfg MACUpkeep) error {
+	if cfg.Every <= 0 {
+		cfg.Every = upkeepDefault
+	}
+	tick := time.NewTicker(cfg.Every)
+	defer tick.Stop()
+	log := s.log.Named("macs")
+	var months time.Time // when the partitions were last looked at
+	for {
+		if err := s.FoldUsage(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("counters of MAC addresses were not folded; it will be tried again", zap.Error(err))
+		}
+		switch found, err := s.SweepMACs(ctx); {
+		case err != nil && ctx.Err() == nil:
+			log.Warn("MAC addresses were not swept; it will be tried again", zap.Error(err))
+		case len(found.Orphans) > 0:
+			log.Warn("MAC addresses without their ports were released", zap.Stringers("addresses", found.Orphans))
+		}
+		if time.Since(months) > time.Hour {
+			if err := s.KeepLineage(ctx, time.Now(), cfg.Retention); err == nil {
+				months = time.Now()
+			} else if ctx.Err() == nil {
+				log.Warn("the months of the lineage were not put in order; it will be tried again", zap.Error(err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// SweepMACs ends reservations and quarantines whose time has come, releases
+// addresses whose port is gone without them, and ends conflicts by giving ports
+// other addresses where the segment says so.
+//
+// Nobody waits for it: an address whose time has come can be given at once.
+func (s *Store) SweepMACs(ctx context.Context) (found MACSweep, err error) {
+	if found.Reassigned, err = s.reassignDue(ctx); err != nil {
+		return found, err
+	}
+	for _, step := range []struct {
+		sql  string
+		args []any
+		note func(mac.Addr)
+	}{
+		{expireDue, []any{nil}, func(mac.Addr) { found.Expired++ }},
+		{freeDue, nil, func(mac.Addr) { found.Freed++ }},
+		{releaseOrphans, nil, func(a mac.Addr) { found.Orphans = append(found.Orphans, a) }},
+	} {
+		for n := upkeepBatch; n == upkeepBatch; {
+			err := s.write(ctx, func(tx *writeTx) error {
+				n = 0
+				rows, err := tx.Query(ctx, step.sql, append([]any{"", ""}, step.args...)...)
+				if err != nil {
+					return err
+				}
+				var address int64
+				var port, tenant string
+				var swept []mac.Addr
+				_, err = pgx.ForEachRow(rows, []any{&address, &port, &tenant}, func() error { swept = append(swept, mac.Addr(address)); return nil })
+				n = len(swept)
+				tx.after = append(tx.after, func(committed bool) {
+					for i := range swept {
+						if committed {
+							step.note(swept[i])
+						}
+					}
+				})
+				return err
+			})
+			if err != nil {
+				return found, err
+			}
+		}
+	}
+	err = s.write(ctx, func(tx *writeTx) error {
+		tag, err := tx.Exec(ctx, `
+			DELETE FROM mac_addresses WHERE address IN (
+				SELECT address FROM mac_addresses WHERE state = 'free' AND free_at < now() - $1::interval ORDER BY free_at LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			forgetAfter, upkeepBatch)
+		found.Forgotten = int(tag.RowsAffected())
+		return err
+	})
+	return found, err
+}
+
+// FoldUsage adds the changes of counters to the counters. Reading is right with
+// and without it, but cheaper with it.
+func (s *Store) FoldUsage(ctx context.Context) error {
+	for n := int64(foldBatch); n == foldBatch; {
+		err := s.write(ctx, func(tx *writeTx) error {
+			err := tx.QueryRow(ctx, `
+				WITH gone AS (
+					DELETE FROM mac_usage_changes WHERE id IN (SELECT id FROM mac_usage_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+					RETURNING segment_id, tenant_id, active, reserved, quarantined),
+				folded AS (
+					INSERT INTO mac_usage AS u (segment_id, tenant_id, active, reserved, quarantined)
+					SELECT segment_id, tenant_id, sum(active), sum(reserved), sum(quarantined) FROM gone GROUP BY 1, 2 ORDER BY 1, 2
+					ON CONFLICT ON CONSTRAINT mac_usage_pkey DO UPDATE SET active = u.active + excluded.active,
+						reserved = u.reserved + excluded.reserved, quarantined = u.quarantined + excluded.quarantined)
+				SELECT count(*) FROM gone`, foldBatch).Scan(&n)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, `DELETE FROM mac_usage WHERE active = 0 AND reserved = 0 AND quarantined = 0`)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KeepLineage makes the partitions of the lineage for the months to come and,
+// with a retention, drops those that ended longer ago. Writers never wait for
+// it: what there is no month for goes to the default partition, and is moved
+// out of it here.
+func (s *Store) KeepLineage(ctx context.Context, now time.Time, retention time.Duration) error {
+	now = now.UTC()
+	first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	months, err := s.lineageMonths(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range monthsAhead + 1 {
+		if month := first.AddDate(0, i, 0); !months[month] {
+			if err := s.makeMonth(ctx, month); err != nil {
+				return err
+			}
+		}
+	}
+	if retention <= 0 {
+		return nil
+	}
+	for month := range months {
+		if month.AddDate(0, 1, 0).After(now.Add(-retention)) {
+			continue
+		}
+		// This needs the table to itself for a moment. Writers would stand in
+		// line behind it, so it does not wait long; there is another time.
+		err := s.write(ctx, func(tx *writeTx) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `DROP TABLE `+monthTable(month))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(tx *writeTx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM mac_events_default WHERE at < $1`, now.Add(-retention))
+		return err
+	})
+}
+
+const monthLayout = "2006_01"
+
+// monthTable is made of numbers alone, so it needs no quoting.
+func monthTable(month time.Time) string { return "mac_events_" + month.Format(monthLayout) }
+
+// lineageMonths are the months that have a partition.
+func (s *Store) lineageMonths(ctx context.Context) (months map[time.Time]bool, err error) {
+	err = s.read(ctx, func(q querier) error {
+		rows, err := q.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'mac_events'::regclass`)
+		if err != nil {
+			return err
+		}
+		months = map[time.Time]bool{}
+		var name string
+		_, err = pgx.ForEachRow(rows, []any{&name}, func() error {
+			if month, err := time.Parse("mac_events_"+monthLayout, name); err == nil {
+				months[month] = true
+			}
+			return nil
+		})
+		return err
+	})
+	return months, err
+}
+
+// makeMonth makes a partition beside the table and attaches it: that holds up
+// no writer, as CREATE TABLE … PARTITION OF would.
+func (s *Store) makeMonth(ctx context.Context, month time.Time) error {
+	from, to := month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)
+	table := monthTable(month)
+	return s.write(ctx, func(tx *writeTx) error {
+		for _, sql := range []string{
+			fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, lockLineage),
+			`SET LOCAL lock_timeout = '200ms'`,
+			`CREATE TABLE IF NOT EXISTS ` + table + ` (LIKE mac_events INCLUDING ALL)`,
+			`WITH moved AS (DELETE FROM mac_events_default WHERE at >= '` + from + `' AND at < '` + to + `' RETURNING *)
+			 INSERT INTO ` + table + ` SELECT * FROM moved`,
+			`DO $$ BEGIN
+				IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = '` + table + `'::regclass) THEN
+					ALTER TABLE mac_events ATTACH PARTITION ` + table + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `');
+				END IF;
+			END $$`,
+		} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
