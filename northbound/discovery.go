@@ -66,7 +66,12 @@ var extensions = []extension{
 	{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00", []link{}},
 	{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00", []link{}},
 
+	{"eui64", "Modified EUI-64", "The IPv6 addresses that stations form of a MAC address, and back.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"mac-address", "MAC addresses", "MAC addresses without a port: one, many or ranges at once, reservations, release.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"mac-conflict", "MAC conflicts", "Addresses that two parties have.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-keep", "Kept MAC addresses", "keep_mac at DELETE of a port reserves its MAC address for the next port of the instance.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"mac-lineage", "MAC lineage", "What became of MAC addresses, when, by whom and where, and how things were at a moment.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"mac-quota", "MAC quotas", "Quotas of mac_segment and mac_address for a tenant, under quotas.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-segment", "MAC segments", "Blocks of MAC addresses that serve tenants, networks and hosts, by block or by size, to resize and split, with their utilisation; segment_id of a port.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"port-status-reason", "Port status reason", "status_reason of a port says why it is in ERROR or still DOWN.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"switches", "Switches", "The switches that have connected, with their ports.", "2026-01-01T00:00:00-00:00", []link{}},
