@@ -6,6 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/controller/store"
 )
 
 // owned makes one object of every resource for tenant red, and says how each
@@ -22,8 +26,14 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+ids["security-groups"]+`", "direction": "ingress"}}`)
 	add("ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": ["`+ids["security-groups"]+`"], "fixed_ips": [{"subnet_id": "`+ids["subnets"]+`"}]}}`)
 	add("mac-segments", "admin", `{"mac_segment": {"tenant_id": "red", "base_address": "02:00:05:00:00:00", "prefix_length": 24}}`)
+	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
+	if err != nil || !found {
+		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
+	}
+	ids["mac-conflicts"] = conflict.ID
 	return ids, bodies
 }
 
@@ -54,6 +64,8 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 				got := a.do(method, "/v2.0/"+path+"/"+id, token, change)
 				want := 404
 				switch {
+				case method == "PUT" && (path == "mac-addresses" || path == "mac-conflicts"):
+					want = 405
 				case mine && method == "GET":
 					want = 200
 				case mine:
@@ -71,7 +83,7 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	after := a.snapshot()
 	delete(before, "security-groups") // lists have made the default groups of who asked
 	delete(after, "security-groups")
-	for _, path := range []string{"networks", "subnets", "ports", "mac-segments"} {
+	for _, path := range []string{"networks", "subnets", "ports", "mac-segments", "mac-addresses", "mac-conflicts"} {
 		if before[path] != after[path] {
 			t.Errorf("%s changed:\n%s\n%s", path, before[path], after[path])
 		}
@@ -119,8 +131,11 @@ func TestReadersCannotWrite(t *testing.T) {
 	a := setup(t)
 	_, bodies := owned(a)
 	for path, body := range bodies {
-		if path == "mac-segments" {
-			body = strings.Replace(body, "02:00:05", "02:00:06", 1)
+		switch path {
+		case "mac-segments":
+			body = `{"mac_segment": {"base_address": "02:00:06:00:00:00", "prefix_length": 24}}`
+		case "mac-addresses":
+			body = `{"mac_address": {}}`
 		}
 		kind, message := a.want(403, "POST", "/v2.0/"+path, "red-reader", body).message(t)
 		if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_") {

@@ -11,6 +11,8 @@ func resources(st *store.Store) []resource {
 	return []resource{
 		tenants(st),
 		macSegments(st),
+		macAddresses(st),
+		macConflicts(st),
 		networks(st),
 		subnets(st),
 		ports(st),

@@ -85,6 +85,9 @@ func New(o Options) http.Handler {
 		for _, resource := range s.resources {
 			resource.mount(r, s)
 		}
+		s.mountQuotas(r)
+		r.Get("/mac-lineage", s.handle(s.serveLineage))
+		r.Get("/eui64", s.handle(s.serveEUI64))
 	})
 	return r
 }
