@@ -152,11 +152,11 @@ func TestMistakesAreFoundBeforeAnythingIsAsked(t *testing.T) {
 	s.wantRequests()
 }
 
-// Of 100,000 addresses the first are written while the server still makes the
+// Of many addresses the first are written while the server still makes the
 // last, so nobody holds them all.
 func TestManyAddressesAreWrittenAsTheyCome(t *testing.T) {
 	t.Parallel()
-	const total, head = 100_000, 2_000
+	const total, head = 20_000, 2_000
 	for _, format := range formats {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +164,7 @@ func TestManyAddressesAreWrittenAsTheyCome(t *testing.T) {
 			s := newStandIn(t, nil)
 			s.handle = func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				if got, want := string(body), `{"mac_address":{"count":100000,"state":"active"}}`; got != want {
+				if got, want := string(body), `{"mac_address":{"count":20000,"state":"active"}}`; got != want {
 					t.Errorf("body %s, want %s", got, want)
 				}
 				w.WriteHeader(http.StatusCreated)
@@ -204,7 +204,7 @@ func TestManyAddressesAreWrittenAsTheyCome(t *testing.T) {
 			if got := bytes.Count(rest, []byte("02:00:05:")); got != total {
 				t.Errorf("%d addresses, want %d", got, total)
 			}
-			if !bytes.Contains(rest, []byte("02:00:05:01:86:9f")) {
+			if !bytes.Contains(rest, []byte("02:00:05:00:4e:1f")) {
 				t.Error("the last is missing")
 			}
 		})

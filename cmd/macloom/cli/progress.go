@@ -53,7 +53,7 @@ func (p *progress) set(done int64, note string) {
 	p.done, p.note = done, note
 	if now := p.now(); now.Sub(p.drawn) >= redraw {
 		p.drawn = now
-		fmt.Fprint(p.w, "\r\x1b[K"+p.line())
+		fmt.Fprintf(p.w, "\r\x1b[K%s", p.line())
 	}
 }
 
@@ -79,7 +79,7 @@ func (p *progress) clear() {
 		return
 	}
 	p.drawn = time.Time{}
-	fmt.Fprint(p.w, "\r\x1b[K")
+	fmt.Fprintf(p.w, "\r\x1b[K")
 }
 
 // count shows how many of the entries of a list have come.
