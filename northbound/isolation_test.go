@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
 )

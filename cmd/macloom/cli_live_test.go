@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -96,6 +98,36 @@ func (l *live) json(out any, args ...string) {
 	text := l.run(append(args, "-o", "json")...)
 	if err := json.Unmarshal([]byte(text), out); err != nil {
 		l.t.Fatalf("macloom %s: %v in %q", strings.Join(args, " "), err, text)
+	}
+}
+
+// call asks the API for what has no command.
+func (l *live) call(method, path string, body, answer any) {
+	l.t.Helper()
+	token, err := os.ReadFile(filepath.Join(l.dataDir, "admin-token"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(l.t.Context(), method, l.api+"/v2.0/"+path, bytes.NewReader(text))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	req.Header.Set("X-Auth-Token", strings.TrimSpace(string(token)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err = io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode/100 != 2 {
+		l.t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, text, err)
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		l.t.Fatal(err)
 	}
 }
 

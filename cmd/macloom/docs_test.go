@@ -53,7 +53,7 @@ func TestTheDocumentOfTheCommandLineKnowsTheCommands(t *testing.T) {
 			t.Errorf("docs/cli.md has no example of %s", cmd.CommandPath())
 		}
 	}
-	for _, name := range []string{"switch"} {
+	for _, name := range []string{"switch", "segment", "mac", "inventory"} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {
 			t.Fatal(err)

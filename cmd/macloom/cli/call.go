@@ -71,29 +71,29 @@ func (c *call) each(f func(word string) (json.RawMessage, error)) iter.Seq2[json
 
 // showCommand makes cmd show the object that its argument names; name is the
 // attribute that the shell completes.
-func (in collection) showCommand(conn *connection, cmd *cobra.Command, name string, derived ...column) *cobra.Command {
+func (c collection) showCommand(conn *connection, cmd *cobra.Command, name string, derived ...column) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
-	cmd.ValidArgsFunction = in.complete(conn, name)
-	return conn.run(cmd, newOutput(cmd, derived...), func(c *call) error {
-		id, err := in.find(c, c.args[0])
+	cmd.ValidArgsFunction = c.complete(conn, name)
+	return conn.run(cmd, newOutput(cmd, derived...), func(q *call) error {
+		id, err := c.find(q, q.args[0])
 		if err != nil {
 			return err
 		}
-		return c.show(in.show(c, id))
+		return q.show(c.show(q, id))
 	})
 }
 
 // removeCommand makes cmd delete the objects that its arguments name.
-func (in collection) removeCommand(conn *connection, cmd *cobra.Command, name string) *cobra.Command {
+func (c collection) removeCommand(conn *connection, cmd *cobra.Command, name string) *cobra.Command {
 	cmd.Args = cobra.MinimumNArgs(1)
-	cmd.ValidArgsFunction = in.complete(conn, name)
-	return conn.run(cmd, nil, func(c *call) error {
-		for _, word := range c.args {
-			id, err := in.find(c, word)
+	cmd.ValidArgsFunction = c.complete(conn, name)
+	return conn.run(cmd, nil, func(q *call) error {
+		for _, word := range q.args {
+			id, err := c.find(q, word)
 			if err != nil {
 				return err
 			}
-			if err := in.remove(c, id); err != nil {
+			if err := c.remove(q, id); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 )
 
@@ -24,6 +25,7 @@ type standIn struct {
 	t       *testing.T
 	url     string
 	answers map[string]string
+	handle  http.HandlerFunc // answers what answers does not; nil: 404
 
 	mu    sync.Mutex
 	asked []string // method, path and body
@@ -40,13 +42,18 @@ func newStandIn(t *testing.T, answers map[string]string) *standIn {
 }
 
 func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	answer, ok := s.answers[r.Method+" "+strings.TrimPrefix(r.RequestURI, "/v2.0")]
+	var body []byte
+	if s.handle == nil || ok {
+		body, _ = io.ReadAll(r.Body)
+	}
 	s.mu.Lock()
 	s.token = r.Header.Get("X-Auth-Token")
 	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+strings.TrimPrefix(r.RequestURI, "/v2.0")+" "+string(body)))
 	s.mu.Unlock()
-	answer, ok := s.answers[r.Method+" "+strings.TrimPrefix(r.RequestURI, "/v2.0")]
 	switch {
+	case !ok && s.handle != nil:
+		s.handle(w, r)
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprintf(w, `{"NeutronError": {"type": "NotFound", "message": %q, "detail": ""}}`, "no "+r.Method+" "+r.RequestURI)
@@ -68,9 +75,11 @@ func (s *standIn) requests() []string {
 
 // shell runs commands as a user would.
 type shell struct {
-	env   map[string]string
-	dir   string // data directory
-	stdin string
+	env    map[string]string
+	dir    string // data directory
+	stdin  string
+	stdout io.Writer // nil: what run returns
+	stderr io.Writer
 }
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -81,11 +90,11 @@ func (sh shell) run(t *testing.T, args ...string) (stdout string, err error) {
 	root.AddCommand(Commands(Environment{
 		Getenv: func(name string) string { return sh.env[name] }, DataDir: sh.dir, Version: "test", Now: func() time.Time { return noon },
 	})...)
-	var out, errs bytes.Buffer
+	var out bytes.Buffer
 	root.SetArgs(args)
 	root.SetIn(strings.NewReader(sh.stdin))
-	root.SetOut(&out)
-	root.SetErr(&errs)
+	root.SetOut(cmp.Or[io.Writer](sh.stdout, &out))
+	root.SetErr(cmp.Or(sh.stderr, io.Discard))
 	err = root.ExecuteContext(t.Context())
 	return out.String(), err
 }
@@ -102,19 +111,23 @@ func (s *standIn) run(args ...string) string {
 
 func (s *standIn) try(args ...string) (string, error) {
 	s.t.Helper()
-	return shell{env: map[string]string{"MACLOOM_URL": s.url, "MACLOOM_TOKEN": "secret"}}.run(s.t, args...)
+	return s.shell().run(s.t, args...)
+}
+
+func (s *standIn) shell() shell {
+	return shell{env: map[string]string{"MACLOOM_URL": s.url, "MACLOOM_TOKEN": "secret"}}
 }
 
 func (s *standIn) wantRequests(want ...string) {
 	s.t.Helper()
-	if diff := cmp.Diff(want, s.requests()); diff != "" {
+	if diff := gocmp.Diff(want, s.requests()); diff != "" {
 		s.t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
 func want(t *testing.T, want, got string) {
 	t.Helper()
-	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), got); diff != "" {
+	if diff := gocmp.Diff(strings.TrimPrefix(want, "\n"), got); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
 }
@@ -228,12 +241,12 @@ ID                HOSTNAME            CONNECTED  ADMITTED  ADDRESS     VERSION  
 ]
 `, list("-o", "json", "--columns", "id,realized_revision,address,none"))
 	want(t, `
-- id: 00000000000000b0
+- id: "00000000000000b0"
   capabilities:
     ct: "yes"
     tc: "no"
-  address: 10.0.0.1:4
-- id: 00000000000000b1
+  address: "10.0.0.1:4"
+- id: "00000000000000b1"
   capabilities: {}
   address: null
 `, list("-o", "yaml", "--columns", "id,capabilities,address"))
@@ -256,7 +269,7 @@ func TestEveryFormatOfOneObject(t *testing.T) {
 		"table": "FIELD         VALUE\nid            00000000000000b0\nconnected     true\ncapabilities  ct=yes\nmac           12:34:56:12:34:56\n",
 		"csv":   "id,connected,capabilities,mac\n00000000000000b0,true,ct=yes,12:34:56:12:34:56\n",
 		"json":  "{\n  \"id\": \"00000000000000b0\",\n  \"connected\": true,\n  \"capabilities\": {\n    \"ct\": \"yes\"\n  },\n  \"mac\": \"12:34:56:12:34:56\"\n}\n",
-		"yaml":  "id: 00000000000000b0\nconnected: true\ncapabilities:\n  ct: \"yes\"\nmac: \"12:34:56:12:34:56\"\n",
+		"yaml":  "id: \"00000000000000b0\"\nconnected: true\ncapabilities:\n  ct: \"yes\"\nmac: \"12:34:56:12:34:56\"\n",
 	} {
 		want(t, text, s.run("switch", "show", "00000000000000b0", "-o", format))
 	}

@@ -148,6 +148,9 @@ func (fs filters) query(f *pflag.FlagSet) url.Values {
 		}
 		if list, ok := given.Value.(pflag.SliceValue); ok {
 			query[attribute] = list.GetSlice()
+			if len(query[attribute]) == 0 {
+				query.Set(attribute, "") // is a value, too
+			}
 		} else {
 			query.Set(attribute, given.Value.String())
 		}

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 )
 
 // column is one of a table: an attribute by its path, or what is made of some.
@@ -249,7 +248,13 @@ func (y *yamlRows) add(raw json.RawMessage) error {
 		return err
 	}
 	y.n++
-	return writeYAML(y.w, json.RawMessage("["+string(raw)+"]"))
+	_, _ = y.w.WriteString("- ") // an error stays in the writer
+	text, err := appendYAML(y.w.AvailableBuffer(), raw, 2)
+	if err != nil {
+		return err
+	}
+	_, err = y.w.Write(text)
+	return err
 }
 
 func (y *yamlRows) end(complete bool) error {
@@ -261,13 +266,12 @@ func (y *yamlRows) end(complete bool) error {
 }
 
 func writeYAML(w io.Writer, raw json.RawMessage) error {
-	n, err := toYAML(raw)
+	text, err := appendYAML(nil, raw, 0)
 	if err != nil {
 		return err
 	}
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	return enc.Encode(n)
+	_, err = w.Write(text)
+	return err
 }
 
 // cellRows writes objects as rows of cells.

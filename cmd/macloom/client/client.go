@@ -34,7 +34,7 @@ type Options struct {
 	URL         string        // such as http://127.0.0.1:9696, without /v2.0
 	Token       string        // sent with every request
 	TokenSource string        // where the token is from, for the message of its refusal
-	CACert      string        // PEM file of the authorities to trust besides none; empty: those of the system
+	CACert      string        // PEM file of the authorities to trust instead of those of the system
 	Timeout     time.Duration // how long to wait without a byte going either way
 	UserAgent   string
 }
