@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -46,7 +45,7 @@ func BenchmarkOpenVSwitch(b *testing.B) {
 
 	b.Run("fill", func(b *testing.B) {
 		r, s, o := scripted(b)
-		path := filepath.Join(o.dir, "flows")
+		path := o.Path("flows")
 		var text strings.Builder
 		for _, f := range flows {
 			text.WriteString(f.String() + "\n")
@@ -54,18 +53,18 @@ func BenchmarkOpenVSwitch(b *testing.B) {
 		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		o.vsctl("add-br", "br1", "--", "set", "bridge", "br1", "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow13")
+		o.AddBridge("br1")
 		var ours, theirs time.Duration
 		for b.Loop() {
 			start := time.Now()
 			s.set(r, nil, nil, flows...)
 			ours += time.Since(start)
 			start = time.Now()
-			o.run("ovs-ofctl", "-O", "OpenFlow13", "--bundle", "add-flows", "br1", path)
+			o.Ofctl("--bundle", "add-flows", "br1", path)
 			theirs += time.Since(start)
 			b.StopTimer()
 			s.set(r, nil, nil)
-			o.run("ovs-ofctl", "-O", "OpenFlow13", "del-flows", "br1")
+			o.Ofctl("del-flows", "br1")
 			b.StartTimer()
 		}
 		perSecond(b, crowd, ours, "flows/s")

@@ -1,20 +1,14 @@
 package reconcile
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,115 +19,42 @@ import (
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
-// ovs is an Open vSwitch of the test's own, with one bridge br0. Its datapath has
-// dummy devices, so it needs no privilege.
+// ovs is an Open vSwitch of the test's own, with one bridge br0.
 type ovs struct {
-	t       testing.TB
-	dir     string
-	env     []string
-	switchd func() // ends ovs-vswitchd
+	*ovstest.OVS
+	t testing.TB
 }
 
 func startOVS(t testing.TB) *ovs {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ovs") // paths of unix sockets have to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	o := &ovs{t: t, dir: dir, env: append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir, "OVS_SYSCONFDIR="+dir)}
-	db := filepath.Join(dir, "conf.db")
-	o.run("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
-	o.daemon("ovsdb-server", "--remote=punix:"+filepath.Join(dir, "db.sock"), db)
-	o.run("ovs-vsctl", "--retry", "--timeout=20", "--no-wait", "init")
-	o.startSwitch()
-	return o
-}
-
-// tool finds a program, also where the PATH of an ordinary user does not.
-func (o *ovs) tool(name string) string {
-	for _, path := range []string{name, "/usr/sbin/" + name} {
-		if found, err := exec.LookPath(path); err == nil {
-			return found
-		}
-	}
-	o.t.Fatalf("%s is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch)", name)
-	return ""
-}
-
-func (o *ovs) startSwitch() { o.switchd = o.daemon("ovs-vswitchd", "--enable-dummy=override") }
-
-// daemon runs a program until the returned function is called or the test ends.
-func (o *ovs) daemon(name string, args ...string) (end func()) {
-	o.t.Helper()
-	cmd := exec.Command(o.tool(name), append(args, "-vconsole:off", "--log-file", "--pidfile")...)
-	cmd.Env = o.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The kernel kills the daemon with the thread that started it, so that thread waits.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // killed
-		}
-	}()
-	if err := <-started; err != nil {
-		o.t.Fatalf("start %s: %v", name, err)
-	}
-	end = sync.OnceFunc(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	})
-	o.t.Cleanup(end)
-	return end
-}
-
-func (o *ovs) run(name string, args ...string) string {
-	o.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, o.tool(name), args...)
-	cmd.Env = o.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		o.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-func (o *ovs) vsctl(args ...string) string {
-	return o.run("ovs-vsctl", append([]string{"--timeout=60"}, args...)...)
+	return &ovs{ovstest.Start(t), t}
 }
 
 // ofctl speaks to br0, as somebody at the host would.
 func (o *ovs) ofctl(command string, args ...string) string {
 	o.t.Helper()
-	return o.run("ovs-ofctl", append([]string{"-O", "OpenFlow13", command, "br0"}, args...)...)
+	return o.Ofctl(append([]string{command, "br0"}, args...)...)
 }
 
 // addBridge makes br0 with ports 1 to 3, which are down, and its controller.
 func (o *ovs) addBridge(controller string) {
 	o.t.Helper()
-	args := []string{"add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure",
-		"protocols=OpenFlow13", "other-config:datapath-id=" + dpid.String()}
+	more := []string{"other-config:datapath-id=" + dpid.String()}
 	for no := 1; no <= 3; no++ {
 		name := fmt.Sprintf("p%d", no)
-		args = append(args, "--", "add-port", "br0", name, "--", "set", "interface", name, "type=dummy", fmt.Sprintf("ofport_request=%d", no))
+		more = append(more, "--", "add-port", "br0", name, "--", "set", "interface", name, "type=dummy", fmt.Sprintf("ofport_request=%d", no))
 	}
-	o.vsctl(append(args, "--", "set-controller", "br0", "tcp:"+controller,
+	o.AddBridge("br0", append(more, "--", "set-controller", "br0", "tcp:"+controller,
 		"--", "set", "controller", "br0", "max_backoff=1000", "connection_mode=out-of-band")...)
 }
 
 // lines returns what ovs-ofctl dumps that begins with a word, sorted, each on one line.
 func (o *ovs) lines(command, word string) []string {
 	o.t.Helper()
-	text := strings.ReplaceAll(o.run("ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", command, "br0"), "bands=\n", "bands=")
+	text := strings.ReplaceAll(o.Ofctl("--no-names", "--no-stats", command, "br0"), "bands=\n", "bands=")
 	var found []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, word) {
@@ -300,8 +221,7 @@ func TestWhatOthersDoToOurFlowsIsUndoneAtOnceAndReported(t *testing.T) {
 		"removed flow cookie=0x5d02000000000001, table=9, priority=1,in_port=1 actions=drop": {"add-flow", "cookie=0x5d02000000000001,table=9,priority=1,in_port=1 actions=drop"},
 	} {
 		before := r.facts().Repaired
-		args := append([]string{"-O", "OpenFlow13"}, harm[:len(harm)-1]...)
-		o.run("ovs-ofctl", append(args, "br0", harm[len(harm)-1])...)
+		o.Ofctl(slices.Insert(slices.Clone(harm), len(harm)-1, "br0")...)
 		r.repaired(before)
 		o.holds(state)
 		var reports []observer.LoggedEntry
@@ -392,7 +312,7 @@ func TestAFullTableNamesThoseWhoFoundNoRoom(t *testing.T) {
 	t.Parallel()
 	r, s, o := scripted(t)
 	const room = 5
-	o.vsctl("--", "--id=@t", "create", "Flow_Table", fmt.Sprintf("flow_limit=%d", room), "overflow_policy=refuse",
+	o.Vsctl("--", "--id=@t", "create", "Flow_Table", fmt.Sprintf("flow_limit=%d", room), "overflow_policy=refuse",
 		"--", "set", "bridge", "br0", "flow_tables:4=@t")
 	var fit, over []flow.Flow
 	for port := uint32(1); port <= 10; port++ {
@@ -437,7 +357,7 @@ func TestAnOpenVSwitchIsAskedWhatItCanDo(t *testing.T) {
 
 	// A datapath that can do less, such as an old kernel's.
 	for _, feature := range []string{"ct_state", "ct_state_nat", "nd_ext"} {
-		o.run("ovs-appctl", "-t", "ovs-vswitchd", "dpif/set-dp-features", "br0", feature, "false")
+		o.Run("ovs-appctl", "-t", "ovs-vswitchd", "dpif/set-dp-features", "br0", feature, "false")
 	}
 	r.reconciler.SetDatapathType(dpid, "netdev")
 	o.reconnect(r)
@@ -471,9 +391,9 @@ func TestARestartedOpenVSwitchIsFilledAgain(t *testing.T) {
 		flows[i] = line(ownerA, 3, uint32(i+1), toGroup(groupA))
 	}
 	state := s.set(r, []flow.Meter{flow.PacketMeter(meterA, 1, 1)}, []flow.Group{flow.NewGroup(groupA, openflow.GroupAll, flow.Bucket())}, flows...)
-	o.switchd()
+	o.StopSwitch()
 	r.await("the switch to be gone", func() bool { return !r.saved.Connected })
-	o.startSwitch()
+	o.StartSwitch()
 	r.await("the switch to be realized", func() bool { return r.saved.Connected && r.saved.Realized == r.state.Revision })
 	o.holds(state)
 	if got := r.facts().Repaired; got != 0 {

@@ -2,21 +2,19 @@ package flow
 
 import (
 	"net/netip"
-	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // addReferred makes what flows of the corpus refer to.
-func addReferred(t *testing.T, ovs *ovstest.OVS, bridge string) {
-	t.Helper()
+func addReferred(ovs *ovstest.OVS, bridge string) {
 	for _, group := range []string{"group_id=5,type=all,bucket=actions=output:1", "group_id=4294967040,type=indirect,bucket=actions=output:1"} {
-		ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-group", bridge, group)
+		ovs.Ofctl("add-group", bridge, group)
 	}
-	ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-tlv-map", bridge, "{class=0xffff,type=0,len=8}->tun_metadata0")
+	ovs.Ofctl("add-tlv-map", bridge, "{class=0xffff,type=0,len=8}->tun_metadata0")
 	for _, meter := range []string{"meter=3,kbps,band=type=drop,rate=1000", "meter=7,pktps,band=type=drop,rate=200"} {
-		ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-meter", bridge, meter)
+		ovs.Ofctl("add-meter", bridge, meter)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // labLines are flows as people write them for ovs-ofctl: those that the data plane
@@ -128,8 +128,8 @@ func (c *collector) labNotes() {
 func TestOVSReadsLinesAsWeDo(t *testing.T) {
 	t.Parallel()
 	ovs := ovstest.Start(t)
-	path := ovs.AddBridge(t, "br0")
-	addReferred(t, ovs, "br0")
+	path := ovs.AddBridge("br0")
+	addReferred(ovs, "br0")
 	var want []Flow
 	lines := append(labFlows(), spellings...)
 	for _, line := range lines {
@@ -143,7 +143,7 @@ func TestOVSReadsLinesAsWeDo(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br0", file)
+	ovs.Ofctl("add-flows", "br0", file)
 	got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 	compareFlows(t, want, got)
 }

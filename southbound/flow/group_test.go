@@ -9,7 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // groupCorpus returns groups in all the shapes that Open vSwitch accepts.
@@ -48,7 +48,7 @@ func TestGroupsAndMetersOfARealSwitchReadBackEqual(t *testing.T) {
 	t.Parallel()
 	ovs := ovstest.Start(t)
 	groups, meters := groupCorpus(), meterCorpus()
-	c := dial(t, ovs.AddBridge(t, "br0"))
+	c := dial(t, ovs.AddBridge("br0"))
 	for _, g := range groups {
 		// In two steps, so that both commands are seen.
 		c.send(t, NewGroup(g.ID, openflow.GroupAll).Add())
@@ -79,12 +79,12 @@ func TestGroupsAndMetersOfARealSwitchReadBackEqual(t *testing.T) {
 		slices.Sort(found)
 		return found
 	}
-	dumped := ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "dump-groups", "br0")
+	dumped := ovs.Ofctl("--no-names", "dump-groups", "br0")
 	if diff := gocmp.Diff(texts(groups), lines(dumped, "group_id=")); diff != "" {
 		t.Errorf("groups in text (-ours +ovs-ofctl's):\n%s", diff)
 	}
 	// ovs-ofctl begins a line with each band.
-	dumped = strings.ReplaceAll(ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "dump-meters", "br0"), "\ntype=", " type=")
+	dumped = strings.ReplaceAll(ovs.Ofctl("dump-meters", "br0"), "\ntype=", " type=")
 	dumped = strings.ReplaceAll(dumped, "bands= ", "bands=")
 	if diff := gocmp.Diff(texts(meters), lines(dumped, "meter=")); diff != "" {
 		t.Errorf("meters in text (-ours +ovs-ofctl's):\n%s", diff)

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // TestOVSReadsBackEveryField installs matches on every field in a real Open
@@ -26,14 +26,14 @@ func TestOVSReadsBackEveryField(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bridge := "br" + string(rune('0'+i))
 			want := flowsOf(7, test.matches)
-			c := dial(t, ovs.AddBridge(t, bridge))
+			c := dial(t, ovs.AddBridge(bridge))
 			for _, f := range want {
 				c.send(t, f.Add())
 			}
 			c.barrier(t)
 			compareFlows(t, want, c.flows(t, all))
 			if test.dumps {
-				compareText(t, want, dump(t, ovs, bridge))
+				compareText(t, want, dump(ovs, bridge))
 			}
 			for _, f := range want {
 				c.send(t, f.DeleteStrict())
@@ -43,7 +43,7 @@ func TestOVSReadsBackEveryField(t *testing.T) {
 				t.Errorf("left after all were deleted: %v", left)
 			}
 			if test.text {
-				ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", bridge, writeLines(t, want))
+				ovs.Ofctl("add-flows", bridge, writeLines(t, want))
 				compareFlows(t, want, c.flows(t, all))
 			}
 		})

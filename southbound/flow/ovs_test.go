@@ -17,7 +17,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // TestOVSReadBack installs the corpus in a real Open vSwitch and compares what
@@ -28,8 +28,8 @@ func TestOVSReadBack(t *testing.T) {
 	want := corpus()
 
 	t.Run("flows read back equal", func(t *testing.T) {
-		c := dial(t, ovs.AddBridge(t, "br0"))
-		addReferred(t, ovs, "br0")
+		c := dial(t, ovs.AddBridge("br0"))
+		addReferred(ovs, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
@@ -41,7 +41,7 @@ func TestOVSReadBack(t *testing.T) {
 		}
 		t.Logf("%d flows read back equal", len(got))
 
-		compareText(t, want, dump(t, ovs, "br0"))
+		compareText(t, want, dump(ovs, "br0"))
 
 		mine := c.flows(t, &openflow.FlowStatsRequest{
 			TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, Cookie: 0x5d << 56, CookieMask: 0xff << 56,
@@ -76,9 +76,9 @@ func TestOVSReadBack(t *testing.T) {
 	})
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
-		path := ovs.AddBridge(t, "br1")
-		addReferred(t, ovs, "br1")
-		ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
+		path := ovs.AddBridge("br1")
+		addReferred(ovs, "br1")
+		ovs.Ofctl("add-flows", "br1", writeLines(t, want))
 		got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
 	})
@@ -88,7 +88,7 @@ func TestOVSReadBack(t *testing.T) {
 func TestOVSSession(t *testing.T) {
 	t.Parallel()
 	ovs := ovstest.Start(t)
-	c := dial(t, ovs.AddBridge(t, "br0"))
+	c := dial(t, ovs.AddBridge("br0"))
 	bundle := func(ctrl openflow.BundleCtrl) *openflow.BundleControl {
 		return &openflow.BundleControl{BundleID: 7, Ctrl: ctrl, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
 	}
@@ -233,9 +233,8 @@ func writeLines(t *testing.T, flows []Flow) string {
 	return path
 }
 
-func dump(t *testing.T, o *ovstest.OVS, bridge string) string {
-	t.Helper()
-	return o.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", "dump-flows", bridge)
+func dump(o *ovstest.OVS, bridge string) string {
+	return o.Ofctl("--no-names", "--no-stats", "dump-flows", bridge)
 }
 
 // connection is the least of an OpenFlow session.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // TestParseReadsMatchesAsOvsOfctlDoes gives lines in all forms that ovs-ofctl takes to both

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // actionSample is an action with its encoding in hex and what ovs-ofctl says of

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // ovsConn is the least of an OpenFlow session. What it reads it also encodes
@@ -133,8 +133,8 @@ func TestOVSUnderstandsEveryRequest(t *testing.T) {
 	t.Parallel()
 	ovs := ovstest.Start(t)
 	bridge := func(t *testing.T, name string) *ovsConn {
-		c := dialOVS(t, ovs.AddBridge(t, name))
-		ovs.Run(t, "ovs-vsctl", "--timeout=60", "add-port", name, name+"p1", "--", "set", "interface", name+"p1", "ofport_request=1", "type=dummy")
+		c := dialOVS(t, ovs.AddBridge(name))
+		ovs.Vsctl("add-port", name, name+"p1", "--", "set", "interface", name+"p1", "ofport_request=1", "type=dummy")
 		return c
 	}
 	t.Run("groups", func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestOVSUnderstandsEveryRequest(t *testing.T) {
 	})
 	t.Run("role status", func(t *testing.T) {
 		t.Parallel()
-		path := ovs.AddBridge(t, "r")
+		path := ovs.AddBridge("r")
 		first, second := dialOVS(t, path), dialOVS(t, path)
 		ask[*RoleReply](t, first, &RoleRequest{Role: RoleMaster, GenerationID: 1})
 		ask[*RoleReply](t, second, &RoleRequest{Role: RoleMaster, GenerationID: 2})

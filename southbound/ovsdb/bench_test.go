@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // host is the first state of a host with n interfaces, all on one bridge.
@@ -114,13 +116,13 @@ func BenchmarkFirstState(b *testing.B) {
 }
 
 func BenchmarkTransact(b *testing.B) {
-	o := startOVS(b, false)
+	o := startOVS(b, ovstest.Server{})
 	for name, operations := range map[string][]Operation{
 		"mutate": {Mutate("Open_vSwitch", nil, Mutation{"next_cfg", "+=", 1})},
 		"select": {Select("Open_vSwitch", nil, "next_cfg")},
 	} {
 		b.Run(name, func(b *testing.B) {
-			c := o.dial("unix:"+o.socket(), Config{Log: zap.NewNop()})
+			c := o.dial("unix:"+o.Socket(), Config{Log: zap.NewNop()})
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := c.Transact(b.Context(), operations...); err != nil {

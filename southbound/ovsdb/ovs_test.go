@@ -4,125 +4,33 @@ import (
 	"context"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // patient is how long a test waits for a real program.
 const patient = 30 * time.Second
 
-// ovs is an Open vSwitch of the test's own: a real ovsdb-server, and if it is
-// asked for a real ovs-vswitchd (as root in a network namespace of its own).
+// ovs is an Open vSwitch of the test's own, which has a name.
 type ovs struct {
-	t      testing.TB
-	dir    string
-	env    []string
-	server *exec.Cmd
-	args   []string // of ovsdb-server
+	*ovstest.OVS
+	t testing.TB
 }
 
-// startOVS starts an ovsdb-server with further arguments. A clustered database
-// is a cluster of one.
-func startOVS(t testing.TB, clustered bool, args ...string) *ovs {
+// startOVS starts an ovsdb-server, without ovs-vswitchd.
+func startOVS(t testing.TB, server ovstest.Server) *ovs {
 	t.Helper()
-	for _, program := range []string{"ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "unshare"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%v; install the packages openvswitch-switch and util-linux", err)
-		}
-	}
-	dir, err := os.MkdirTemp("", "ovsdb") // short: it holds unix sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := &ovs{t: t, dir: dir, env: append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_DBDIR="+dir, "OVS_LOGDIR="+dir, "OVS_SYSCONFDIR="+dir)}
-	const schema = "/usr/share/openvswitch/vswitch.ovsschema"
-	if clustered {
-		o.run("ovsdb-tool", "create-cluster", dir+"/conf.db", schema, "unix:"+dir+"/raft")
-	} else {
-		o.run("ovsdb-tool", "create", dir+"/conf.db", schema)
-	}
-	o.args = append([]string{"ovsdb-server", dir + "/conf.db", "--remote=punix:" + o.socket(), "--no-chdir",
-		"--remote=db:Open_vSwitch,Open_vSwitch,manager_options"}, args...)
-	o.server = o.daemon("ovsdb-server", o.args...)
-	o.run("ovs-vsctl", "--retry", "--timeout=20", "--no-wait", "init")
-	o.vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=sys7", "external_ids:hostname=host7")
+	o := &ovs{ovstest.StartServer(t, server), t}
+	o.Vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=sys7", "external_ids:hostname=host7")
 	return o
-}
-
-func (o *ovs) socket() string { return filepath.Join(o.dir, "db.sock") }
-
-// restart kills ovsdb-server and starts it again.
-func (o *ovs) restart() {
-	o.t.Helper()
-	o.stop(o.server)
-	o.server = o.daemon("ovsdb-server", o.args...)
-	o.vsctl("show")
-}
-
-func (o *ovs) stop(cmd *exec.Cmd) {
-	_ = cmd.Process.Kill() // it may have ended
-	_ = cmd.Wait()         // killed
-}
-
-// daemon runs a program until the end of the test.
-func (o *ovs) daemon(name string, command ...string) *exec.Cmd {
-	o.t.Helper()
-	cmd := exec.Command(command[0], append(command[1:], "--log-file="+o.log(name), "-vconsole:off", "--pidfile="+o.dir+"/"+name+".pid")...)
-	cmd.Env = o.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		o.t.Fatal(err)
-	}
-	o.t.Cleanup(func() {
-		o.stop(cmd)
-		if o.t.Failed() {
-			b, _ := os.ReadFile(o.log(name))
-			o.t.Logf("%s:\n%s", name, b[max(0, len(b)-3000):])
-		}
-	})
-	return cmd
-}
-
-func (o *ovs) log(name string) string { return filepath.Join(o.dir, name+".log") }
-
-// vswitchd starts ovs-vswitchd.
-func (o *ovs) vswitchd() {
-	o.t.Helper()
-	if os.Geteuid() == 0 {
-		o.daemon("ovs-vswitchd", "unshare", "--net", "ovs-vswitchd", "unix:"+o.socket())
-		return
-	}
-	// Ordinary users have no interfaces to give; the database is the same.
-	o.daemon("ovs-vswitchd", "ovs-vswitchd", "unix:"+o.socket(), "--enable-dummy=override", "--disable-system")
-}
-
-func (o *ovs) run(command ...string) string {
-	o.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = o.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		o.t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// vsctl does not wait for ovs-vswitchd.
-func (o *ovs) vsctl(args ...string) string {
-	o.t.Helper()
-	return o.run(append([]string{"ovs-vsctl", "--retry", "--timeout=20", "--no-wait"}, args...)...)
 }
 
 // port is the one that the kernel gave to a passive TCP remote of the server.
@@ -130,7 +38,7 @@ func (o *ovs) port() string {
 	o.t.Helper()
 	listening := regexp.MustCompile(`listening on port (\d+)`)
 	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		b, _ := os.ReadFile(o.log("ovsdb-server"))
+		b, _ := os.ReadFile(o.Path("ovsdb-server.log"))
 		if m := listening.FindSubmatch(b); m != nil {
 			return string(m[1])
 		}
@@ -171,7 +79,7 @@ func (o *ovs) manage(ln net.Listener, method string, cfg Config) *Conn {
 			o.t.Errorf("Serve: %v", err)
 		}
 	})
-	o.vsctl("set-manager", method+":"+ln.Addr().String())
+	o.Vsctl("set-manager", method+":"+ln.Addr().String())
 	select {
 	case c := <-conns:
 		return c
@@ -199,7 +107,7 @@ type relay struct {
 
 func newRelay(o *ovs, refused ...string) *relay {
 	o.t.Helper()
-	r := &relay{t: o.t, path: filepath.Join(o.dir, "relay"), server: o.socket(), refused: refused, changed: make(chan struct{})}
+	r := &relay{t: o.t, path: o.Path("relay"), server: o.Socket(), refused: refused, changed: make(chan struct{})}
 	ln, err := net.Listen("unix", r.path)
 	if err != nil {
 		o.t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
-	"github.com/macloom/macloom/southbound/openflow/ovstest"
+	"github.com/macloom/macloom/southbound/ovstest"
 	"github.com/macloom/macloom/southbound/session"
 )
 
@@ -94,14 +94,13 @@ func TestProgramOfTheGuideBringsASwitchInStep(t *testing.T) {
 			"table=5,priority=10,ip,nw_dst=192.0.2.0/24 actions=ct(commit,zone=7,exec(load:0x2a->NXM_NX_CT_MARK[])),output:2",
 		})
 	}()
-	ovs.Run(t, "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow13",
-		"--", "set-controller", "br0", fmt.Sprintf("tcp:%s", ln.Addr()))
+	ovs.AddBridge("br0", "--", "set-controller", "br0", fmt.Sprintf("tcp:%s", ln.Addr()))
 	for got := range inStep {
 		if got == "in step" {
 			break
 		}
 	}
-	dump := ovs.Run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br0")
+	dump := ovs.Ofctl("--no-stats", "dump-flows", "br0")
 	for _, want := range []string{"dl_src=02:00:05:00:00:00/ff:ff:ff:00:00:00 actions=resubmit(,5)", "ct(commit,zone=7,exec("} {
 		if !strings.Contains(dump, want) {
 			t.Errorf("no flow with %q in\n%s", want, dump)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -86,15 +85,15 @@ func TestOpenVSwitchTakesGroupsInABundleAndMetersAndPortsBesideIt(t *testing.T) 
 	if got := len(o.dumpFlows("br0")); got != 2 {
 		t.Errorf("%d flows, want 2", got)
 	}
-	groups := o.run("ovs-ofctl", "-O", "OpenFlow13", "dump-groups", "br0")
+	groups := o.Ofctl("dump-groups", "br0")
 	if !strings.Contains(groups, "group_id=7,type=all,bucket=actions=output:1") {
 		t.Errorf("groups: %s", groups)
 	}
-	meters := o.run("ovs-ofctl", "-O", "OpenFlow13", "dump-meters", "br0")
+	meters := o.Ofctl("dump-meters", "br0")
 	if !strings.Contains(meters, "meter=3") || !strings.Contains(meters, "meter=4") {
 		t.Errorf("meters: %s", meters)
 	}
-	if desc := o.run("ovs-ofctl", "-O", "OpenFlow13", "dump-ports-desc", "br0"); !strings.Contains(desc, "NO_PACKET_IN") {
+	if desc := o.Ofctl("dump-ports-desc", "br0"); !strings.Contains(desc, "NO_PACKET_IN") {
 		t.Errorf("ports: %s", desc)
 	}
 
@@ -174,7 +173,7 @@ func TestOpenVSwitchRefusesAStaleMasterAndItsFlows(t *testing.T) {
 	conns := make(chan *Conn, 2)
 	var targets []string
 	for _, name := range []string{"br0.controller", "other.controller"} {
-		ln, err := net.Listen("unix", filepath.Join(o.dir, name))
+		ln, err := net.Listen("unix", o.Path(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,10 +191,10 @@ func TestOpenVSwitchRefusesAStaleMasterAndItsFlows(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		targets = append(targets, "unix:"+filepath.Join(o.dir, name))
+		targets = append(targets, "unix:"+o.Path(name))
 	}
 	o.addBridge("br0", "00000000000000ab", "OpenFlow13")
-	o.run(append([]string{"ovs-vsctl", "--timeout=30", "set-controller", "br0"}, targets...)...)
+	o.Vsctl(append([]string{"set-controller", "br0"}, targets...)...)
 	next := func() *Conn {
 		select {
 		case c := <-conns:
@@ -303,7 +302,7 @@ func TestOpenVSwitchReportsFlowsOfOthersToAMonitor(t *testing.T) {
 	}
 	wantErr(t, c.Monitor(ctx, request, nil), ErrMonitoring)
 	for i, command := range []string{"add-flow", "del-flows"} {
-		o.run("ovs-ofctl", "-O", "OpenFlow13", command, "br0", map[string]string{
+		o.Ofctl(command, "br0", map[string]string{
 			"add-flow": "cookie=0x7777,priority=5,in_port=9,actions=drop", "del-flows": "cookie=0x7777/-1",
 		}[command])
 		want := change{0x7777, []openflow.FlowEvent{openflow.FlowAdded, openflow.FlowDeleted}[i], true}
@@ -320,7 +319,7 @@ func TestOpenVSwitchReportsFlowsOfOthersToAMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Cancelled: nothing comes any more, neither there nor as a notice.
-	o.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br0", "priority=6,in_port=9,actions=drop")
+	o.Ofctl("add-flow", "br0", "priority=6,in_port=9,actions=drop")
 	if err := c.Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -349,9 +348,9 @@ func TestOpenVSwitchAnswersAsyncConfigAndSendsPacketInsOfTheSecondForm(t *testin
 	if got := m.(*openflow.GetAsyncReply).AsyncConfig; got.PortStatus != set.PortStatus || got.FlowRemoved != set.FlowRemoved {
 		t.Errorf("asynchronous messages %+v, want %+v", got, set)
 	}
-	o.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br0",
+	o.Ofctl("add-flow", "br0",
 		"cookie=0x1234,priority=9,in_port=1,actions=controller(userdata=01.02.03,max_len=128)")
-	o.run("ovs-ofctl", "-O", "OpenFlow13", "packet-out", "br0",
+	o.Ofctl("packet-out", "br0",
 		"in_port=1 packet=ffffffffffff0200000000010806000108000604000102000000000100000000000000000000c0a80002 actions=table")
 	batch, err := c.PacketIns(0).Take(ctx, nil)
 	if err != nil || len(batch) != 1 {

@@ -79,10 +79,9 @@ func TestOpenVSwitchNeedsACertificateOfTheCA(t *testing.T) {
 		"a switch without TLS":       {good, "tcp:" + k.addr, "speaks plain OpenFlow, and this port is for TLS", k},
 		"a switch with TLS, wrongly": {good, "ssl:" + plain.addr, "speaks TLS, and this port is for plain OpenFlow", plain},
 	} {
-		o := startOVSWith(t, true)
-		o.run("ovs-vsctl", "--timeout=30", "set-ssl", test.cert.KeyFile, test.cert.File, ca.File)
-		o.run("ovs-vsctl", "--timeout=30", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure",
-			"protocols=OpenFlow13", "--", "set-controller", "br0", test.target)
+		o := startOVS(t)
+		o.Vsctl("set-ssl", test.cert.KeyFile, test.cert.File, ca.File)
+		o.AddBridge("br0", "--", "set-controller", "br0", test.target)
 		if test.refused == "" {
 			c := test.at.next(t)
 			if err := c.Commit(t.Context(), addFlows(1000)); err != nil {
