@@ -69,6 +69,7 @@ var extensions = []extension{
 	{"eui64", "Modified EUI-64", "The IPv6 addresses that stations form of a MAC address, and back.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-address", "MAC addresses", "MAC addresses without a port: one, many or ranges at once, reservations, release.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-conflict", "MAC conflicts", "Addresses that two parties have.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"mac-import", "MAC imports", "Addresses of foreign systems, checked and mapped; export in the same form.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-keep", "Kept MAC addresses", "keep_mac at DELETE of a port reserves its MAC address for the next port of the instance.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-lineage", "MAC lineage", "What became of MAC addresses, when, by whom and where, and how things were at a moment.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-quota", "MAC quotas", "Quotas of mac_segment and mac_address for a tenant, under quotas.", "2026-01-01T00:00:00-00:00", []link{}},

@@ -86,6 +86,7 @@ func New(o Options) http.Handler {
 			resource.mount(r, s)
 		}
 		s.mountQuotas(r)
+		s.mountImports(r)
 		r.Get("/mac-lineage", s.handle(s.serveLineage))
 		r.Get("/eui64", s.handle(s.serveEUI64))
 	})
