@@ -203,7 +203,8 @@ func TestFullQueueDropsAndNeverBlocksTheReader(t *testing.T) {
 
 func TestSlowSwitchNeverBlocksAnother(t *testing.T) {
 	t.Parallel()
-	k := newController(t, Config{WriteTimeout: 500 * time.Millisecond}, nil)
+	// Long enough to fill the outbox on a machine that is busy with other tests.
+	k := newController(t, Config{WriteTimeout: 4 * time.Second}, nil)
 	slow := switchtest.Dial(t, k.addr, switchtest.Options{DPID: 1})
 	c := k.next(t)
 	switchtest.Dial(t, k.addr, switchtest.Options{DPID: 2})
