@@ -23,7 +23,7 @@ func TestMigrateGoesUpAndDown(t *testing.T) {
 	t.Parallel()
 	url := storetest.EmptyURL(t)
 	steps := []struct{ verb, want string }{
-		{"version", "schema version 0"}, {"up", "schema version 11"}, {"up", "schema version 8"},
+		{"version", "schema version 0"}, {"up", "schema version 11"}, {"up", "schema version 11"},
 		{"down", "schema version 0"}, {"up", "schema version 11"},
 	}
 	for _, s := range steps {
