@@ -166,7 +166,7 @@ func (a *api) wantBody(names map[string]string, got answer, want string) {
 	}
 }
 
-func indented(t *testing.T, text string) string {
+func indented(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := json.Indent(&b, []byte(text), "", " "); err != nil {

@@ -90,7 +90,27 @@ func (l *live) run(args ...string) string {
 
 func (l *live) try(args ...string) (string, error) {
 	l.t.Helper()
-	return run(l.t, append(args, "--url", l.api, "--token-file", filepath.Join(l.dataDir, "admin-token"))...)
+	return run(l.t, l.on(args)...)
+}
+
+// on adds to a command on which controller to run it.
+func (l *live) on(args []string) []string {
+	return append(args, "--url", l.api, "--token-file", filepath.Join(l.dataDir, "admin-token"))
+}
+
+// pipe executes a command with a text on its standard input.
+func (l *live) pipe(text string, args ...string) string {
+	l.t.Helper()
+	var out bytes.Buffer
+	root := newRoot()
+	root.SetArgs(l.on(args))
+	root.SetIn(strings.NewReader(text))
+	root.SetOut(&out)
+	root.SetErr(io.Discard)
+	if err := root.ExecuteContext(l.t.Context()); err != nil {
+		l.t.Fatalf("macloom %s: %v", strings.Join(args, " "), err)
+	}
+	return strings.TrimSpace(out.String())
 }
 
 func (l *live) json(out any, args ...string) {
@@ -125,6 +145,9 @@ func (l *live) call(method, path string, body, answer any) {
 	text, err = io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode/100 != 2 {
 		l.t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, text, err)
+	}
+	if answer == nil {
+		return
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
 		l.t.Fatal(err)

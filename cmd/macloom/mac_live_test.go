@@ -36,21 +36,33 @@ func TestSegmentsOfAControllerAreMadeListedAndDeleted(t *testing.T) {
 	if got := l.run("segment", "show", "02:00:05:00:00:00/24", "--columns", "name,block", "--no-headers"); got != "name   top\nblock  02:00:05:00:00:00/24" {
 		t.Errorf("shown: %q", got)
 	}
-	for words, want := range map[string]string{
+	l.refused(map[string]string{
 		"segment create 02:00:05:01:80:00/33 --name in-demo --tenant other": "MacSegment",
 		"segment delete top":                 "MacSegmentInUse: ",
 		"segment show nothing":               `there is no mac segment "nothing"`,
 		"segment list --network nothing":     `there is no network "nothing"`,
 		"segment create 02:00:05:00:00:00/4": "prefix length 4",
-	} {
-		if _, err := l.try(strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want an error with %q", words, err, want)
-		}
-	}
+	})
 	l.run("segment", "delete", "demo", "top", "shared")
 	if got := list(); got != strings.TrimSpace(before)+after {
 		t.Errorf("after all were deleted: %q", got)
 	}
+}
+
+// refused says that commands fail, each with a part of the message.
+func (l *live) refused(commands map[string]string) {
+	l.t.Helper()
+	for words, want := range commands {
+		if _, err := l.try(strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
+			l.t.Errorf("%s: %v, want an error with %q", words, err, want)
+		}
+	}
+}
+
+// rows are the lines of a command's table without a header.
+func (l *live) rows(columns string, args ...string) string {
+	l.t.Helper()
+	return l.run(append(args, "-o", "csv", "--columns", columns, "--no-headers")...)
 }
 
 // post makes an object that has no command of its own and returns it.

@@ -23,7 +23,7 @@ func TestMigrateGoesUpAndDown(t *testing.T) {
 	t.Parallel()
 	url := storetest.EmptyURL(t)
 	steps := []struct{ verb, want string }{
-		{"version", "schema version 0"}, {"up", "schema version 12"}, {"up", "schema version 8"},
+		{"version", "schema version 0"}, {"up", "schema version 12"}, {"up", "schema version 12"},
 		{"down", "schema version 0"}, {"up", "schema version 12"},
 	}
 	for _, s := range steps {

@@ -45,8 +45,8 @@ func newMAC(env Environment) *cobra.Command {
 		showMAC(conn), setMAC(conn), releaseMACs(conn), lineage(conn), importMACs(conn), listImports(conn), exportMACs(conn), conflicts(conn)))
 }
 
-// addressFilters are the flags of list and export.
-func addressFilters(cmd *cobra.Command) filters {
+func listMACs(conn *connection) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List addresses that somebody has, or had lately", Args: cobra.NoArgs}
 	fs := filters{}
 	f := cmd.Flags()
 	fs.text(f, "state", "state", "only those in a state: active, reserved, quarantined")
@@ -54,15 +54,10 @@ func addressFilters(cmd *cobra.Command) filters {
 	fs.text(f, "device", "device_id", "only those of an instance")
 	fs.text(f, "port", "port_id", "only that of a port, by its id")
 	f.String("segment", "", "only those of a segment")
-	return fs
-}
-
-func listMACs(conn *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List addresses that somebody has, or had lately", Args: cobra.NoArgs}
-	fs := addressFilters(cmd)
+	f.String("network", "", "only those for a network")
 	return conn.run(cmd, newOutput(cmd), func(c *call) error {
 		query := fs.query(c.flags)
-		if err := c.lookUp(query.Set, reference{"segment", "segment_id", segments}); err != nil {
+		if err := c.lookUp(query.Set, reference{"segment", "segment_id", segments}, reference{"network", "network_id", networks}); err != nil {
 			return err
 		}
 		return c.list(addressColumns, addresses.list(c, query))
@@ -72,7 +67,9 @@ func listMACs(conn *connection) *cobra.Command {
 func createMACs(conn *connection, cmd *cobra.Command, state string) *cobra.Command {
 	cmd.Args = cobra.MaximumNArgs(1)
 	f := cmd.Flags()
-	f.String("segment", "", "the segment to take from; none: that of the tenant")
+	f.String("segment", "", "the segment to take from; none: one of the host, the network or the tenant, or a shared one")
+	f.String("network", "", "the network that they are for")
+	f.String("host", "", "take them from the segments of a host; only for administrators")
 	f.String("tenant", "", "the tenant that gets them; only for administrators")
 	f.String("device", "", "the instance that they are for")
 	var count uint32
@@ -112,12 +109,13 @@ func createMACs(conn *connection, cmd *cobra.Command, state string) *cobra.Comma
 			}
 			body["expires_at"] = when
 		}
-		for flag, attribute := range map[string]string{"tenant": "tenant_id", "device": "device_id"} {
+		for flag, attribute := range map[string]string{"tenant": "tenant_id", "device": "device_id", "host": "host"} {
 			if c.flags.Changed(flag) {
 				body[attribute] = c.flags.Lookup(flag).Value.String()
 			}
 		}
-		if err := c.lookUp(func(attribute, id string) { body[attribute] = id }, reference{"segment", "segment_id", segments}); err != nil {
+		if err := c.lookUp(func(attribute, id string) { body[attribute] = id },
+			reference{"segment", "segment_id", segments}, reference{"network", "network_id", networks}); err != nil {
 			return err
 		}
 		request := client.Request{Method: http.MethodPost, Path: []string{addresses.path}, Body: map[string]any{addresses.single: body}}
@@ -227,6 +225,9 @@ func releaseMACs(conn *connection) *cobra.Command {
 	})
 }
 
+var conflictColumns = attributes("id", "address", "kind", "status", "policy", "tenant_id", "device_id", "port_id", "source", "external_id",
+	"datapath", "switch_port", "times", "seen_at")
+
 var conflictsOf = collection{path: "mac-conflicts", single: "mac_conflict", plural: "mac_conflicts", isID: isUUID}
 
 func conflicts(conn *connection) *cobra.Command {
@@ -240,7 +241,7 @@ func conflicts(conn *connection) *cobra.Command {
 		if err := c.lookUp(query.Set, reference{"segment", "segment_id", segments}); err != nil {
 			return err
 		}
-		return c.list(nil, conflictsOf.list(c, query))
+		return c.list(conflictColumns, conflictsOf.list(c, query))
 	})
 	cmd.AddCommand(
 		conflictsOf.showCommand(conn, &cobra.Command{Use: "show ID", Short: "Show a conflict with both parties"}, "id"),
@@ -248,7 +249,8 @@ func conflicts(conn *connection) *cobra.Command {
 	return cmd
 }
 
-// pageSize is how many events of a lineage are asked for at a time.
+// pageSize is how many events of a lineage are asked for at a time: as many as
+// the API gives.
 const pageSize = 1000
 
 var lineageColumns = attributes("at", "event", "mac", "tenant_id", "device_id", "ips", "host", "switch", "switch_port", "interface", "port_id", "actor")
@@ -305,17 +307,14 @@ func lineage(conn *connection) *cobra.Command {
 // pages is a list that the API gives a page at a time, up to a limit (0: none).
 func (c *call) pages(of collection, query url.Values, limit int) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		marker := ""
 		for n := 0; limit == 0 || n < limit; {
-			page := maps.Clone(query)
-			page.Set("limit", strconv.Itoa(pageSize))
+			asked := pageSize
 			if limit > 0 {
-				page.Set("limit", strconv.Itoa(min(pageSize, limit-n)))
+				asked = min(pageSize, limit-n)
 			}
-			if marker != "" {
-				page.Set("marker", marker)
-			}
-			came := 0
+			page := maps.Clone(query)
+			page.Set("limit", strconv.Itoa(asked))
+			came, last := 0, ""
 			for raw, err := range of.list(c, page) {
 				var r record
 				if err == nil {
@@ -324,15 +323,15 @@ func (c *call) pages(of collection, query url.Values, limit int) iter.Seq2[json.
 				if !yield(raw, err) || err != nil {
 					return
 				}
-				marker = r.text("id")
+				last = r.text("id")
 				came++
 			}
-			// A server may give pages that are smaller than asked for, so only
-			// an empty one is the end; one that ignores the marker would go on
-			// for ever.
-			if came == 0 || marker == "" || marker == page.Get("marker") {
+			// A server that ignores the marker would go on for ever.
+			if came < asked || last == "" || last == query.Get("marker") {
 				return
 			}
+			query = maps.Clone(query)
+			query.Set("marker", last)
 			n += came
 		}
 	}

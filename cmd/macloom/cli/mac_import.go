@@ -32,10 +32,11 @@ FILE holds lines "mac,external_id[,name]" (CSV), or a JSON object with mac,
 external_id and name a line; - is standard input. It is read as it is sent.`,
 		Example: "  macloom mac import vcenter.csv --source vcenter --dry-run",
 	}
-	var source, form string
+	var source, tenant, form string
 	var dryRun bool
 	f := cmd.Flags()
 	f.StringVar(&source, "source", "", "what to call the other system")
+	f.StringVar(&tenant, "tenant", "", "the tenant that gets those that nobody has; none: your own")
 	f.StringVar(&form, "format", "", "csv or ndjson; default: by the end of the file's name (.csv; .ndjson, .jsonl, .json)")
 	f.BoolVar(&dryRun, "dry-run", false, "only compare, keep nothing")
 	_ = cmd.MarkFlagRequired("source") // the flags are there
@@ -61,6 +62,9 @@ external_id and name a line; - is standard input. It is read as it is sent.`,
 			file = opened
 		}
 		query := url.Values{"source": {source}}
+		if tenant != "" {
+			query.Set("tenant_id", tenant)
+		}
 		if dryRun {
 			query.Set("dry_run", "true")
 		}
@@ -113,16 +117,16 @@ func (i *importRun) conflicts(lines iter.Seq2[json.RawMessage, error]) iter.Seq2
 	return func(yield func(json.RawMessage, error) bool) {
 		for raw, err := range lines {
 			var line struct {
-				Progress     struct{ Lines int64 }
-				Conflict     json.RawMessage
-				Result       json.RawMessage
-				NeutronError struct{ Type, Message string }
+				Progress struct{ Lines int64 }
+				Conflict json.RawMessage
+				Result   json.RawMessage
+				Error    struct{ Type, Message string }
 			}
 			if err == nil {
 				err = json.Unmarshal(raw, &line)
 			}
-			if err == nil && line.NeutronError.Type != "" {
-				err = &client.Error{Type: visible(line.NeutronError.Type), Message: visible(line.NeutronError.Message)}
+			if err == nil && line.Error.Type != "" {
+				err = &client.Error{Type: visible(line.Error.Type), Message: visible(line.Error.Message)}
 			}
 			switch {
 			case err != nil:
@@ -220,12 +224,11 @@ func listImports(conn *connection) *cobra.Command {
 
 func exportMACs(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "export [IMPORT-ID]", Short: "Write addresses in the form that import reads: those managed here, or those of an import", Args: cobra.MaximumNArgs(1),
-		Example:           "  macloom mac export --tenant demo --file demo.csv",
-		ValidArgsFunction: imports.complete(conn, "id"),
+		Use: "export", Short: "Write addresses in the form that import reads: those managed here, or those of another system", Args: cobra.NoArgs,
+		Example: "  macloom mac export --file managed.csv\n  macloom mac export --source vcenter --format ndjson",
 	}
-	fs := addressFilters(cmd)
-	var form, name string
+	var source, form, name string
+	cmd.Flags().StringVar(&source, "source", "", "those that were imported of another system; default: those managed here, with the instance or port as external id")
 	cmd.Flags().StringVar(&form, "format", "", "csv or ndjson; default: by the end of --file, else csv")
 	cmd.Flags().StringVar(&name, "file", "", "write here, and only if it is the whole; default: standard output")
 	completeForms(cmd)
@@ -239,19 +242,14 @@ func exportMACs(conn *connection) *cobra.Command {
 		if exchangeTypes[form] == "" {
 			return usage("--format: %q is neither csv nor ndjson", form)
 		}
-		query := fs.query(c.flags)
-		if len(c.args) == 1 && (len(query) > 0 || c.flags.Changed("segment")) {
-			return usage("an import is exported whole")
-		}
-		if err := c.lookUp(query.Set, reference{"segment", "segment_id", segments}); err != nil {
-			return err
-		}
-		query.Set("format", form)
 		path := []string{addresses.path, "export"}
-		if len(c.args) == 1 {
-			path = []string{imports.path, c.args[0], "export"}
+		if c.flags.Changed("source") {
+			if source == "" {
+				return usage("an empty word names no --source")
+			}
+			path = []string{imports.path, source, "export"}
 		}
-		body, err := c.api.Open(c.ctx, client.Request{Method: http.MethodGet, Path: path, Query: query, Accept: "*/*"})
+		body, err := c.api.Open(c.ctx, client.Request{Method: http.MethodGet, Path: path, Query: url.Values{"format": {form}}, Accept: "*/*"})
 		if err != nil {
 			return err
 		}

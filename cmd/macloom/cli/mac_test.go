@@ -143,7 +143,7 @@ func TestMistakesAreFoundBeforeAnythingIsAsked(t *testing.T) {
 		"mac import - --source v":                     "--format csv or ndjson",
 		"mac import /nowhere/x.csv --source v":        "no such file",
 		"mac export --format xml":                     "neither csv nor ndjson",
-		"mac export " + blueID + " --tenant demo":     "exported whole",
+		"mac export --source=":                        "empty word names no --source",
 		"mac conflicts sho":                           "unknown command",
 	} {
 		_, err := s.try(strings.Fields(words)...)
@@ -220,25 +220,36 @@ func TestRangesOfAddresses(t *testing.T) {
 
 func TestALineageIsReadPageByPage(t *testing.T) {
 	t.Parallel()
-	event := func(id int, what string) string {
-		return fmt.Sprintf(`{"id": %d, "at": "2026-05-04T10:00:0%dZ", "event": %q, "mac": "02:00:05:00:00:01", "ips": ["10.0.0.1", "fd00::1"], "switch": null}`, id, id, what)
+	events := func(first, n int) string {
+		var b strings.Builder
+		for id := first; id > first-n; id-- {
+			fmt.Fprintf(&b, `,{"id": %d, "at": "2026-05-04T10:00:00.000000Z", "event": "bind", "mac": "02:00:05:00:00:01", "ips": ["10.0.0.1", "fd00::1"], "switch": null}`, id)
+		}
+		return `{"mac_lineage": [` + strings.TrimPrefix(b.String(), ",") + `]}`
 	}
 	s := newStandIn(t, map[string]string{
-		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01":                                        `{"mac_lineage": [` + event(1, "allocate") + `,` + event(2, "bind") + `]}`,
-		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01&marker=2":                               `{"mac_lineage": [` + event(3, "release") + `]}`,
-		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01&marker=3":                               `{"mac_lineage": []}`,
-		"GET /mac-lineage?at=2026-05-04T10%3A00%3A00Z&instance=web-1&limit=2&since=2026-05-03T12%3A00%3A00Z": `{"mac_lineage": [` + event(1, "allocate") + `,` + event(2, "bind") + `]}`,
-		"GET /mac-lineage?limit=1000&user=stuck":                                                             `{"mac_lineage": [` + event(1, "allocate") + `]}`,
-		"GET /mac-lineage?limit=1000&marker=1&user=stuck":                                                    `{"mac_lineage": [` + event(1, "allocate") + `]}`,
+		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01":                                        events(3000, 1000),
+		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01&marker=2001":                            events(2000, 1000),
+		"GET /mac-lineage?limit=1000&mac=02%3A00%3A05%3A00%3A00%3A01&marker=1001":                            events(1000, 2),
+		"GET /mac-lineage?limit=1&mac=02%3A00%3A05%3A00%3A00%3A01&marker=2001":                               events(2000, 1),
+		"GET /mac-lineage?at=2026-05-04T10%3A00%3A00Z&instance=web-1&limit=2&since=2026-05-03T12%3A00%3A00Z": events(3, 2),
+		"GET /mac-lineage?limit=1000&user=stuck":                                                             events(3000, 1000),
+		"GET /mac-lineage?limit=1000&marker=2001&user=stuck":                                                 events(3000, 1000),
 	})
-	want(t, `
-AT                    EVENT     MAC                IPS
-2026-05-04T10:00:01Z  allocate  02:00:05:00:00:01  10.0.0.1,fd00::1
-2026-05-04T10:00:02Z  bind      02:00:05:00:00:01  10.0.0.1,fd00::1
-2026-05-04T10:00:03Z  release   02:00:05:00:00:01  10.0.0.1,fd00::1
-`, s.run("mac", "lineage", "0200.0500.0001", "--columns", "at,event,mac,ips"))
+	var whole strings.Builder
+	for id := 3000; id > 2000; id-- {
+		fmt.Fprintf(&whole, "%d\n", id)
+	}
+	want(t, "\n"+whole.String()+"2000\n", s.run("mac", "lineage", "0200.0500.0001", "--columns", "id", "--no-headers", "--limit", "1001"))
 	s.requests()
-	s.run("mac", "lineage", "--instance", "web-1", "--at", "2h", "--since", "1d", "--limit", "2")
+	if got := strings.Count(s.run("mac", "lineage", "0200.0500.0001", "-o", "csv"), "2026-05-04"); got != 2002 || len(s.requests()) != 3 {
+		t.Errorf("%d events, want 2002 of three pages", got)
+	}
+	want(t, `
+AT                           EVENT  MAC                IPS
+2026-05-04T10:00:00.000000Z  bind   02:00:05:00:00:01  10.0.0.1,fd00::1
+2026-05-04T10:00:00.000000Z  bind   02:00:05:00:00:01  10.0.0.1,fd00::1
+`, s.run("mac", "lineage", "--instance", "web-1", "--at", "2h", "--since", "1d", "--limit", "2", "--columns", "at,event,mac,ips"))
 	if got := s.requests(); len(got) != 1 {
 		t.Errorf("asked %q, want one page", got)
 	}
@@ -269,7 +280,7 @@ func importServer(t *testing.T) *standIn {
 			}
 			if address, _, _ := strings.Cut(line, ","); strings.HasPrefix(address, "02") {
 				conflicts++
-				fmt.Fprintf(w, `{"conflict": {"line": %d, "mac": %q, "with": {"tenant_id": "demo", "port_id": "p1"}}}`+"\n", i+1, address)
+				fmt.Fprintf(w, `{"conflict": {"line": %d, "mac": %q, "kind": "managed", "with": {"tenant_id": "demo", "port_id": "p1"}}}`+"\n", i+1, address)
 			}
 		}
 		fmt.Fprintf(w, `{"result": {"import_id": "i1", "lines": %d, "imported": %d, "conflicts": %d, "invalid": 0, "type": %q}}`+"\n",
@@ -288,8 +299,8 @@ func TestAnImportListsConflictsAndTheResult(t *testing.T) {
 		return s.run("mac", "import", file, "--source", "vcenter 1", "--dry-run", "-o", format)
 	}
 	want(t, `
-LINE  MAC                WITH
-2     02:00:05:00:00:01  tenant_id=demo port_id=p1
+LINE  MAC                KIND     WITH
+2     02:00:05:00:00:01  managed  tenant_id=demo port_id=p1
 
 FIELD      VALUE
 import_id  i1
@@ -300,7 +311,7 @@ invalid    0
 type       text/csv
 `, run(file, "table"))
 	s.wantRequests("POST /mac-imports?dry_run=true&source=vcenter+1")
-	want(t, "\nline,mac,with\n2,02:00:05:00:00:01,tenant_id=demo port_id=p1\n", run(file, "csv"))
+	want(t, "\nline,mac,kind,with\n2,02:00:05:00:00:01,managed,tenant_id=demo port_id=p1\n", run(file, "csv"))
 	for name, conflicts := range map[string]int{file: 1, clean: 0} {
 		for format, read := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": yaml.Unmarshal} {
 			var got map[string]any
@@ -326,8 +337,8 @@ func TestAnImportThatFailsInItsMidstSaysSo(t *testing.T) {
 	t.Parallel()
 	for answer, part := range map[string]string{
 		`{"progress": {"lines": 9}}`: "without a result",
-		`{"NeutronError": {"type": "ServiceUnavailable", "message": "The database is away."}}`: "ServiceUnavailable: The database is away.",
-		`{"conflict": {"line": 1}} {"re`: "broke off",
+		`{"error": {"type": "ServiceUnavailable", "message": "The database is away."}}`: "ServiceUnavailable: The database is away.",
+		`{"conflict": {"line": 1}} {"re`:                                                "broke off",
 	} {
 		s := newStandIn(t, map[string]string{"POST /mac-imports?source=v": answer})
 		sh := s.shell()
@@ -341,12 +352,11 @@ func TestAnExportIsWrittenWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	const text = "02:00:05:00:00:01,web-1\n"
 	s := newStandIn(t, map[string]string{
-		"GET /mac-addresses/export?format=csv&tenant_id=demo":  text,
-		"GET /mac-imports/" + blueID + "/export?format=ndjson": "{}\n",
-		"GET /mac-addresses/export?format=csv":                 text,
+		"GET /mac-imports/vcenter%201/export?format=ndjson": "{}\n",
+		"GET /mac-addresses/export?format=csv":              text,
 	})
-	want(t, text, s.run("mac", "export", "--tenant", "demo"))
-	want(t, "{}\n", s.run("mac", "export", blueID, "--format", "ndjson"))
+	want(t, text, s.run("mac", "export"))
+	want(t, "{}\n", s.run("mac", "export", "--source", "vcenter 1", "--format", "ndjson"))
 	file := write(t, filepath.Join(t.TempDir(), "out.csv"), "before")
 	s.run("mac", "export", "--file", file)
 	got, err := os.ReadFile(file)
@@ -369,7 +379,7 @@ func TestAnExportIsWrittenWholeOrNotAtAll(t *testing.T) {
 
 func TestConflictsAndImportsAreListedAndResolved(t *testing.T) {
 	t.Parallel()
-	const conflict = `{"id": "` + blueID + `", "mac": "02:00:05:00:00:01", "status": "open", "other": {"switch": "b0", "switch_port": 7}}`
+	const conflict = `{"id": "` + blueID + `", "address": "02:00:05:00:00:01", "kind": "seen", "status": "open", "datapath": "00000000000000b0", "switch_port": 7}`
 	s := newStandIn(t, map[string]string{
 		"GET /mac-conflicts?status=open":  `{"mac_conflicts": [` + conflict + `]}`,
 		"GET /mac-conflicts/" + blueID:    `{"mac_conflict": ` + conflict + `}`,
@@ -377,11 +387,9 @@ func TestConflictsAndImportsAreListedAndResolved(t *testing.T) {
 		"GET /mac-imports":                `{"mac_imports": [{"id": "i1", "source": "vcenter"}]}`,
 		"GET /mac-imports/" + blueID:      `{"mac_import": {"id": "i1"}}`,
 	})
-	want(t, `
-ID                                    MAC                STATUS  OTHER
-11111111-2222-4333-8444-555555555555  02:00:05:00:00:01  open    switch=b0 switch_port=7
-`, s.run("mac", "conflicts", "--status", "open"))
-	want(t, "\nswitch=b0 switch_port=7\n", strings.TrimPrefix(s.run("mac", "conflicts", "show", blueID, "--columns", "other", "--no-headers"), "other  "))
+	want(t, "\nid,address,kind,status,policy,tenant_id,device_id,port_id,source,external_id,datapath,switch_port,times,seen_at\n"+
+		blueID+",02:00:05:00:00:01,seen,open,,,,,,,00000000000000b0,7,,\n", s.run("mac", "conflicts", "--status", "open", "-o", "csv"))
+	want(t, "\ndatapath  00000000000000b0\n", s.run("mac", "conflicts", "show", blueID, "--columns", "datapath", "--no-headers"))
 	want(t, "", s.run("mac", "conflicts", "resolve", blueID))
 	want(t, "\nid,source\ni1,vcenter\n", s.run("mac", "imports", "-o", "csv"))
 	want(t, "\nFIELD  VALUE\nid     i1\n", s.run("mac", "imports", "show", blueID))

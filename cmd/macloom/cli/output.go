@@ -129,6 +129,9 @@ func (o *output) list(w io.Writer, preset []column, entries iter.Seq2[json.RawMe
 
 // show writes one object: in a table, an attribute a line.
 func (o *output) show(w io.Writer, raw json.RawMessage) error {
+	if o.format == "csv" {
+		return o.list(w, nil, only(raw))
+	}
 	raw, err := o.cut(raw)
 	if err != nil {
 		return err
@@ -144,8 +147,6 @@ func (o *output) show(w io.Writer, raw json.RawMessage) error {
 		return err
 	case "yaml":
 		return writeYAML(w, raw)
-	case "csv":
-		return o.list(w, nil, only(raw))
 	}
 	r, err := parseRecord(raw)
 	if err != nil {

@@ -112,6 +112,7 @@ func segmentFlags(cmd *cobra.Command) {
 	f.String("description", "", "free text")
 	f.String("strategy", "", "how addresses are chosen: "+strings.Join(strategies, ", "))
 	f.String("quarantine", "", "how long a released address rests, such as 10m")
+	f.String("conflict-delay", "", "how long the managed side keeps an address under reassign, such as 10m")
 	f.Bool("shared", false, "whether it serves tenants without a segment of their own")
 	f.String("conflict-policy", "", "what happens when somebody else has an address: "+strings.Join(policies, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions(strategies, cobra.ShellCompDirectiveNoFileComp)) // the flags are there
@@ -129,12 +130,15 @@ func segmentBody(f *pflag.FlagSet) (map[string]any, error) {
 	if f.Changed("shared") {
 		body["shared"] = f.Lookup("shared").Value.String() == "true"
 	}
-	if f.Changed("quarantine") {
-		d, err := parseDuration(f.Lookup("quarantine").Value.String())
-		if err != nil {
-			return nil, usage("--quarantine: %v", err)
+	for _, flag := range []string{"quarantine", "conflict-delay"} {
+		if !f.Changed(flag) {
+			continue
 		}
-		body["quarantine_seconds"] = int64(d.Seconds())
+		d, err := parseDuration(f.Lookup(flag).Value.String())
+		if err != nil {
+			return nil, usage("--%s: %v", flag, err)
+		}
+		body[strings.ReplaceAll(flag, "-", "_")+"_seconds"] = int64(d.Seconds())
 	}
 	return body, nil
 }
