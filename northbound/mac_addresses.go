@@ -35,6 +35,7 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 		single: "mac_address", plural: "mac_addresses", path: "mac-addresses",
 		doc: "A MAC address that somebody has, holds or had lately. Ports take theirs by themselves; here are also addresses without a port, and reservations. " +
 			"In the URL it may be written in any notation: `02:00:05:00:00:01`, `02-00-05-00-00-01`, `0200.0500.0001`, `020005000001`. " +
+			"PUT changes one that no port has; a reservation can become active, and not the other way round. " +
 			"DELETE releases it; it then rests for the quarantine of its segment. Members see and write their own.",
 		attributes: table[macAddressOf]{
 			derived("id", macAddress, func(m *macAddressOf) mac.Addr { return m.Addr }, access{filter: true}, "The address."),
@@ -48,14 +49,14 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 				"The network that it is for; null: any."),
 			mapped("host", text(255), func(m *macAddressOf) string { return m.host }, func(m *macAddressOf, v string) { m.host = v },
 				access{post: optional, byPost: admins, seen: nobody}, "Takes the address from the segments of this host, if there are some."),
-			stored("state", addressState, func(m *macAddressOf) *intent.MACState { return &m.State }, access{post: optional, def: `"active"`, filter: true},
+			stored("state", addressState, func(m *macAddressOf) *intent.MACState { return &m.State }, access{post: optional, put: true, def: `"active"`, filter: true},
 				"`reserved`: held for the next port of `device_id`, or for one that names the address; `quarantined`: released, and nobody else may have it before `quarantined_until`."),
 			derived("origin", text(16), func(m *macAddressOf) string { return string(m.Origin) }, access{}, "What it hangs on: a `port`, a `tenant` that asked for it, or an `import`."),
 			derived("port_id", idOrNull, func(m *macAddressOf) string { return m.PortID }, access{filter: true}, "The port that has it."),
-			stored("device_id", text(255), func(m *macAddressOf) *string { return &m.DeviceID }, access{post: optional, def: `""`, filter: true},
+			stored("device_id", text(255), func(m *macAddressOf) *string { return &m.DeviceID }, access{post: optional, put: true, def: `""`, filter: true},
 				"The instance that has it or that it is held for."),
-			stored("expires_at", futureOrNull, func(m *macAddressOf) *time.Time { return &m.ExpiresAt }, access{post: optional},
-				"When a reservation ends; null: not by itself."),
+			stored("expires_at", futureOrNull, func(m *macAddressOf) *time.Time { return &m.ExpiresAt }, access{post: optional, put: true},
+				"When a reservation ends; null: not by itself. One that becomes active has no end."),
 			derived("quarantined_until", timeOrNull, quarantinedUntil, access{}, "When the rest of a released address ends."),
 			derived("interface_id", text(23), func(m *macAddressOf) string { return eui64Text(m.Addr) }, access{}, "Its Modified EUI-64 (RFC 4291 appendix A)."),
 			derived("link_local", ipAddress, func(m *macAddressOf) netip.Addr { return m.Addr.LinkLocal() }, access{}, "The IPv6 link-local address formed of that."),
@@ -81,6 +82,19 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 					return macAddressOf{}, missing(store.KindMACAddress, id)
 				}
 				m, err := st.MACAddress(ctx, sc, a)
+				return wrapMACAddress(m), err
+			},
+			update: func(ctx context.Context, sc store.Scope, id string, change func(*macAddressOf) error) (macAddressOf, error) {
+				a, err := mac.Parse(id)
+				if err != nil {
+					return macAddressOf{}, missing(store.KindMACAddress, id)
+				}
+				m, err := st.UpdateMAC(ctx, sc, a, func(m *intent.MACAddress) error {
+					of := wrapMACAddress(*m)
+					err := change(&of)
+					*m = of.MACAddress
+					return err
+				})
 				return wrapMACAddress(m), err
 			},
 			remove: func(ctx context.Context, sc store.Scope, id string) error {
@@ -160,11 +174,14 @@ var futureOrNull = valueType[time.Time]{
 	append: timeOrNull.append,
 }
 
-func checkMACAddress(_, m *macAddressOf, given given) error {
+func checkMACAddress(before, m *macAddressOf, given given) error {
+	if before != nil && m.State == intent.MACActive && !given["expires_at"] {
+		m.ExpiresAt = time.Time{}
+	}
 	switch {
 	case !m.ExpiresAt.IsZero() && m.State != intent.MACReserved:
 		return invalidValue("expires_at", "only a reservation ends by itself; give state 'reserved' with it")
-	case !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(time.Now()):
+	case given["expires_at"] && !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(time.Now()):
 		return invalidValue("expires_at", "%s is in the past; want a time to come", m.ExpiresAt.UTC().Format(time.RFC3339))
 	case m.Addr != 0 && m.count > 1:
 		return invalidValue("count", "%d addresses cannot all be %s; leave out address, or count", m.count, m.Addr)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestMACAddressRoundTrip(t *testing.T) {
@@ -158,6 +160,82 @@ func TestRequestsForMACAddressesAreRefusedByName(t *testing.T) {
 	}
 	if got := a.want(200, "GET", "/v2.0/mac-addresses", "blue", "").list(t); len(got) != 0 {
 		t.Errorf("another tenant sees %v", got)
+	}
+}
+
+func TestReservationsOfMACAddressesAreChanged(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	segment := idOf(a.make("/v2.0/mac-segments", "admin", `{"mac_segment": {"base_address": "0a:00:00:00:00:00", "prefix_length": 40, "tenant_id": "red"}}`))
+	const path = "/v2.0/mac-addresses/0a:00:00:00:00:01"
+	put := func(attrs string) map[string]any {
+		t.Helper()
+		return a.want(200, "PUT", path, "red", `{"mac_address": {`+attrs+`}}`).object(t)
+	}
+	state := func(o map[string]any) string {
+		return fmt.Sprint(o["state"], " ", o["device_id"], " ", o["expires_at"])
+	}
+	a.make("/v2.0/mac-addresses", "red", `{"mac_address": {"address": "0a:00:00:00:00:01", "state": "reserved", "device_id": "vm", "expires_at": "2998-01-01T00:00:00Z"}}`)
+	for _, step := range []struct{ attrs, want string }{
+		{`"device_id": "vm2"`, "reserved vm2 2998-01-01T00:00:00Z"},
+		{`"expires_at": "2999-01-01T00:00:00Z"`, "reserved vm2 2999-01-01T00:00:00Z"},
+		{`"expires_at": null`, "reserved vm2 <nil>"},
+		{`"expires_at": null`, "reserved vm2 <nil>"}, // changes nothing and is told by nobody
+		{`"expires_at": "2999-01-01T00:00:00Z", "state": "reserved"`, "reserved vm2 2999-01-01T00:00:00Z"},
+		{`"state": "active"`, "active vm2 <nil>"},
+		{`"device_id": ""`, "active  <nil>"},
+	} {
+		if got := state(put(step.attrs)); got != step.want {
+			t.Errorf("after %s: %s, want %s", step.attrs, got, step.want)
+		}
+	}
+	var told []string
+	for _, e := range a.want(200, "GET", "/v2.0/mac-lineage?mac=0a:00:00:00:00:01", "red", "").list(t) {
+		told = append(told, fmt.Sprint(e["event"], " ", e["state"], " ", e["device_id"], " ", e["actor"]))
+	}
+	want := []string{"change active  alice", "change active vm2 alice", "change reserved vm2 alice", "change reserved vm2 alice", "change reserved vm2 alice", "change reserved vm2 alice", "reserve reserved vm alice"}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("lineage (-want +got):\n%s", diff)
+	}
+	usage := a.want(200, "GET", "/v2.0/mac-segments/"+segment, "red", "").object(t)["utilisation"].(map[string]any)
+	if usage["active"] != 1.0 || usage["reserved"] != 0.0 {
+		t.Errorf("utilisation %v, want one active", usage)
+	}
+
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`", "mac_address": "0a:00:00:00:00:02"}}`))
+	for _, n := range []string{"3", "4"} {
+		a.make("/v2.0/mac-addresses", "red", `{"mac_address": {"address": "0a:00:00:00:00:0`+n+`", "state": "reserved"}}`)
+	}
+	a.want(204, "DELETE", "/v2.0/mac-addresses/0a:00:00:00:00:03", "red", "")
+	a.load("admin", "source=esx&tenant_id=red", "text/csv", "application/json", "0a:00:00:00:00:05,x\n")
+	before := a.want(200, "GET", "/v2.0/mac-addresses", "admin", "").text
+	for _, c := range []struct {
+		address, token, attrs string
+		code                  int
+		kind, names           string
+	}{
+		{"0a:00:00:00:00:01", "red", `"state": "reserved"`, 400, "InvalidInput", "state"},
+		{"0a:00:00:00:00:01", "red", `"expires_at": "2999-01-01T00:00:00Z"`, 400, "HTTPBadRequest", "expires_at"},
+		{"0a:00:00:00:00:04", "red", `"expires_at": "2001-01-01T00:00:00Z"`, 400, "HTTPBadRequest", "expires_at"},
+		{"0a:00:00:00:00:04", "red", `"state": "active", "expires_at": "2999-01-01T00:00:00Z"`, 400, "HTTPBadRequest", "expires_at"},
+		{"0a:00:00:00:00:04", "red", `"state": "quarantined"`, 400, "HTTPBadRequest", "state"},
+		{"0a:00:00:00:00:04", "red", `"address": "0a:00:00:00:00:09"`, 400, "HTTPBadRequest", "address"},
+		{"0a:00:00:00:00:04", "red", `"tenant_id": "blue"`, 400, "HTTPBadRequest", "tenant_id"},
+		{"0a:00:00:00:00:02", "red", `"device_id": "vm"`, 409, "MacAddressInUse", port},
+		{"0a:00:00:00:00:03", "red", `"device_id": "vm"`, 409, "MacAddressReleased", "quarantine"},
+		{"0a:00:00:00:00:05", "red", `"device_id": "vm"`, 409, "MacAddressImported", "foreign"},
+		{"0a:00:00:00:00:06", "red", `"device_id": "vm"`, 404, "MacAddressNotFound", "0a:00:00:00:00:06"},
+		{"0a:00:00:00:00:04", "blue", `"device_id": "vm"`, 404, "MacAddressNotFound", "0a:00:00:00:00:04"},
+		{"0a:00:00:00:00:04", "red-reader", `"device_id": "vm"`, 403, "PolicyNotAuthorized", "update_mac_address"},
+	} {
+		got := a.do("PUT", "/v2.0/mac-addresses/"+c.address, c.token, `{"mac_address": {`+c.attrs+`}}`)
+		if kind, message := got.message(t); got.code != c.code || kind != c.kind || !strings.Contains(message, c.names) {
+			t.Errorf("%s %s by %s: %d %s; want %d %s with %s", c.address, c.attrs, c.token, got.code, got.text, c.code, c.kind, c.names)
+		}
+	}
+	if after := a.want(200, "GET", "/v2.0/mac-addresses", "admin", "").text; after != before {
+		t.Errorf("refused changes changed something: %s", after)
 	}
 }
 

@@ -75,6 +75,7 @@ const (
 	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
+	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
 )
 
 // Op is what happened to an object.
