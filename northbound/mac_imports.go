@@ -1,10 +1,8 @@
 package northbound
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,24 +12,50 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
 )
 
-// Limits of an import.
 const (
-	maxImportBody     = 512 << 20
-	maxImportLine     = 4 << 10
 	shownConflicts    = 1000 // in an answer that is one object
 	importContentCSV  = "text/csv"
 	importContentJSON = "application/x-ndjson"
 )
 
+// importPath is where imports are posted, below the version.
+const importPath = "/mac-imports"
+
+func macImports(st *store.Store) *collection[intent.MACImport] {
+	type run = intent.MACImport
+	found := access{filter: true}
+	count := number[int64](0, 1<<62)
+	return &collection[run]{
+		single: "mac_import", plural: "mac_imports", path: "mac-imports", readBy: admins,
+		doc: "The addresses that a foreign system brought at one time, and what came of them.",
+		attributes: table[run]{
+			derived("id", id, func(m *run) string { return m.ID }, found, "Identifies the import."),
+			derived("source", text(255), func(m *run) string { return m.Source }, found, "The foreign system."),
+			derived("tenant_id", text(255), func(m *run) string { return m.TenantID }, found, "Who has the addresses here."),
+			derived("project_id", text(255), func(m *run) string { return m.TenantID }, found, "The same as `tenant_id`."),
+			derived("dry_run", boolean, func(m *run) bool { return m.DryRun }, found, "Whether it only checked."),
+			derived("lines", count, func(m *run) int64 { return m.Lines }, access{}, "How many machines there were."),
+			derived("imported", count, func(m *run) int64 { return m.Imported }, access{}, "Addresses that were free and are the tenant's since."),
+			derived("mapped", count, func(m *run) int64 { return m.Mapped }, access{}, "External ids that were kept."),
+			derived("conflicts", count, func(m *run) int64 { return m.Conflicts }, access{}, "Lines with an address that somebody has here, or with what an earlier line has."),
+			derived("invalid", count, func(m *run) int64 { return m.Invalid }, access{}, "Lines without a right address or external id."),
+			derived("actor", text(255), func(m *run) string { return m.Actor }, found, "Who did it."),
+			derived("created_at", timestamp, func(m *run) time.Time { return m.CreatedAt }, access{}, "When it was done."),
+		},
+		backend: backend[run]{list: st.MACImports, get: st.MACImport},
+	}
+}
+
 func (s *server) mountImports(r chi.Router) {
-	r.Post("/mac-imports", s.handle(s.serveImport))
+	r.Post(importPath, s.handle(s.serveImport))
 	r.Get("/mac-imports/{source}/export", s.handle(s.serveExportImport))
 	r.Get("/mac-addresses/export", s.handle(s.serveExportManaged))
 }
@@ -44,12 +68,14 @@ type importAnswer struct {
 	begun     bool
 	err       error // of writing: the client has gone
 	conflicts [][]byte
+	patience  *patience
 }
 
 func (a *importAnswer) line(b []byte) {
 	if a.err != nil {
 		return
 	}
+	a.patience.written()
 	if !a.begun {
 		a.begun = true
 		a.w.Header().Set("Content-Type", importContentJSON)
@@ -139,7 +165,9 @@ func (s *server) serveImport(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("create_mac_import")
 	}
-	answer := &importAnswer{w: w, stream: strings.Contains(r.Header.Get("Accept"), importContentJSON)}
+	ctx, patience := newPatience(r.Context(), w, importIdle)
+	defer patience.end()
+	answer := &importAnswer{w: w, stream: strings.Contains(r.Header.Get("Accept"), importContentJSON), patience: patience}
 	in.Progress, in.Conflict = answer.progress, answer.conflict
 	body := http.MaxBytesReader(w, r.Body, maxImportBody)
 	if answer.stream {
@@ -151,33 +179,37 @@ func (s *server) serveImport(w http.ResponseWriter, r *http.Request) error {
 		defer func() { _, _ = io.Copy(io.Discard, body) }()
 	}
 	var unread error // why a line could not be read: the database tells it in other words
-	result, err := s.store.ImportMACs(r.Context(), p.scope(), in, func(yield func(store.MACImportLine, error) bool) {
+	result, err := s.store.ImportMACs(ctx, p.scope(), in, func(yield func(store.MACImportLine, error) bool) {
 		for line, err := range lines(body) {
-			unread = err
+			if unread = err; err == nil {
+				patience.read()
+			}
 			if !yield(line, err) {
 				return
 			}
 		}
+		patience.work(importWork)
 	})
-	if large := (*http.MaxBytesError)(nil); errors.As(unread, &large) {
-		unread = errTooLarge
-	}
-	if err != nil && unread != nil {
+	patience.written()
+	switch {
+	case err != nil && unread != nil:
 		err = unread
+	case err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		err = errAway
 	}
 	if err != nil && !answer.begun {
 		return err
 	}
 	if err != nil {
-		answer.line(appendErrorLine(nil, asAPIError(r.Context(), s.log, err)))
+		answer.line(appendErrorLine(nil, asAPIError(ctx, s.log, err)))
 		return nil
 	}
-	b := []byte(`{"lines":`)
+	b := append(appendString([]byte(`{"import_id":`), result.ID), `,"lines":`...)
 	b = strconv.AppendInt(b, result.Lines, 10)
 	for _, n := range []struct {
 		name  string
 		value int64
-	}{{"imported", result.Added}, {"mapped", result.Mapped}, {"conflicts", result.Conflicts}} {
+	}{{"imported", result.Added}, {"mapped", result.Mapped}, {"conflicts", result.Conflicts}, {"invalid", result.Invalid}} {
 		b = fmt.Appendf(b, `,"%s":%d`, n.name, n.value)
 	}
 	if answer.stream {
@@ -191,150 +223,9 @@ func (s *server) serveImport(w http.ResponseWriter, r *http.Request) error {
 }
 
 func appendErrorLine(b []byte, e *apiError) []byte {
-	b = append(b, `{"error":{"type":`...)
+	b = append(b, `{"NeutronError":{"type":`...)
 	b = appendString(b, e.kind)
 	b = append(b, `,"message":`...)
 	b = appendString(b, e.message)
-	return append(b, "}}"...)
-}
-
-// csvLines reads mac,external_id[,name]; a first line of these words is a
-// header.
-func csvLines(body io.Reader) iter.Seq2[store.MACImportLine, error] {
-	return eachLine(body, func(text string) (fields [3]string, skip bool, err error) {
-		r := csv.NewReader(strings.NewReader(text))
-		found, err := r.Read()
-		if err != nil || len(found) < 2 || len(found) > 3 {
-			return fields, false, fmt.Errorf("want mac,external_id or mac,external_id,name")
-		}
-		copy(fields[:], found)
-		return fields, fields[0] == "mac" && fields[1] == "external_id", nil
-	})
-}
-
-// jsonLines reads {"mac", "external_id", "name"} line by line.
-func jsonLines(body io.Reader) iter.Seq2[store.MACImportLine, error] {
-	return eachLine(body, func(text string) (fields [3]string, _ bool, err error) {
-		var line struct {
-			MAC        string `json:"mac"`
-			ExternalID string `json:"external_id"`
-			Name       string `json:"name"`
-		}
-		dec := json.NewDecoder(strings.NewReader(text))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&line); err != nil || dec.More() {
-			return fields, false, fmt.Errorf(`want {"mac": "…", "external_id": "…", "name": "…"}`)
-		}
-		return [3]string{line.MAC, line.ExternalID, line.Name}, false, nil
-	})
-}
-
-// eachLine reads lines of bounded length. A line that cannot be read ends the
-// import; an address or id that is not right is the store's to report.
-func eachLine(body io.Reader, split func(string) (fields [3]string, skip bool, err error)) iter.Seq2[store.MACImportLine, error] {
-	return func(yield func(store.MACImportLine, error) bool) {
-		in := bufio.NewScanner(body)
-		in.Buffer(make([]byte, 0, maxImportLine), maxImportLine)
-		var n int64
-		for in.Scan() {
-			n++
-			text := strings.TrimSpace(in.Text())
-			if text == "" {
-				continue
-			}
-			fields, skip, err := split(text)
-			if err == nil && !storable(text+fields[1]+fields[2]) {
-				err = errors.New("it is not UTF-8 or has a NUL")
-			}
-			if err != nil {
-				yield(store.MACImportLine{}, badRequest("Line %d cannot be read: %v", n, err))
-				return
-			}
-			if skip && n == 1 {
-				continue
-			}
-			line := store.MACImportLine{Line: n, ExternalID: fields[1], Description: fields[2]}
-			if a, err := mac.Parse(strings.TrimSpace(fields[0])); err == nil {
-				line.Addr = a // 0 otherwise, which is reported as invalid
-			}
-			if !yield(line, nil) {
-				return
-			}
-		}
-		switch err := in.Err(); {
-		case errors.Is(err, bufio.ErrTooLong):
-			yield(store.MACImportLine{}, badRequest("Line %d is longer than %d bytes", n+1, maxImportLine))
-		case err != nil:
-			yield(store.MACImportLine{}, err)
-		}
-	}
-}
-
-func (s *server) serveExportImport(w http.ResponseWriter, r *http.Request) error {
-	name := chi.URLParam(r, "source")
-	source, err := url.PathUnescape(name)
-	if err != nil || source == "" || !storable(source) {
-		return missing("mac_import", name)
-	}
-	if !principalOf(r.Context()).admin {
-		return forbidden("get_mac_import")
-	}
-	return s.export(w, r, source)
-}
-
-func (s *server) serveExportManaged(w http.ResponseWriter, r *http.Request) error {
-	return s.export(w, r, "")
-}
-
-// export streams addresses in the form of an import.
-func (s *server) export(w http.ResponseWriter, r *http.Request, source string) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badRequest("Invalid query string: %v", err)
-	}
-	if err := knownQuery(query, "format"); err != nil {
-		return err
-	}
-	format := query.Get("format")
-	switch format {
-	case "":
-		format = "csv"
-	case "csv", "ndjson":
-	default:
-		return invalidValue("format", "%s is not in csv, ndjson", show(format))
-	}
-	out := bufio.NewWriterSize(w, 32<<10)
-	rows := csv.NewWriter(out)
-	begun := false
-	begin := func() {
-		begun = true
-		w.Header().Set("Content-Type", map[string]string{"csv": importContentCSV, "ndjson": importContentJSON}[format])
-		if format == "csv" {
-			_ = rows.Write([]string{"mac", "external_id", "name"}) // kept by rows for Error
-		}
-	}
-	err = s.store.ExportMACs(r.Context(), principalOf(r.Context()).scope(), source, func(l store.MACImportLine) error {
-		if !begun {
-			begin()
-		}
-		if format == "csv" {
-			return rows.Write([]string{l.Addr.String(), l.ExternalID, l.Description})
-		}
-		b := appendMAC([]byte(`{"mac":`), l.Addr)
-		b = appendString(append(b, `,"external_id":`...), l.ExternalID)
-		b = appendString(append(b, `,"name":`...), l.Description)
-		_, err := out.Write(append(b, "}\n"...))
-		return err
-	})
-	switch {
-	case err != nil && !begun:
-		return err
-	case err != nil:
-		panic(http.ErrAbortHandler) // too late for another answer: cut this one off
-	case !begun:
-		begin()
-	}
-	rows.Flush()
-	_ = out.Flush() // a client that has gone away reads no error either
-	return nil
+	return append(b, `,"detail":""}}`...)
 }

@@ -32,18 +32,33 @@ func TestForeignAddressesAreImportedCheckedAndExported(t *testing.T) {
 		`{"line":6,"mac":"0a:00:00:00:00:02","external_id":"x4","kind":"twice","recorded":false,"with":null}`,
 	}
 	dry := a.load("admin", "source=esx&dry_run=true", "text/csv", "application/json", lines)
-	a.wantBody(nil, dry, strings.ReplaceAll(`{"mac_import":{"lines":5,"imported":0,"mapped":0,"conflicts":3,"first_conflicts":[`+strings.Join(conflicts, ",")+`]}}`, "RECORDED", "false"))
+	names := map[string]string{}
+	a.wantBody(names, dry, strings.ReplaceAll(`{"mac_import":{"import_id":"ID1","lines":5,"imported":0,"mapped":0,"conflicts":2,"invalid":1,"first_conflicts":[`+strings.Join(conflicts, ",")+`]}}`, "RECORDED", "false"))
 	got := a.load("admin", "source=esx&tenant_id=blue", "text/csv; charset=utf-8", "application/x-ndjson", lines)
 	want := strings.ReplaceAll(`{"progress":{"lines":5}}
 {"conflict":`+strings.Join(conflicts, "}\n{\"conflict\":")+`}
-{"result":{"lines":5,"imported":2,"mapped":3,"conflicts":3}}
+{"result":{"import_id":"ID","lines":5,"imported":2,"mapped":3,"conflicts":2,"invalid":1}}
 `, "RECORDED", "true")
-	if diff := cmp.Diff(want, got.text); diff != "" || got.header.Get("Content-Type") != "application/x-ndjson" {
+	run := uuidPattern.FindString(got.text)
+	if diff := cmp.Diff(want, strings.ReplaceAll(got.text, run, "ID")); diff != "" || got.header.Get("Content-Type") != "application/x-ndjson" {
 		t.Errorf("streamed answer (-want +got):\n%s", diff)
 	}
 	const exported = "mac,external_id,name\n0a:00:00:00:00:01,x1,first\n0a:00:00:00:00:02,x2,\"second, of two\"\n0a:00:00:00:00:05,x5,\n"
 	if got := a.want(200, "GET", "/v2.0/mac-imports/esx/export", "admin", ""); got.text != exported {
 		t.Errorf("export:\n%s\nwant:\n%s", got.text, exported)
+	}
+	if got := a.want(200, "GET", "/v2.0/mac-imports/"+run+"/export", "admin", ""); got.text != exported {
+		t.Errorf("export by id:\n%s\nwant:\n%s", got.text, exported)
+	}
+	a.want(404, "GET", "/v2.0/mac-imports/"+run, "blue", "")
+	a.wantBody(map[string]string{run: "RUN"}, a.want(200, "GET", "/v2.0/mac-imports?source=esx&dry_run=false", "admin", ""),
+		`{"mac_imports":[{"id":"RUN","source":"esx","tenant_id":"blue","project_id":"blue","dry_run":false,"lines":5,"imported":2,"mapped":3,"conflicts":2,"invalid":1,
+		"actor":"root","created_at":"TIME"}]}`)
+	if got := a.want(200, "GET", "/v2.0/mac-imports/"+run, "admin", "").object(t); got["id"] != run || got["imported"] != 2.0 {
+		t.Errorf("the import: %v", got)
+	}
+	if got := a.want(200, "GET", "/v2.0/mac-imports", "blue", "").list(t); len(got) != 0 {
+		t.Errorf("a member sees %v", got)
 	}
 	if diff := cmp.Diff("{\"mac\":\"0a:00:00:00:00:01\",\"external_id\":\"vm\",\"name\":\"\"}\n", a.want(200, "GET", "/v2.0/mac-addresses/export?format=ndjson", "red", "").text); diff != "" {
 		t.Errorf("export of the tenant's own (-want +got):\n%s", diff)
@@ -52,7 +67,7 @@ func TestForeignAddressesAreImportedCheckedAndExported(t *testing.T) {
 		t.Errorf("conflicts of the import: %v", got)
 	}
 	json := a.load("admin", "source=kvm", "application/x-ndjson", "*/*", `{"mac": "0a:00:00:00:00:07", "external_id": "k1", "name": "n"}`)
-	a.wantBody(nil, json, `{"mac_import":{"lines":1,"imported":1,"mapped":1,"conflicts":0,"first_conflicts":[]}}`)
+	a.wantBody(names, json, `{"mac_import":{"import_id":"ID2","lines":1,"imported":1,"mapped":1,"conflicts":0,"invalid":0,"first_conflicts":[]}}`)
 
 	for _, c := range []struct {
 		name, token, query, contentType, body string

@@ -77,7 +77,7 @@ func (s *server) serveLineage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func lineageQuery(query url.Values) (q store.LineageQuery, err error) {
-	err = knownQuery(query, "mac", "ip", "instance", "tenant", "user", "switch", "at", "until", "limit")
+	err = knownQuery(query, "mac", "ip", "instance", "tenant", "user", "switch", "at", "since", "until", "limit", "marker")
 	if err != nil {
 		return q, err
 	}
@@ -105,8 +105,12 @@ func lineageQuery(query url.Values) (q store.LineageQuery, err error) {
 			q.Switch = v
 		case "at":
 			q.At, err = readTime(v)
+		case "since":
+			q.Since, err = readTime(v)
 		case "until":
 			q.Before, err = readTime(v)
+		case "marker":
+			q.Marker, err = readInt(v, 1, 1<<62)
 		case "limit":
 			var n int64
 			n, err = readInt(v, 1, store.MaxLineage)
@@ -115,7 +119,9 @@ func lineageQuery(query url.Values) (q store.LineageQuery, err error) {
 		if err != nil {
 			return q, invalidValue(name, "%v", err)
 		}
-		if name != "at" && name != "until" && name != "limit" {
+		switch name {
+		case "at", "since", "until", "limit", "marker":
+		default:
 			subjects++
 		}
 	}
@@ -124,6 +130,8 @@ func lineageQuery(query url.Values) (q store.LineageQuery, err error) {
 		return q, badRequest("Give at least one of mac, ip, instance, tenant, user, switch")
 	case query.Has("at") && query.Has("until"):
 		return q, invalidValue("until", "at asks for one moment; leave out one of the two")
+	case query.Has("at") && query.Has("since"):
+		return q, invalidValue("since", "at asks for one moment; leave out one of the two")
 	}
 	return q, nil
 }

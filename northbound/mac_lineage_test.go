@@ -52,6 +52,15 @@ func TestLineageTellsWhoHadAnAddressWhenAndWhere(t *testing.T) {
 	if diff := cmp.Diff(want[2:], lines("admin", "mac=0a:00:00:00:00:01&until="+moved)); diff != "" {
 		t.Errorf("before the move (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(want[:2], lines("admin", "mac=0a:00:00:00:00:01&since="+moved)); diff != "" {
+		t.Errorf("since the move (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[2:3], lines("admin", fmt.Sprint("mac=0a:00:00:00:00:01&limit=1&marker=", int64(all[1]["id"].(float64))))); diff != "" {
+		t.Errorf("after the move (-want +got):\n%s", diff)
+	}
+	if got := lines("red", fmt.Sprint("mac=0a:00:00:00:00:01&marker=", int64(all[3]["id"].(float64)))); len(got) != 0 {
+		t.Errorf("after the last: %q", got)
+	}
 	if diff := cmp.Diff(want[1:2], lines("admin", "ip=10.0.0.9&at="+moved)); diff != "" {
 		t.Errorf("at the move (-want +got):\n%s", diff)
 	}
@@ -63,7 +72,8 @@ func TestLineageTellsWhoHadAnAddressWhenAndWhere(t *testing.T) {
 	}
 	for query, names := range map[string]string{
 		"": "mac, ip", "limit=5": "mac, ip", "mac=red": "mac", "ip=red": "ip", "instance=": "instance", "mac=0a:00:00:00:00:01&at=now": "at",
-		"user=a&user=b": "user", "user=a&limit=1001": "1000", "user=a&colour=red": "colour", "user=a&at=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00Z": "until",
+		"user=a&user=b": "user", "user=a&limit=1001": "1000", "user=a&marker=last": "marker", "user=a&marker=4611686018427387904": "marker",
+		"user=a&at=2026-01-01T00:00:00Z&since=2026-01-01T00:00:00Z": "since", "user=a&colour=red": "colour", "user=a&at=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00Z": "until",
 	} {
 		if _, message := a.want(400, "GET", "/v2.0/mac-lineage?"+query, "red", "").message(t); !strings.Contains(message, names) {
 			t.Errorf("%s: %s, want it to name %s", query, message, names)

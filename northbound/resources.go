@@ -13,6 +13,7 @@ func resources(st *store.Store) []resource {
 		macSegments(st),
 		macAddresses(st),
 		macConflicts(st),
+		macImports(st),
 		networks(st),
 		subnets(st),
 		ports(st),
