@@ -42,7 +42,7 @@ func TestImportsAreKeptAndShown(t *testing.T) {
 	}
 	l.json(&answer, "mac", "import", file, "--source", "vcenter", "--tenant", "demo")
 	const columns = "id,source,lines,imported,conflicts,invalid"
-	want := answer.Import.ID + ",vcenter,5,2,3,1"
+	want := answer.Import.ID + ",vcenter,5,2,2,1"
 	if got := l.rows(columns, "mac", "imports"); got != want {
 		t.Errorf("listed: %q, want %q", got, want)
 	}
@@ -56,7 +56,7 @@ func TestALongLineageIsReadToItsEnd(t *testing.T) {
 	t.Parallel()
 	l := startLive(t)
 	l.run("segment", "create", "02:00:05:00:00:00/32", "--name", "large")
-	const count = 2300 // all of them at one moment
+	const count = 2300
 	l.run("mac", "create", "--segment", "large", "--count", strconv.Itoa(count), "--device", "web-1", "--format", "ranges")
 	seen := map[string]bool{}
 	for _, address := range strings.Fields(l.rows("mac", "mac", "lineage", "--instance", "web-1")) {
@@ -67,7 +67,7 @@ func TestALongLineageIsReadToItsEnd(t *testing.T) {
 	}
 	at := l.rows("at", "mac", "lineage", "--instance", "web-1", "--limit", "1")
 	l.run("mac", "create", "--segment", "large", "--device", "web-1")
-	for since, want := range map[string]int{"1d": count + 1, at: count + 1, "2998-01-01": 0} {
+	for since, want := range map[string]int{"1d": count + 1, at: 2, "2998-01-01": 0} {
 		if got := len(strings.Fields(l.rows("id", "mac", "lineage", "--instance", "web-1", "--since", since))); got != want {
 			t.Errorf("%d events since %s, want %d", got, since, want)
 		}
