@@ -18,7 +18,15 @@ import (
 func again(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+		switch pg.Code {
+		case "40001", "40P01": // serialization_failure, deadlock_detected
+			return true
+		case "23514":
+			// Without the name of a check it is a row that does not fit its
+			// partition: the right one was made while the row was on its way.
+			return pg.ConstraintName == ""
+		}
+		return false
 	}
 	return errors.Is(err, errAgain)
 }

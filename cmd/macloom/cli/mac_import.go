@@ -117,16 +117,16 @@ func (i *importRun) conflicts(lines iter.Seq2[json.RawMessage, error]) iter.Seq2
 	return func(yield func(json.RawMessage, error) bool) {
 		for raw, err := range lines {
 			var line struct {
-				Progress struct{ Lines int64 }
-				Conflict json.RawMessage
-				Result   json.RawMessage
-				Error    struct{ Type, Message string }
+				Progress     struct{ Lines int64 }
+				Conflict     json.RawMessage
+				Result       json.RawMessage
+				NeutronError struct{ Type, Message string }
 			}
 			if err == nil {
 				err = json.Unmarshal(raw, &line)
 			}
-			if err == nil && line.Error.Type != "" {
-				err = &client.Error{Type: visible(line.Error.Type), Message: visible(line.Error.Message)}
+			if err == nil && line.NeutronError.Type != "" {
+				err = &client.Error{Type: visible(line.NeutronError.Type), Message: visible(line.NeutronError.Message)}
 			}
 			switch {
 			case err != nil:

@@ -337,8 +337,8 @@ func TestAnImportThatFailsInItsMidstSaysSo(t *testing.T) {
 	t.Parallel()
 	for answer, part := range map[string]string{
 		`{"progress": {"lines": 9}}`: "without a result",
-		`{"error": {"type": "ServiceUnavailable", "message": "The database is away."}}`: "ServiceUnavailable: The database is away.",
-		`{"conflict": {"line": 1}} {"re`:                                                "broke off",
+		`{"NeutronError": {"type": "ServiceUnavailable", "message": "The database is away."}}`: "ServiceUnavailable: The database is away.",
+		`{"conflict": {"line": 1}} {"re`: "broke off",
 	} {
 		s := newStandIn(t, map[string]string{"POST /mac-imports?source=v": answer})
 		sh := s.shell()
