@@ -33,6 +33,8 @@ func owned(a *api) (ids, bodies map[string]string) {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
 	}
 	ids["mac-conflicts"] = conflict.ID
+	loaded := a.load("admin", "source=esx&tenant_id=red", "text/csv", "application/json", "0a:00:00:00:00:05,x\n")
+	ids["mac-imports"], _ = loaded.object(a.t)["import_id"].(string)
 	return ids, bodies
 }
 
@@ -49,21 +51,24 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 			continue
 		}
 		for _, token := range []string{"blue", "red-reader"} {
-			mine := token == "red-reader" && path != "tenants" && path != "switches"
+			mine := token == "red-reader" && path != "tenants" && path != "switches" && path != "mac-imports"
 			for _, o := range a.want(200, "GET", "/v2.0/"+path, token, "").list(t) {
 				if tenant := o["tenant_id"]; !mine && tenant != "blue" && tenant != "" || idOf(o) == id && !mine {
 					t.Errorf("%s: %s sees %v in the list", path, token, o)
 				}
 			}
 			change := `{"` + single + `": {"description": "mine"}}`
-			if path == "switches" {
+			switch path {
+			case "switches":
 				change = `{"switch": {"admitted": false}}`
+			case "mac-addresses":
+				change = `{"mac_address": {"device_id": "mine"}}`
 			}
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
 				got := a.do(method, "/v2.0/"+path+"/"+id, token, change)
 				want := 404
 				switch {
-				case method == "PUT" && (path == "mac-addresses" || path == "mac-conflicts"):
+				case path == "mac-imports" && method != "GET", method == "PUT" && path == "mac-conflicts":
 					want = 405
 				case mine && method == "GET":
 					want = 200
