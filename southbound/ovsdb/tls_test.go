@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // authority signs certificates, which like those of ovs-pki name no host.
@@ -120,10 +121,15 @@ func TestPeersOverTLSAreRefusedWithoutACertificateOfTheAuthority(t *testing.T) {
 			}
 			_, _ = p.nc.Write([]byte(`{"id":"echo","method":"echo","params":[]}`)) // the server may refuse before
 			p.closed()
+			refused := func() []observer.LoggedEntry { return s.logs.FilterMessage("OVSDB connection refused").All() }
+			// The peer hears of it before the reason is logged; a server that stops meanwhile has another one.
+			for deadline := time.Now().Add(20 * time.Second); len(refused()) == 0 && time.Now().Before(deadline); {
+				time.Sleep(time.Millisecond)
+			}
 			s.stop()
 			<-s.served
 			s.served <- nil
-			lines := s.logs.FilterMessage("OVSDB connection refused").All()
+			lines := refused()
 			if len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["error"].(string), c.reason) {
 				t.Errorf("want one line with %q, got %v", c.reason, lines)
 			}
