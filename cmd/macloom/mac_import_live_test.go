@@ -81,12 +81,14 @@ func TestForeignAddressesAreComparedImportedAndExported(t *testing.T) {
 	var both struct {
 		Conflicts []struct {
 			Line int
-			With struct{ Tenant_ID string }
+			With struct {
+				TenantID string `json:"tenant_id"`
+			}
 		}
 		Import struct{ Lines, Conflicts int } `json:"mac_import"`
 	}
 	l.json(&both, "mac", "import", back, "--source", "other", "--tenant", "demo", "--dry-run")
-	if len(both.Conflicts) != both.Import.Conflicts || both.Import.Lines != 3 || len(both.Conflicts) == 0 || both.Conflicts[0].With.Tenant_ID != "demo" {
+	if len(both.Conflicts) != both.Import.Conflicts || both.Import.Lines != 3 || len(both.Conflicts) == 0 || both.Conflicts[0].With.TenantID != "demo" {
 		t.Errorf("as JSON: %+v", both)
 	}
 	if got := l.pipe(`{"mac": "0a:00:00:00:00:09", "external_id": "k1"}`, "mac", "import", "-", "--source", "kvm/1", "--format", "ndjson", "--tenant", "demo", "-o", "csv"); got != "" {
