@@ -244,7 +244,8 @@ func (c *Conn) take(ctx context.Context, k *call) (parts [][]byte, last bool, er
 	return c.takeWhenever(ctx, k)
 }
 
-// takeWhenever is take without a timeout.
+// takeWhenever is take without a timeout. The end of the session is the reason
+// of failure before that of the context: most contexts end with the session.
 func (c *Conn) takeWhenever(ctx context.Context, k *call) (parts [][]byte, last bool, err error) {
 	for {
 		c.calls.mu.Lock()
@@ -257,6 +258,9 @@ func (c *Conn) takeWhenever(ctx context.Context, k *call) (parts [][]byte, last 
 		select {
 		case <-k.ready:
 		case <-ctx.Done():
+			if err := c.Err(); err != nil {
+				return nil, false, err
+			}
 			return nil, false, fmt.Errorf("session: no answer to %v: %w", k.request.MsgType(), ctx.Err())
 		case <-c.ctx.Done():
 			return nil, false, c.Err()
@@ -266,7 +270,14 @@ func (c *Conn) takeWhenever(ctx context.Context, k *call) (parts [][]byte, last 
 
 // wait waits for an answer of one message.
 func (c *Conn) wait(ctx context.Context, k *call) (openflow.Message, error) {
-	parts, _, err := c.take(ctx, k)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	return c.waitWhenever(ctx, k)
+}
+
+// waitWhenever is wait without a timeout.
+func (c *Conn) waitWhenever(ctx context.Context, k *call) (openflow.Message, error) {
+	parts, _, err := c.takeWhenever(ctx, k)
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,12 @@ func (c *Conn) handshake() error {
 
 	ctx, cancel := context.WithDeadline(c.ctx, deadline)
 	defer cancel()
-	m, err := c.Request(ctx, &openflow.FeaturesRequest{})
+	k, err := c.begin(ctx, &openflow.FeaturesRequest{})
+	if err != nil {
+		return fmt.Errorf("session: handshake: %w", err)
+	}
+	defer c.end(k)
+	m, err := c.waitWhenever(ctx, k)
 	if err != nil {
 		return fmt.Errorf("session: handshake: %w", err)
 	}

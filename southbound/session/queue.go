@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (q *Queue) Take(ctx context.Context, buf []openflow.PacketIn2) ([]openflow.
 		select {
 		case <-q.ready:
 		case <-ctx.Done():
-			err = ctx.Err()
+			err = cmp.Or(q.end.Err(), ctx.Err())
 		case <-q.end.Done():
 			err = q.end.Err()
 		}

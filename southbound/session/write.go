@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -288,7 +289,7 @@ func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message,
 			case <-stop:
 				return nil
 			case <-ctx.Done():
-				return ctx.Err()
+				return cmp.Or(c.Err(), ctx.Err())
 			case <-c.ctx.Done():
 				return c.Err()
 			}
