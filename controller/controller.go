@@ -5,9 +5,11 @@ package controller
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/reconcile"
 	"github.com/macloom/macloom/controller/store"
@@ -25,21 +28,31 @@ import (
 // feedRetry is the pause after changes of intent could not be read.
 const feedRetry = time.Second
 
+// packetIns are the kinds of packet-ins: by now the switch answers all but what
+// is learned.
+var packetIns = []session.Kind{{Name: "learn"}}
+
 // Config is what a Controller needs from outside.
 type Config struct {
-	Store     *store.Store // migrated
-	OpenFlow  net.Listener
-	OVSDB     net.Listener
-	Unmanaged intent.Unmanaged
-	MACs      store.MACUpkeep
-	Log       *zap.Logger
-	Metrics   prometheus.Registerer
+	Store        *store.Store // migrated
+	OpenFlow     net.Listener
+	OVSDB        net.Listener
+	OVSDBTargets []string    // ovsdb-servers to connect to
+	OVSDBTLS     *tls.Config // for those of them that speak TLS
+	Unmanaged    intent.Unmanaged
+	MACs         store.MACUpkeep
+	Admit        string            // AdmitAuto or AdmitListed
+	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
+	Log          *zap.Logger
+	Metrics      prometheus.Registerer
 }
 
 // Controller is the part of the system between store and switches.
 type Controller struct {
 	cfg        Config
 	world      *world
+	gate       *gate
+	hosts      *hypervisor.Hosts
 	reconciler *reconcile.Reconciler
 	sessions   *session.Stats
 	loaded     atomic.Bool
@@ -47,34 +60,48 @@ type Controller struct {
 
 // New returns a Controller; Run starts it.
 func New(cfg Config) *Controller {
-	w := &world{store: cfg.Store, unmanaged: cfg.Unmanaged, log: cfg.Log.Named("intent"), state: intent.NewState()}
+	w := &world{
+		store: cfg.Store, unmanaged: cfg.Unmanaged, roster: newRoster(cfg.Admit), log: cfg.Log.Named("intent"), state: intent.NewState(),
+	}
 	c := &Controller{cfg: cfg, world: w, sessions: &session.Stats{}}
+	c.gate = newGate(w.roster, cfg.Store.SaveRejection, cfg.Log.Named("admission"), cfg.Metrics)
+	if cfg.OpenFlow != nil {
+		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
+	}
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
-	cfg.Metrics.MustRegister(sessionCollector{c.sessions})
+	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
+	c.gate.vouched = c.hosts.Vouches
+	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
 }
 
 // Run works until ctx ends or a part fails for good.
 func (c *Controller) Run(ctx context.Context) error {
 	// A controller that was killed could not record that its switches are gone.
-	if err := c.cfg.Store.MarkSwitchesDisconnected(ctx); err != nil {
+	if err := c.cfg.Store.MarkSwitchesDisconnected(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("controller: %w", err)
 	}
 	if err := c.world.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it was starting
+		}
 		return err
 	}
 	c.loaded.Store(true)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
+	g.Go(func() error { c.gate.record(ctx); return nil })
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error {
-		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions}
-		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.reconciler.Serve)
+		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
+		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)
 	})
-	g.Go(func() error {
-		return ovsdb.Serve(ctx, c.cfg.OVSDB, ovsdb.Config{Log: c.cfg.Log.Named("ovsdb")}, c.bridges)
-	})
+	remote := ovsdb.Config{Log: c.cfg.Log.Named("ovsdb"), TLS: c.cfg.OVSDBTLS}
+	g.Go(func() error { return ovsdb.Serve(ctx, c.cfg.OVSDB, remote, c.hosts.Serve) })
+	for _, target := range c.cfg.OVSDBTargets {
+		g.Go(func() error { return ovsdb.Follow(ctx, target, remote, c.hosts.Serve) })
+	}
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -92,6 +119,9 @@ func (c *Controller) follow(ctx context.Context) error {
 				return err
 			}
 			c.reconciler.Touch(touched)
+			if slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.KindSwitch }) {
+				c.judgeAgain()
+			}
 			return nil
 		})
 		if ctx.Err() != nil {
@@ -102,6 +132,7 @@ func (c *Controller) follow(ctx context.Context) error {
 			// Asleep for longer than the feed reaches back: everything may be different.
 			if err := c.world.load(ctx); err == nil {
 				c.reconciler.TouchAll()
+				c.judgeAgain()
 				continue
 			}
 		}
@@ -113,6 +144,12 @@ func (c *Controller) follow(ctx context.Context) error {
 	}
 }
 
+// judgeAgain acts on changed decisions on who may connect.
+func (c *Controller) judgeAgain() {
+	c.gate.enforce()
+	c.hosts.Wake()
+}
+
 // Ready reports why the controller cannot serve yet; nil if it can.
 func (c *Controller) Ready(ctx context.Context) error {
 	if !c.loaded.Load() {
@@ -121,34 +158,13 @@ func (c *Controller) Ready(ctx context.Context) error {
 	return c.cfg.Store.Ping(ctx)
 }
 
-// bridges takes the facts about bridges that OVSDB alone knows. A bridge
-// without fail_mode=secure loses its flows, and with them all isolation, some
-// seconds after it loses the controller.
-func (c *Controller) bridges(ctx context.Context, conn *ovsdb.Conn) {
-	log := c.cfg.Log.Named("ovsdb")
-	warned := map[intent.DPID]bool{}
-	err := conn.Monitor(ctx, func(s ovsdb.Snapshot) {
-		for _, b := range s.Bridges {
-			d, err := intent.ParseDPID(b.DatapathID)
-			if err != nil {
-				continue // not yet realized by ovs-vswitchd
-			}
-			mode := b.FailMode
-			if mode == "" {
-				mode = "standalone" // OVS's default, ovs-vswitchd.conf.db(5)
-			}
-			c.reconciler.SetFailMode(d, mode)
-			if mode != "secure" && !warned[d] {
-				warned[d] = true
-				log.Warn("bridge drops its flows when it loses the controller; set it to secure",
-					zap.String("bridge", b.Name), zap.Stringer("dpid", d),
-					zap.String("command", "ovs-vsctl set-fail-mode "+b.Name+" secure"))
-			}
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		log.Info("OVSDB connection ended", zap.Error(err))
-	}
+// openflow is the life of a session that was let in.
+func (c *Controller) openflow(ctx context.Context, conn *session.Conn) {
+	d := intent.DPID(conn.Features().DatapathID)
+	c.gate.enter(d, conn)
+	defer c.gate.leave(d, conn)
+	c.hosts.WakeBridge(d) // its interfaces count from now on
+	c.reconciler.Serve(ctx, conn)
 }
 
 // facts adapts the store to what reconciliation records.
@@ -164,4 +180,16 @@ func (f facts) SavePortStates(ctx context.Context, d intent.DPID, states []inten
 		rows[i] = store.PortState{ID: s.ID, Status: s.Status, Reason: s.Reason}
 	}
 	return f.store.SetPortStatus(ctx, d, rows)
+}
+
+// hostFacts is the store of what OVSDB tells. The type of a datapath is told
+// to reconciliation too: OpenFlow does not say it, and abilities follow from it.
+type hostFacts struct {
+	*store.Store
+	reconciler *reconcile.Reconciler
+}
+
+func (f hostFacts) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, err error) {
+	f.reconciler.SetDatapathType(b.DPID, b.DatapathType)
+	return f.Store.SaveBridge(ctx, b)
 }

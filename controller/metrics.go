@@ -8,7 +8,10 @@ import (
 )
 
 // sessionCollector shows the counters of the OpenFlow sessions.
-type sessionCollector struct{ stats *session.Stats }
+type sessionCollector struct {
+	stats *session.Stats
+	kinds []session.Kind
+}
 
 var (
 	descMessages = prometheus.NewDesc("macloom_openflow_messages_total",
@@ -16,9 +19,9 @@ var (
 	descFlowMods = prometheus.NewDesc("macloom_openflow_flow_mods_total",
 		"Flow-mods sent to switches, those inside bundles included.", nil, nil)
 	descPacketIns = prometheus.NewDesc("macloom_openflow_packet_ins_total",
-		"Packet-ins received from switches, dropped ones included.", nil, nil)
+		"Packet-ins received from switches, dropped ones included, by kind.", []string{"kind"}, nil)
 	descPacketInsDropped = prometheus.NewDesc("macloom_openflow_packet_ins_dropped_total",
-		"Packet-ins dropped because a switch sent them faster than they were handled.", nil, nil)
+		"Packet-ins dropped because a switch sent them faster than they were handled, by kind.", []string{"kind"}, nil)
 	descBadMessages = prometheus.NewDesc("macloom_openflow_bad_messages_total",
 		"OpenFlow messages that could not be understood.", nil, nil)
 	descSessions = prometheus.NewDesc("macloom_openflow_sessions_total",
@@ -46,8 +49,11 @@ func (c sessionCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	counter(descFlowMods, c.stats.FlowMods.Load())
-	counter(descPacketIns, c.stats.PacketIns())
-	counter(descPacketInsDropped, c.stats.PacketInsDropped.Load())
+	for i, kind := range c.kinds {
+		queued, dropped := c.stats.PacketIns[i].Queued.Load(), c.stats.PacketIns[i].Dropped.Load()
+		counter(descPacketIns, queued+dropped, kind.Name)
+		counter(descPacketInsDropped, dropped, kind.Name)
+	}
 	counter(descBadMessages, c.stats.BadMessages.Load())
 	counter(descSessions, c.stats.Accepted.Load(), "accepted")
 	counter(descSessions, c.stats.Refused.Load(), "refused")

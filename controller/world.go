@@ -16,6 +16,7 @@ import (
 type world struct {
 	store     *store.Store
 	unmanaged intent.Unmanaged
+	roster    *roster
 	log       *zap.Logger
 
 	mu    sync.RWMutex
@@ -42,6 +43,7 @@ func (w *world) load(ctx context.Context) error {
 	w.mu.Lock()
 	w.state = state
 	w.mu.Unlock()
+	w.roster.load(snapshot.Admissions)
 	w.log.Info("intent loaded", zap.Int64("revision", revision), zap.Int("networks", len(snapshot.Networks)),
 		zap.Int("ports", len(snapshot.Ports)), zap.Int("security_groups", len(snapshot.SecurityGroups)))
 	return nil
@@ -58,7 +60,11 @@ func (w *world) revision() int64 {
 func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.state.View(d, ports, w.unmanaged)
+	unmanaged := w.unmanaged
+	if w.roster.integration(d) {
+		unmanaged = intent.UnmanagedDrop
+	}
+	return w.state.View(d, ports, unmanaged)
 }
 
 // apply brings the state up to a run of changes and says which switches they
@@ -87,6 +93,16 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 	}
 
 	touched := intent.Touched{}
+	if len(ids[store.KindSwitch]) > 0 {
+		admissions, err := w.store.AdmissionsByID(ctx, ids[store.KindSwitch])
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range w.roster.update(ids[store.KindSwitch], admissions) {
+			touched[d] = struct{}{}
+		}
+	}
+
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range ids[store.KindNetwork] {

@@ -31,13 +31,13 @@ tokens:
 
 // api is a whole northbound on a database of its own.
 type api struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	store *store.Store
 	logs  *observer.ObservedLogs
 }
 
-func setup(t *testing.T) *api {
+func setup(t testing.TB) *api {
 	t.Helper()
 	st := storetest.New(t)
 	tokens, err := parseTokens([]byte(tokensText))
@@ -103,7 +103,7 @@ func (a *api) make(path, token, body string) map[string]any {
 }
 
 // object is what is under the one root key of an answer.
-func (r answer) object(t *testing.T) map[string]any {
+func (r answer) object(t testing.TB) map[string]any {
 	t.Helper()
 	var root map[string]map[string]any
 	if err := json.Unmarshal([]byte(r.text), &root); err != nil || len(root) != 1 {
@@ -116,7 +116,7 @@ func (r answer) object(t *testing.T) map[string]any {
 }
 
 // list is the list under the one root key of an answer.
-func (r answer) list(t *testing.T) []map[string]any {
+func (r answer) list(t testing.TB) []map[string]any {
 	t.Helper()
 	var root map[string][]map[string]any
 	if err := json.Unmarshal([]byte(r.text), &root); err != nil || len(root) != 1 {
@@ -129,7 +129,7 @@ func (r answer) list(t *testing.T) []map[string]any {
 }
 
 // message is the text of a NeutronError.
-func (r answer) message(t *testing.T) (kind, message string) {
+func (r answer) message(t testing.TB) (kind, message string) {
 	t.Helper()
 	var body map[string]map[string]string
 	if err := json.Unmarshal([]byte(r.text), &body); err != nil {
@@ -166,7 +166,7 @@ func (a *api) wantBody(names map[string]string, got answer, want string) {
 	}
 }
 
-func indented(t *testing.T, text string) string {
+func indented(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := json.Indent(&b, []byte(text), "", " "); err != nil {

@@ -16,9 +16,10 @@ type audience uint8
 const (
 	everyone audience = iota
 	admins
+	nobody // as who sees it: it is a word of the request only
 )
 
-func (a audience) admits(p principal) bool { return a == everyone || p.admin }
+func (a audience) admits(p principal) bool { return a == everyone || a == admins && p.admin }
 
 // presence says whether a body of POST holds an attribute.
 type presence uint8

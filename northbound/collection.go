@@ -29,7 +29,20 @@ type collection[E any] struct {
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
 
+	// post serves POST in the place of create.
+	post func(http.ResponseWriter, *http.Request) error
+	// removal chooses by the query string how DELETE removes; nil: remove does.
+	removal func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	// actions are what a client can do beside the verbs.
+	actions []action
+
 	backend[E]
+}
+
+// action is a further route below the path of a collection.
+type action struct {
+	method, path string
+	serve        func(http.ResponseWriter, *http.Request) error
 }
 
 // resource is a collection of whatever type.
@@ -46,11 +59,17 @@ func (c *collection[E]) mount(r chi.Router, s *server) {
 	if c.create != nil {
 		r.Post("/"+c.path, s.handle(c.serveCreate))
 	}
+	if c.post != nil {
+		r.Post("/"+c.path, s.handle(c.post))
+	}
 	if c.update != nil {
 		r.Put("/"+c.path+"/{id}", s.handle(c.serveUpdate))
 	}
 	if c.remove != nil {
 		r.Delete("/"+c.path+"/{id}", s.handle(c.serveDelete))
+	}
+	for _, a := range c.actions {
+		r.Method(a.method, "/"+c.path+a.path, s.handle(a.serve))
 	}
 }
 
@@ -242,6 +261,16 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 
 func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) error {
 	p := principalOf(r.Context())
+	remove := c.remove
+	if c.removal != nil {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return badRequest("Invalid query string: %v", err)
+		}
+		if remove, err = c.removal(query); err != nil {
+			return err
+		}
+	}
 	key, err := c.key(p, chi.URLParam(r, "id"))
 	if err != nil {
 		return err
@@ -249,7 +278,7 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 	if rule := c.refusal(p, "delete", ""); rule != "" {
 		return c.refuse(r.Context(), p, key, rule)
 	}
-	if err := c.remove(r.Context(), p.scope(), key); err != nil {
+	if err := remove(r.Context(), p.scope(), key); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/controller/store"
 )
 
 // owned makes one object of every resource for tenant red, and says how each
@@ -24,7 +25,16 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+ids["security-groups"]+`", "direction": "ingress"}}`)
 	add("ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": ["`+ids["security-groups"]+`"], "fixed_ips": [{"subnet_id": "`+ids["subnets"]+`"}]}}`)
 	add("mac-segments", "admin", `{"mac_segment": {"tenant_id": "red", "base_address": "02:00:05:00:00:00", "prefix_length": 24}}`)
+	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
+	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
+	if err != nil || !found {
+		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
+	}
+	ids["mac-conflicts"] = conflict.ID
+	loaded := a.load("admin", "source=esx&tenant_id=red", "text/csv", "application/json", "0a:00:00:00:00:05,x\n")
+	ids["mac-imports"], _ = loaded.object(a.t)["import_id"].(string)
 	return ids, bodies
 }
 
@@ -36,26 +46,29 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	for _, r := range resources(nil) {
 		single, _, path := r.names()
 		id, made := ids[path]
-		if !made && path != "switches" {
+		if !made {
 			t.Errorf("no object of %s to try", path)
 			continue
 		}
-		if path == "switches" {
-			id = "00000000000000a1"
-		}
 		for _, token := range []string{"blue", "red-reader"} {
-			mine := token == "red-reader" && path != "tenants" && path != "switches"
+			mine := token == "red-reader" && path != "tenants" && path != "switches" && path != "mac-imports"
 			for _, o := range a.want(200, "GET", "/v2.0/"+path, token, "").list(t) {
 				if tenant := o["tenant_id"]; !mine && tenant != "blue" && tenant != "" || idOf(o) == id && !mine {
 					t.Errorf("%s: %s sees %v in the list", path, token, o)
 				}
 			}
 			change := `{"` + single + `": {"description": "mine"}}`
+			switch path {
+			case "switches":
+				change = `{"switch": {"admitted": false}}`
+			case "mac-addresses":
+				change = `{"mac_address": {"device_id": "mine"}}`
+			}
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
 				got := a.do(method, "/v2.0/"+path+"/"+id, token, change)
 				want := 404
 				switch {
-				case path == "switches" && method != "GET":
+				case path == "mac-imports" && method != "GET", method == "PUT" && path == "mac-conflicts":
 					want = 405
 				case mine && method == "GET":
 					want = 200
@@ -74,7 +87,7 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	after := a.snapshot()
 	delete(before, "security-groups") // lists have made the default groups of who asked
 	delete(after, "security-groups")
-	for _, path := range []string{"networks", "subnets", "ports", "mac-segments"} {
+	for _, path := range []string{"networks", "subnets", "ports", "mac-segments", "mac-addresses", "mac-conflicts"} {
 		if before[path] != after[path] {
 			t.Errorf("%s changed:\n%s\n%s", path, before[path], after[path])
 		}
@@ -122,8 +135,11 @@ func TestReadersCannotWrite(t *testing.T) {
 	a := setup(t)
 	_, bodies := owned(a)
 	for path, body := range bodies {
-		if path == "mac-segments" {
-			body = strings.Replace(body, "02:00:05", "02:00:06", 1)
+		switch path {
+		case "mac-segments":
+			body = `{"mac_segment": {"base_address": "02:00:06:00:00:00", "prefix_length": 24}}`
+		case "mac-addresses":
+			body = `{"mac_address": {}}`
 		}
 		kind, message := a.want(403, "POST", "/v2.0/"+path, "red-reader", body).message(t)
 		if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_") {
@@ -184,10 +200,6 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	ids, _ := owned(a)
-	if err := a.store.SaveSwitch(t.Context(), intent.Switch{DPID: 0xa1}); err != nil {
-		t.Fatal(err)
-	}
-	ids["switches"] = "00000000000000a1"
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
 		shown := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path], "admin", "").object(t)

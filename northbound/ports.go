@@ -1,10 +1,13 @@
 package northbound
 
 import (
+	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -26,7 +29,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 	return &collection[port]{
 		single: "port", plural: "ports", path: "ports",
 		doc: "A port connects an instance to a network: it has a MAC address, IP addresses and security groups, and obeys them once it is bound to a port of a switch. " +
-			"Its `status` is `ACTIVE` when the switch has confirmed its flows.",
+			"Its `status` is `ACTIVE` when the switch has confirmed its flows. `DELETE …?keep_mac=true` reserves the MAC for the next port of the same `device_id` on the same network.",
 		attributes: standard(meta,
 			name(meta),
 			stored("network_id", id, func(p *port) *string { return &p.NetworkID }, access{post: required, filter: true}, "The network that it is on."),
@@ -36,7 +39,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 				"`ACTIVE`: its flows are in the switch; `DOWN`: they are not (yet); `ERROR`: the binding cannot be met."),
 			derived("status_reason", text(255), func(p *port) string { return p.StatusReason }, access{}, "Why the port is in `ERROR` or still `DOWN`."),
 			stored("mac_address", station, func(p *port) *mac.Addr { return &p.MAC }, access{post: optional, put: true, byPut: admins, filter: true},
-				"Unique over all networks. If not given, one is taken from a segment of the network, of the tenant, or a shared one; if given, it must lie in such a segment if there is one of the network or the tenant."),
+				"Unique over all networks. If not given, it is the one that was kept for the instance, else one is taken from a segment of the host, of the network, of the tenant, or a shared one; if given, it must lie in such a segment if there is one of the network or the tenant."),
 			derived("segment_id", idOrNull, func(p *port) string { return p.SegmentID }, access{}, "The MAC segment that the address is of; null: of none."),
 			stored("fixed_ips", list(fixedIP, maxFixedIPs), func(p *port) *[]intent.FixedIP { return &p.FixedIPs }, access{post: optional, put: true, filter: true},
 				"Addresses; an entry may have only a subnet (an address is chosen) or only an address. If not given, one of the first subnet of each family; `[]`: none. Filter: `fixed_ips=ip_address=A`, `fixed_ips=ip_address_substr=TEXT`, `fixed_ips=subnet_id=S`."),
@@ -44,22 +47,43 @@ func ports(st *store.Store) *collection[store.NewPort] {
 				"Ids of its security groups; if not given, the tenant's group `default`; `[]`: none, so nothing may pass."),
 			stored("device_id", text(255), func(p *port) *string { return &p.DeviceID }, access{post: optional, put: true, def: `""`, filter: true}, "The instance that uses it."),
 			stored("device_owner", text(255), func(p *port) *string { return &p.DeviceOwner }, access{post: optional, put: true, def: `""`, filter: true}, "What kind of service uses it."),
-			stored("binding:host_id", datapath, func(p *port) *string { return &p.Binding.Host }, hostAccess, "The switch that it is plugged into."),
+			stored("binding:host_id", datapath, func(p *port) *string { return &p.Binding.Host }, hostAccess, "The switch that it is plugged into. If it is left empty, the one where an open interface appears that carries the id of the port in `external_ids:iface-id`, as long as that stays; if given, only an interface there counts."),
 			mapped("binding:profile", profile, func(p *port) plug { return plug{p.Binding.InterfaceName, p.Binding.PortNo} },
 				func(p *port, v plug) { p.Binding.InterfaceName, p.Binding.PortNo = v.interfaceName, v.portNo }, byAdmins,
-				"Which port of the switch. Cleared when the port is unbound."),
+				"Which port of the switch. If it is left empty, the one that carries the id of the port in `external_ids:iface-id`. Cleared when the port is unbound."),
 			derived("binding:vif_type", text(16), vifType, access{seen: admins}, "`unbound`, or `ovs` when `binding:host_id` is set."),
 			mapped("binding:vnic_type", oneOf("normal"), func(*port) string { return "normal" }, func(*port, string) {}, access{post: optional, put: true},
 				"Always `normal`."),
 		),
 		meta:  meta,
 		check: checkPort,
+		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {
+			return portRemoval(st, query)
+		},
 		backend: wrapped(
 			func(p intent.Port) port { return port{Port: p} },
 			func(p port) port { return p },
 			func(p port) intent.Port { return p.Port },
 			st.Ports, st.Port, st.CreatePorts, st.UpdatePort, st.DeletePort),
 	}
+}
+
+// portRemoval reads keep_mac: whether the MAC of a deleted port waits for the
+// next port of the same instance on the same network.
+func portRemoval(st *store.Store, query url.Values) (func(context.Context, store.Scope, string) error, error) {
+	keep := false
+	for _, v := range query["keep_mac"] {
+		var err error
+		if keep, err = boolean.parse(v); err != nil {
+			return nil, invalidValue("keep_mac", "%v; want true or false", err)
+		}
+	}
+	if !keep {
+		return st.DeletePort, nil
+	}
+	return func(ctx context.Context, sc store.Scope, id string) error {
+		return st.DeletePortKeepMAC(ctx, sc, id, time.Time{})
+	}, nil
 }
 
 func vifType(p *store.NewPort) string {

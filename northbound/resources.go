@@ -11,6 +11,9 @@ func resources(st *store.Store) []resource {
 	return []resource{
 		tenants(st),
 		macSegments(st),
+		macAddresses(st),
+		macConflicts(st),
+		macImports(st),
 		networks(st),
 		subnets(st),
 		ports(st),

@@ -155,35 +155,6 @@ func TestPortsAreMadeInBulkInRequestOrder(t *testing.T) {
 	}
 }
 
-func TestMACSegmentRoundTrip(t *testing.T) {
-	t.Parallel()
-	a := setup(t)
-	names := map[string]string{}
-	made := a.want(201, "POST", "/v2.0/mac-segments", "admin", `{"mac_segment": {"name": "rack 5", "tenant_id": "red", "base_address": "02-00-05-00-00-00", "prefix_length": "24"}}`)
-	a.wantBody(names, made, `{"mac_segment":{"id":"ID1","name":"rack 5","description":"","tenant_id":"red","project_id":"red","parent_id":"ID2","network_id":null,
-		"base_address":"02:00:05:00:00:00","prefix_length":24,"shared":false,"size":16777216,"active":0,"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
-	id := idOf(made.object(t))
-	if got := a.make("/v2.0/mac-segments", "admin", `{"mac_segment": {"base_address": "0a:00:00:00:00:00", "prefix_length": 8, "shared": true}}`); got["tenant_id"] != "" || got["parent_id"] != nil || got["shared"] != true {
-		t.Errorf("root of the operator: %v", got)
-	}
-	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
-	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`"}}`))
-	got := a.want(200, "PUT", "/v2.0/mac-segments/"+id, "admin", `{"mac_segment": {"name": "r5", "description": "d"}}`).object(t)
-	if got["name"] != "r5" || got["description"] != "d" || got["active"] != float64(1) {
-		t.Errorf("changed segment with one address in use: %v", got)
-	}
-	a.want(409, "DELETE", "/v2.0/mac-segments/"+id, "admin", "")
-	a.want(204, "DELETE", "/v2.0/ports/"+port, "red", "")
-	a.want(204, "DELETE", "/v2.0/mac-segments/"+id, "admin", "")
-	var visible []string
-	for _, s := range a.want(200, "GET", "/v2.0/mac-segments", "red", "").list(t) {
-		visible = append(visible, s["base_address"].(string))
-	}
-	if got := strings.Join(visible, " "); got != "02:ff:00:00:00:00 0a:00:00:00:00:00" {
-		t.Errorf("a member sees %s, want the shared segments", got)
-	}
-}
-
 func TestSecurityGroupRoundTrip(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
@@ -276,36 +247,6 @@ func TestTenantRoundTrip(t *testing.T) {
 	}
 	a.want(204, "DELETE", "/v2.0/tenants/a%2Fb%20c", "admin", "")
 	a.want(404, "GET", "/v2.0/tenants/a%2Fb%20c", "admin", "")
-}
-
-func TestSwitchesAreShownToAdministrators(t *testing.T) {
-	t.Parallel()
-	a := setup(t)
-	names := map[string]string{}
-	sw := intent.Switch{
-		DPID: 0xa1, Address: "192.0.2.7:40000", Connected: true, Description: "Nicira, Inc. Open vSwitch 3.1.0", Realized: 7, FailMode: "secure",
-		Ports: []intent.SwitchPort{{No: 1, Name: "s1-eth1", HWAddr: mac.MustParse("02:11:00:00:00:01"), Up: true}, {No: 0xfffffffe, Name: "s1"}},
-	}
-	if err := a.store.SaveSwitch(t.Context(), sw); err != nil {
-		t.Fatal(err)
-	}
-	want := `{"id":"00000000000000a1","connected":true,"address":"192.0.2.7:40000","description":"Nicira, Inc. Open vSwitch 3.1.0",
-		"ports":[{"port_no":1,"name":"s1-eth1","hw_addr":"02:11:00:00:00:01","up":true},{"port_no":4294967294,"name":"s1","hw_addr":"00:00:00:00:00:00","up":false}],
-		"realized_revision":7,"foreign_flows":0,"fail_mode":"secure","error":"","connected_at":null,"updated_at":"TIME"}`
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches/00000000000000A1", "admin", ""), `{"switch":`+want+`}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches", "admin", ""), `{"switches":[`+want+`]}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches?id=00000000000000a2", "admin", ""), `{"switches":[]}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/switches", "red", ""), `{"switches":[]}`)
-	for _, path := range []string{"00000000000000a2", "s1", "a1"} {
-		a.want(404, "GET", "/v2.0/switches/"+path, "admin", "")
-	}
-	a.want(404, "GET", "/v2.0/switches/00000000000000a1", "red", "")
-	for _, method := range []string{"PUT", "DELETE", "PATCH"} {
-		if got := a.want(405, method, "/v2.0/switches/00000000000000a1", "admin", "{}"); got.header.Get("Allow") != "GET" {
-			t.Errorf("%s: Allow %q, want GET", method, got.header.Get("Allow"))
-		}
-	}
-	a.want(405, "POST", "/v2.0/switches", "admin", "{}")
 }
 
 func TestListsFilterByAnyOfTheValuesOfEachAttribute(t *testing.T) {

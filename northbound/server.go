@@ -85,6 +85,10 @@ func New(o Options) http.Handler {
 		for _, resource := range s.resources {
 			resource.mount(r, s)
 		}
+		s.mountQuotas(r)
+		s.mountImports(r)
+		r.Get("/mac-lineage", s.handle(s.serveLineage))
+		r.Get("/eui64", s.handle(s.serveEUI64))
 	})
 	return r
 }
@@ -184,8 +188,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 		rec := &record{id: "req-" + uuid.NewString()}
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
+		ctx := r.Context()
+		if r.Method != http.MethodPost || plain(r.URL) != "/v2.0"+importPath { // which sees to its limits itself
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
+		}
 		ctx = store.WithRequestID(context.WithValue(ctx, recordKey{}, rec), rec.id)
 		r = r.WithContext(ctx)
 		defer func() {

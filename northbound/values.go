@@ -229,8 +229,12 @@ var idOrNull = valueType[string]{
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {
+	name := fmt.Sprintf("list of at most %d: %s", most, of.name)
+	if most == 0 { // shown only
+		name = "list of " + of.name
+	}
 	return valueType[[]V]{
-		name: fmt.Sprintf("list of at most %d: %s", most, of.name),
+		name: name,
 		parse: func(v any) ([]V, error) {
 			if v == nil {
 				return nil, nil

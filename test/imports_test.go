@@ -51,6 +51,10 @@ func forbidden(from, to string) string {
 		return "openflow imports the standard library only"
 	case within(from, "southbound/flow") && !standard(to) && !within(to, "southbound/flow", "southbound/openflow"):
 		return "flow imports the standard library and openflow only"
+	case within(from, "southbound/ovstest") && !standard(to):
+		return "ovstest imports the standard library only"
+	case within(to, "southbound/ovstest"):
+		return "ovstest is for tests"
 	case within(from, "southbound") && within(to, "controller", "northbound", "cmd", "migrations"):
 		return "southbound knows nothing of what is above it"
 	case rank >= 0 && !standard(to) && !within(to, pure[:rank+1]...) && !within(to, "southbound/flow", "southbound/openflow"):
@@ -125,6 +129,10 @@ func TestRulesRefuseWhatTheyAreThereFor(t *testing.T) {
 		{"southbound/flow", module + "/southbound/session", false},
 		{"southbound/session", module + "/controller/intent", false},
 		{"southbound/session", "go.uber.org/zap", true},
+		{"southbound/session", module + "/southbound/ovstest", false},
+		{"controller/reconcile", module + "/southbound/ovstest", false},
+		{"southbound/ovstest", "testing", true},
+		{"southbound/ovstest", module + "/southbound/openflow", false},
 		{"controller/mac", module + "/controller/intent", false},
 		{"controller/intent", module + "/controller/mac", true},
 		{"controller/pipeline", module + "/southbound/flow", true},

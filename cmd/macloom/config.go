@@ -15,6 +15,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/macloom/macloom/controller"
+	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 )
 
@@ -22,15 +24,23 @@ import (
 // variable and a key of the configuration file; the flag wins over the
 // variable, the variable over the file.
 type config struct {
-	OpenFlow    string
-	OVSDB       string
-	HTTP        string
-	DatabaseURL string
-	DataDir     string
-	Tokens      string
-	Unmanaged   string
-	LogFormat   string
-	LogLevel    string
+	OpenFlow     string
+	OVSDB        string
+	OVSDBConnect string
+	HTTP         string
+	DatabaseURL  string
+	DataDir      string
+	Tokens       string
+	Unmanaged    string
+	Admit        string
+	Bridge       string
+	DatapathType string
+	Advertise    string
+	TLSCert      string
+	TLSKey       string
+	TLSCA        string
+	LogFormat    string
+	LogLevel     string
 }
 
 const (
@@ -51,10 +61,19 @@ func (c *config) databaseFlags(f *pflag.FlagSet) {
 func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.OpenFlow, "openflow", "127.0.0.1:6653", "address where switches connect by OpenFlow")
 	f.StringVar(&c.OVSDB, "ovsdb", "127.0.0.1:6640", "address where ovsdb-server connects as its manager")
+	f.StringVar(&c.OVSDBConnect, "ovsdb-connect", "", "ovsdb-servers to connect to, such as unix:/run/openvswitch/db.sock, separated by commas")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:9696", "address of the REST API")
 	f.StringVar(&c.Tokens, "tokens", "", "YAML file of API tokens; empty: an admin token is made in the data directory")
 	f.StringVar(&c.Unmanaged, "unmanaged", string(intent.UnmanagedLearn),
 		"switch ports that no tenant port is bound to: learn (one learning domain) or drop")
+	f.StringVar(&c.Admit, "admit", controller.AdmitAuto, "switches that nobody has decided on: auto (let them in) or listed (turn them away)")
+	f.StringVar(&c.Bridge, "bridge", "br-int", "integration bridge that is set up on hosts that connect by OVSDB; empty: none")
+	f.StringVar(&c.DatapathType, "datapath-type", hypervisor.DatapathAuto,
+		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
+	f.StringVar(&c.Advertise, "advertise", "", "host name or address at which bridges reach this controller; empty: where their host has reached it by OVSDB")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate for OpenFlow and OVSDB; empty: no TLS")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the key of the certificate")
+	f.StringVar(&c.TLSCA, "tls-ca", "", "PEM file with the CA whose certificates switches must show")
 }
 
 func defaultDataDir() string {
@@ -147,6 +166,27 @@ func (c *config) check() error {
 	if c.Unmanaged != "" && !slices.Contains(modes, c.Unmanaged) {
 		return fmt.Errorf("unmanaged: %q is neither learn nor drop", c.Unmanaged)
 	}
+	if c.Admit != "" && c.Admit != controller.AdmitAuto && c.Admit != controller.AdmitListed {
+		return fmt.Errorf("admit: %q is neither auto nor listed", c.Admit)
+	}
+	kinds := []string{"", hypervisor.DatapathAuto, hypervisor.DatapathSystem, hypervisor.DatapathNetdev}
+	if !slices.Contains(kinds, c.DatapathType) {
+		return fmt.Errorf("datapath-type: %q is none of auto, system, netdev", c.DatapathType)
+	}
+	if len(c.Bridge) > maxInterfaceName || strings.ContainsAny(c.Bridge, "/ \t\n") {
+		return fmt.Errorf("bridge: %q cannot be the name of an interface: up to %d characters without slash or space", c.Bridge, maxInterfaceName)
+	}
+	if strings.ContainsAny(c.Advertise, "/ []") {
+		return fmt.Errorf("advertise: %q is neither a host name nor an address (without port)", c.Advertise)
+	}
+	for _, target := range c.ovsdbTargets() {
+		if scheme, rest, _ := strings.Cut(target, ":"); rest == "" || !slices.Contains([]string{"unix", "tcp", "ssl"}, scheme) {
+			return fmt.Errorf("ovsdb-connect: %q is not of the form unix:FILE, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT", target)
+		}
+	}
+	if set := len(c.TLSCert) > 0; set != (len(c.TLSKey) > 0) || set != (len(c.TLSCA) > 0) {
+		return errors.New("tls-cert, tls-key, tls-ca: give all three or none")
+	}
 	if c.LogFormat != "console" && c.LogFormat != "json" {
 		return fmt.Errorf("log-format: %q is neither console nor json", c.LogFormat)
 	}
@@ -159,6 +199,14 @@ func (c *config) check() error {
 	dir, err := filepath.Abs(c.DataDir)
 	c.DataDir = dir
 	return err
+}
+
+// maxInterfaceName is IFNAMSIZ of Linux, less the final zero.
+const maxInterfaceName = 15
+
+// ovsdbTargets are the ovsdb-servers to connect to.
+func (c *config) ovsdbTargets() []string {
+	return strings.FieldsFunc(c.OVSDBConnect, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (c *config) logger() (*zap.Logger, error) {

@@ -23,8 +23,8 @@ func TestMigrateGoesUpAndDown(t *testing.T) {
 	t.Parallel()
 	url := storetest.EmptyURL(t)
 	steps := []struct{ verb, want string }{
-		{"version", "schema version 0"}, {"up", "schema version 7"}, {"up", "schema version 7"},
-		{"down", "schema version 0"}, {"up", "schema version 7"},
+		{"version", "schema version 0"}, {"up", "schema version 12"}, {"up", "schema version 12"},
+		{"down", "schema version 0"}, {"up", "schema version 12"},
 	}
 	for _, s := range steps {
 		got, err := run(t, "migrate", s.verb, "--database-url", url, "--data-dir", t.TempDir(), "--log-level", "error")

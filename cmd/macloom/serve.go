@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller"
+	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/northbound"
+	"github.com/macloom/macloom/southbound/listen"
 )
 
 // Time to end in: the server's parts first, then the private database.
@@ -60,6 +63,10 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 	defer unlock()
 
+	security, err := loadTLS(cfg, log)
+	if err != nil {
+		return err
+	}
 	// Listeners come first: a taken address is the likeliest mistake and the quickest to find.
 	listeners := map[string]net.Listener{}
 	for name, address := range map[string]string{"openflow": cfg.OpenFlow, "ovsdb": cfg.OVSDB, "http": cfg.HTTP} {
@@ -68,6 +75,9 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		defer l.Close()
+		if security != nil && name != "http" {
+			l = tls.NewListener(l, security)
+		}
 		listeners[name] = l
 	}
 
@@ -88,7 +98,10 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Config{
 		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
-		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Log: log, Metrics: metrics,
+		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
+		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit,
+		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
+		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
 		Store: db.Store, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
@@ -116,6 +129,23 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 }
 
+// loadTLS returns how OpenFlow and OVSDB are secured; nil: not at all.
+func loadTLS(cfg *config, log *zap.Logger) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	return listen.TLSConfig(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log.Named("tls"))
+}
+
+// asClient is for connections that we open: the same certificate, and the same
+// CA for the other side's.
+func asClient(server *tls.Config) *tls.Config {
+	if server == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: server.MinVersion, Certificates: server.Certificates, RootCAs: server.ClientCAs}
+}
+
 func loadTokens(cfg *config) (tokens *northbound.Tokens, note string, err error) {
 	if cfg.Tokens != "" {
 		tokens, err = northbound.LoadTokens(cfg.Tokens)
@@ -140,10 +170,24 @@ macloom %s is up
   token      %s
   OpenFlow   %s    OVSDB   %s
 
-Put a bridge under control:
-  ovs-vsctl set-fail-mode BRIDGE secure
-  ovs-vsctl set bridge BRIDGE protocols=OpenFlow13
-  ovs-vsctl set-controller BRIDGE tcp:%[4]s
+%s
+`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, address("openflow"), address("ovsdb")))
+}
 
-`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"))
+// howToConnect says what to type on a host.
+func howToConnect(cfg *config, openflow, ovsdb string) string {
+	scheme, before := "tcp", ""
+	if cfg.TLSCert != "" {
+		scheme, before = "ssl", "  ovs-vsctl set-ssl KEY CERTIFICATE CA\n"
+	}
+	if cfg.Bridge == "" {
+		return fmt.Sprintf(`Put a bridge under control:
+%s  ovs-vsctl set-fail-mode BRIDGE secure
+  ovs-vsctl set bridge BRIDGE protocols=OpenFlow13
+  ovs-vsctl set-controller BRIDGE %s:%s
+`, before, scheme, openflow)
+	}
+	return fmt.Sprintf(`Put a host with its bridge %s under control:
+%s  ovs-vsctl set-manager %s:%s
+`, cfg.Bridge, before, scheme, ovsdb)
 }

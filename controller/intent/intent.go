@@ -4,9 +4,7 @@
 package intent
 
 import (
-	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/macloom/macloom/controller/mac"
@@ -61,7 +59,8 @@ type FixedIP struct {
 	Addr     netip.Addr
 }
 
-// Binding says where a port is plugged in.
+// Binding says where a port is plugged in. What a request leaves open is
+// completed by an interface of a switch that carries the id of the port.
 type Binding struct {
 	Host          string // datapath id as 16 hex digits; empty: unbound
 	InterfaceName string // name of the switch port, or
@@ -139,44 +138,4 @@ type Rule struct {
 	PortMax       *uint16 // last port; ICMP: code
 	RemotePrefix  netip.Prefix
 	RemoteGroupID string
-}
-
-// DPID is an OpenFlow datapath id.
-type DPID uint64
-
-// ParseDPID reads 16 hex digits.
-func ParseDPID(s string) (DPID, error) {
-	if len(s) != 16 {
-		return 0, fmt.Errorf("intent: %q is not a datapath id of 16 hex digits", s)
-	}
-	v, err := strconv.ParseUint(s, 16, 64)
-	if err != nil {
-		return 0, fmt.Errorf("intent: %q is not a datapath id of 16 hex digits", s)
-	}
-	return DPID(v), nil
-}
-
-func (d DPID) String() string { return fmt.Sprintf("%016x", uint64(d)) }
-
-// SwitchPort is a port that a switch reported.
-type SwitchPort struct {
-	No     uint32 // OpenFlow number; OFPP_LOCAL is 0xfffffffe
-	Name   string
-	HWAddr mac.Addr
-	Up     bool // neither administratively down nor without link
-}
-
-// Switch is what the controller knows of a datapath: facts, not intent.
-type Switch struct {
-	DPID         DPID
-	Address      string // remote end of its last OpenFlow connection
-	Connected    bool
-	Description  string // manufacturer, hardware, software as the switch states them
-	Ports        []SwitchPort
-	Realized     int64  // change revision that its flows reflect
-	ForeignFlows int    // flows that are not ours
-	FailMode     string // "secure", "standalone"; empty: not known without OVSDB
-	Error        string // last fault of reconciliation; empty: none
-	ConnectedAt  time.Time
-	UpdatedAt    time.Time
 }

@@ -183,3 +183,18 @@ const (
 	MACSeen          MACConflictKind = "seen"
 	MACImportedTwice MACConflictKind = "import"
 )
+
+// MACImport is what came of an import of a foreign system's addresses.
+type MACImport struct {
+	ID        string
+	Source    string // name of the foreign system
+	TenantID  string // who has the addresses here
+	DryRun    bool   // it only checked
+	Lines     int64
+	Imported  int64 // addresses that nobody else can get since
+	Mapped    int64 // external ids that were kept
+	Conflicts int64 // lines with an address that somebody else has, or another line
+	Invalid   int64 // lines without a right address or external id
+	Actor     string
+	CreatedAt time.Time
+}

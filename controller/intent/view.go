@@ -32,6 +32,7 @@ type View struct {
 	DPID      DPID
 	Revision  int64
 	Unmanaged Unmanaged
+	Meters    bool        // whether the switch has meters; known to those who can ask it
 	Ports     []LocalPort // bound ports that can be realized, by OpenFlow number
 	Free      []uint32    // ports that no tenant port is bound to
 	Networks  []LocalNetwork

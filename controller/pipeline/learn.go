@@ -17,6 +17,11 @@ const (
 	// packetInBytes is how much of a frame the controller gets to see: enough
 	// for Ethernet, VLAN, ARP and IPv6 neighbour discovery headers.
 	packetInBytes = 128
+
+	// learnRate is how many packet-ins per second the learning table of a
+	// switch may cause, and how many at once. What is above that goes on all the same and is
+	// learned later.
+	learnRate = 1000
 )
 
 // learnSources knows the source addresses of unmanaged ports. A frame from an unknown
@@ -27,7 +32,7 @@ var learnSources = Table{
 	Job:   "known sources of unmanaged ports; a copy of frames from unknown ones goes to the controller",
 	Reads: []openflow.FieldID{openflow.InPort, openflow.EthSrc, openflow.EthDst},
 	Next:  []uint8{tableSegments},
-	Miss:  "copy to the controller, then on to 30",
+	Miss:  "copy to the controller, metered where the switch has meters, then on to 30",
 	flows: func(v *intent.View, emit emitFunc) {
 		if v.Unmanaged == intent.UnmanagedDrop {
 			return
@@ -38,7 +43,11 @@ var learnSources = Table{
 			[6]byte{0x01, 0x80, 0xc2}, [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0})))
 		// A group address is nobody's source.
 		emit(prioRefuse, owner, flow.NewMatch(flow.EthSrcMasked([6]byte{0x01}, [6]byte{0x01})))
-		miss(emit, tableLearn, flow.Apply(flow.Controller(packetInBytes)), flow.Goto(tableSegments))
+		var meter uint32
+		if metersPacketIns(v) {
+			meter = meterLearn
+		}
+		miss(emit, tableLearn, flow.Apply(toController(packetInBytes, meter)), flow.Goto(tableSegments))
 	},
 }
 

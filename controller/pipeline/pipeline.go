@@ -8,8 +8,6 @@
 package pipeline
 
 import (
-	"fmt"
-
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -83,18 +81,16 @@ var priorities = []struct {
 // Flows returns all flows that a switch with this view must hold, but for the
 // learned ones, which are facts and not intent. Two flows for the same key with
 // different contents are a defect of the pipeline and panic.
-func Flows(v *intent.View) map[flow.Key]flow.Flow {
-	all := map[flow.Key]flow.Flow{}
+func Flows(v *intent.View) flow.Set {
+	var all []flow.Flow
 	for _, t := range Tables() {
-		t.emit(v, func(f flow.Flow) {
-			key := f.Key()
-			if old, ok := all[key]; ok && old != f {
-				panic(fmt.Sprintf("pipeline: two flows for one key:\n%s\n%s", old, f))
-			}
-			all[key] = f
-		})
+		t.emit(v, func(f flow.Flow) { all = append(all, f) })
 	}
-	return all
+	set, err := flow.NewSet(all)
+	if err != nil {
+		panic("pipeline: " + err.Error())
+	}
+	return set
 }
 
 func (t Table) emit(v *intent.View, each func(flow.Flow)) {

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -102,7 +101,15 @@ func views() map[string]*intent.View {
 		"learn": intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
 		"drop":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
 		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+		"meter": metered(),
 	}
+}
+
+// metered is the view of a switch that has meters.
+func metered() *intent.View {
+	v := intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn)
+	v.Meters = true
+	return v
 }
 
 // Each table declares what it reads, what it sets and where it sends packets;
@@ -166,7 +173,7 @@ func checkInstruction(t *testing.T, table Table, in openflow.Instruction, f flow
 					next(a.Table)
 				}
 				in = append(slices.Clone(in), a.Exec...)
-			case openflow.ActionOutput, openflow.ActionOutputReg:
+			case openflow.ActionOutput, openflow.ActionOutputReg, openflow.ActionController2:
 			default:
 				t.Errorf("action %T is not known to this test:\n%v", a, f)
 			}
@@ -242,7 +249,7 @@ func TestTheOrderOfChangesDoesNotMatter(t *testing.T) {
 		ports := townPorts()
 		rnd.Shuffle(len(ports), func(i, j int) { ports[i], ports[j] = ports[j], ports[i] })
 		got := Flows(town(rnd).View(dpid, ports, intent.UnmanagedLearn))
-		if !maps.Equal(want, got) {
+		if !slices.Equal(want, got) {
 			t.Fatalf("seed %d gives other flows", seed)
 		}
 	}
@@ -372,6 +379,41 @@ func TestTheDocumentedPipelineIsTheRealOne(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), Markdown()); diff != "" {
 		t.Errorf("docs/pipeline.md is stale; run go test ./controller/pipeline -update (-file +code):\n%s", diff)
+	}
+}
+
+// Whatever a flow needs is there, in our range of ids, with an owner; and nothing else is.
+func TestGroupsAndMetersAreThoseThatTheFlowsUse(t *testing.T) {
+	t.Parallel()
+	for name, v := range views() {
+		d := Compute(v)
+		groups, meters := map[uint32]Cookie{}, map[uint32]Cookie{}
+		for _, f := range d.Flows {
+			f.Needs(func(id uint32) { groups[id] = d.GroupOwners[id] }, func(id uint32) { meters[id] = d.MeterOwners[id] })
+		}
+		gotGroups, gotMeters := map[uint32]Cookie{}, map[uint32]Cookie{}
+		for _, g := range d.Groups {
+			gotGroups[g.ID] = d.GroupOwners[g.ID]
+		}
+		for _, m := range d.Meters {
+			gotMeters[m.ID] = d.MeterOwners[m.ID]
+		}
+		if diff := cmp.Diff([]map[uint32]Cookie{groups, meters}, []map[uint32]Cookie{gotGroups, gotMeters}); diff != "" {
+			t.Errorf("%s: groups and meters with their owners (-used +there):\n%s", name, diff)
+		}
+		for id, c := range groups {
+			if !OurGroup(id) || !c.Ours() {
+				t.Errorf("%s: group %d of %v", name, id, c)
+			}
+		}
+		for id, c := range meters {
+			if !OurMeter(id) || !c.Ours() {
+				t.Errorf("%s: meter %d of %v", name, id, c)
+			}
+		}
+	}
+	if n := len(Compute(metered()).Meters); n != 1 {
+		t.Errorf("%d meters, want that of the packet-ins", n)
 	}
 }
 

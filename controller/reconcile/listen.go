@@ -50,6 +50,12 @@ func (d *datapath) notice(n session.Notice) {
 		}
 	case *openflow.FlowRemoved:
 		d.expired(m)
+	case *openflow.MultipartReply:
+		if report, ok := m.Body.(*openflow.FlowMonitorReply); ok {
+			d.watched(report)
+		}
+	case *openflow.FlowMonitorResumed:
+		d.doubt() // reports may be lost
 	case *openflow.Error:
 		// An answer to a flow-mod that nobody waits for: a learned flow. The
 		// station is learned again with its next frame.
@@ -77,11 +83,11 @@ func (d *datapath) expired(m *openflow.FlowRemoved) {
 
 // learn turns frames from unknown stations into flows, a batch at a time.
 func (d *datapath) learn(ctx context.Context) {
-	var batch []openflow.PacketIn
+	var batch []openflow.PacketIn2
 	var mods []openflow.Message
 	for {
 		var err error
-		batch, err = d.conn.PacketIns().Take(ctx, batch[:0])
+		batch, err = d.conn.PacketIns(0).Take(ctx, batch[:0])
 		if err != nil {
 			return
 		}
@@ -124,7 +130,7 @@ func (d *datapath) send(msgs ...openflow.Message) {
 }
 
 // origin says which station sent the frame of a packet-in, and at which port.
-func origin(m *openflow.PacketIn) (learn.Place, bool) {
+func origin(m *openflow.PacketIn2) (learn.Place, bool) {
 	const ethernetHeader = 14
 	if len(m.Data) < ethernetHeader {
 		return learn.Place{}, false

@@ -12,6 +12,7 @@ type Metrics struct {
 	connected        prometheus.Gauge
 	flowMods         *prometheus.CounterVec
 	refused          prometheus.Counter
+	repaired         prometheus.Counter
 	unexpectedErrors prometheus.Counter
 	lessons          [learn.Lessons]prometheus.Counter
 }
@@ -28,7 +29,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Flow-mods by cause: add and delete by reconciliation, learn by packet-ins and expiry.",
 		}, []string{"cause"}),
 		refused: f.NewCounter(prometheus.CounterOpts{
-			Name: "macloom_reconcile_flows_refused_total", Help: "Flows that a switch refused.",
+			Name: "macloom_reconcile_flows_refused_total", Help: "Flows, groups and meters that a switch refused.",
+		}),
+		repaired: f.NewCounter(prometheus.CounterOpts{
+			Name: "macloom_reconcile_repaired_flows_total",
+			Help: "Flows, groups and meters that somebody else had removed, changed or added and that were put right.",
 		}),
 		unexpectedErrors: f.NewCounter(prometheus.CounterOpts{
 			Name: "macloom_openflow_unexpected_errors_total", Help: "OpenFlow errors that no request was waiting for.",

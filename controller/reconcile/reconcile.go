@@ -8,19 +8,25 @@
 //  3. send the difference as one bundle;
 //  4. when the switch has confirmed it, record the realized state.
 //
-// A pass that finds no difference sends nothing.
+// A pass that finds no difference sends nothing. What the switch refuses is left
+// out, with its owner in error; the rest is sent. Where the switch tells of changes by
+// others, it is read back at once, not with the next audit.
 package reconcile
 
 import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/learn"
+	"github.com/macloom/macloom/controller/pipeline"
+	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 	"github.com/macloom/macloom/southbound/session"
 )
@@ -45,6 +51,9 @@ type Config struct {
 	Timeout time.Duration // for one pass; default 30 s
 	Record  time.Duration // for writing facts to the database; default 3 s
 	Now     func() time.Time
+	// Compute says what a switch with a view must hold, in a Desired that is the
+	// caller's; default pipeline.Compute.
+	Compute func(*intent.View) pipeline.Desired
 }
 
 func (c Config) withDefaults() Config {
@@ -63,6 +72,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Compute == nil {
+		c.Compute = pipeline.Compute
+	}
 	return c
 }
 
@@ -74,16 +86,20 @@ type Reconciler struct {
 	metrics *Metrics
 	cfg     Config
 
-	mu   sync.Mutex
-	live map[intent.DPID]*datapath
-	mode map[intent.DPID]string // fail mode, where OVSDB told it
+	probes chan struct{} // holds a token for each switch that is being asked what it can do
+
+	mu       sync.Mutex
+	live     map[intent.DPID]*datapath
+	types    map[intent.DPID]string // datapath type, where OVSDB told it
+	repaired map[intent.DPID]int64  // what others changed and was put right
 }
 
 // New returns a Reconciler; m may be shared with nobody else.
 func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler {
 	return &Reconciler{
 		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
-		live: map[intent.DPID]*datapath{}, mode: map[intent.DPID]string{},
+		probes: make(chan struct{}, maxProbes),
+		live:   map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
 	}
 }
 
@@ -95,7 +111,7 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 	r.mu.Lock()
 	old := r.live[d.id]
 	r.live[d.id] = d
-	d.failMode = r.mode[d.id]
+	d.datapathType, d.facts.Repaired = r.types[d.id], r.repaired[d.id]
 	r.mu.Unlock()
 	if old != nil {
 		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
@@ -138,20 +154,29 @@ func (r *Reconciler) TouchAll() {
 	}
 }
 
-// SetFailMode records the fail mode of a datapath's bridge, as OVSDB tells it.
-func (r *Reconciler) SetFailMode(id intent.DPID, mode string) {
+// SetDatapathType records the type of a datapath, as OVSDB tells it: "system" is
+// the kernel's, "netdev" the userspace one.
+func (r *Reconciler) SetDatapathType(id intent.DPID, kind string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mode[id] == mode {
+	if r.types[id] == kind {
 		return
 	}
-	r.mode[id] = mode
+	r.types[id] = kind
 	if d := r.live[id]; d != nil {
 		d.mu.Lock()
-		d.failMode, d.factsDirty = mode, true
+		d.datapathType, d.factsDirty = kind, true
 		d.mu.Unlock()
-		d.signal()
+		d.tell()
 	}
+}
+
+// countRepairs adds to what was put right in a switch and returns the sum.
+func (r *Reconciler) countRepairs(id intent.DPID, n int) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.repaired[id] += int64(n)
+	return r.repaired[id]
 }
 
 // datapath is one connected switch.
@@ -161,17 +186,28 @@ type datapath struct {
 	conn  *session.Conn
 	log   *zap.Logger
 	dirty chan struct{} // something calls for a pass; holds one token
+	news  chan struct{} // facts are to be recorded; holds one token
+	alien chan struct{} // somebody else changed our flows; holds one token
 	ended chan struct{}
 
 	learned *learn.Table
+	flows   atomic.Pointer[flow.Set] // those of the mirror, for the notices
 
-	mu         sync.Mutex // for what the notices change
-	ports      map[uint32]intent.SwitchPort
-	failMode   string
-	factsDirty bool
+	mu           sync.Mutex // for what the notices change
+	ports        map[uint32]intent.SwitchPort
+	datapathType string
+	can          map[string]string // capabilities but for those that follow from datapathType
+	factsDirty   bool
 
 	// The rest belongs to the pass.
 	table    mirror
+	doubted  bool           // the mirror may be wrong: read back
+	readAt   time.Time      // by Config.Now, when it was last read back
+	lastRead time.Time      // when that had ended
+	readTook time.Duration  // and how long it took
+	full     map[uint8]bool // tables that have refused a flow for lack of room
+	desired  pipeline.Desired
+	foreign  foreign
 	facts    intent.Switch
 	refused  refusals
 	pending  []intent.PortState // as the last pass left the ports
@@ -185,9 +221,9 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 	id := intent.DPID(c.Features().DatapathID)
 	return &datapath{
 		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
-		dirty: make(chan struct{}, 1), ended: make(chan struct{}),
-		learned: learn.NewTable(), ports: map[uint32]intent.SwitchPort{},
-		refused: refusals{},
+		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), ended: make(chan struct{}),
+		learned: learn.NewTable(), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
+		refused: newRefusals(),
 		facts: intent.Switch{
 			DPID: id, Address: c.RemoteAddr().String(), Connected: true, ConnectedAt: r.cfg.Now(),
 		},
@@ -195,10 +231,16 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 }
 
 // signal asks for a pass.
-func (d *datapath) signal() {
+func (d *datapath) signal() { put(d.dirty) }
+
+// tell asks for facts to be recorded.
+func (d *datapath) tell() { put(d.news) }
+
+// put puts a token into a channel that holds one.
+func put(c chan struct{}) {
 	select {
-	case d.dirty <- struct{}{}:
-	default: // one is due already
+	case c <- struct{}{}:
+	default: // one is there already
 	}
 }
 
@@ -215,27 +257,36 @@ func (d *datapath) run(ctx context.Context) {
 
 	audit := time.NewTicker(d.r.cfg.Audit)
 	defer audit.Stop()
-	learning := false
+	var recheck <-chan time.Time // when the switch is read back because of what others did
+	var retry <-chan time.Time   // when a failed step is tried again
+	started, due := false, true
 	for {
-		var retry <-chan time.Time
-		if err := d.pass(ctx); err != nil {
-			if ctx.Err() != nil || d.conn.Err() != nil {
-				return
+		if due {
+			retry = nil
+			if err := d.pass(ctx); err != nil {
+				if ctx.Err() != nil || d.conn.Err() != nil {
+					return
+				}
+				d.log.Warn("reconcile failed; will read back and try again", zap.Error(err))
+				d.table.known = false
+				d.facts.Error = err.Error()
+				d.setFactsDirty()
+				retry = time.After(d.r.cfg.Retry)
 			}
-			d.log.Warn("reconcile failed; will read back and try again", zap.Error(err))
-			d.table.known = false
-			d.facts.Error = err.Error()
-			d.setFactsDirty()
-			retry = time.After(d.r.cfg.Retry)
-		} else if !learning {
-			// Learning starts when the places that the switch already knows are taken over.
-			learning = true
-			wg.Go(func() { d.learn(ctx) })
 		}
 		if err := d.record(ctx); err != nil {
 			d.log.Warn("realized state not recorded; will try again", zap.Error(err))
 			retry = time.After(d.r.cfg.Retry)
 		}
+		if !started && d.table.known {
+			// Learning starts when the places that the switch already knows are taken over,
+			// and all that is not urgent when the switch is served.
+			started = true
+			wg.Go(func() { d.learn(ctx) })
+			wg.Go(func() { d.watch(ctx) })
+			wg.Go(func() { d.probe(ctx) })
+		}
+		due = true
 		select {
 		case <-ctx.Done():
 			return
@@ -243,13 +294,24 @@ func (d *datapath) run(ctx context.Context) {
 			return
 		case <-d.dirty:
 		case <-retry:
+		case <-d.news:
+			due = false
+		case <-d.alien:
+			due = false
+			if recheck == nil {
+				recheck = time.After(d.untilRecheck())
+			}
+		case <-recheck:
+			recheck, d.doubted = nil, true
 		case <-audit.C:
-			d.table.known = false
+			d.doubted = true
+			d.refused.clear()
 		}
 	}
 }
 
-// open asks the switch who it is and which ports it has.
+// open asks the switch who it is, which ports it has, and what the first pass
+// has to know of its abilities.
 func (d *datapath) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
@@ -257,26 +319,31 @@ func (d *datapath) open(ctx context.Context) error {
 	if err := d.conn.Send(&openflow.SetConfig{MissSendLen: 128}); err != nil {
 		return err
 	}
-	err := d.conn.Multipart(ctx, &openflow.DescRequest{}, func(b openflow.MultipartBody) error {
-		if desc, ok := b.(*openflow.Desc); ok {
-			d.facts.Description = desc.Manufacturer + " " + desc.Hardware + " " + desc.Software
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	d.setFactsDirty()
-	return d.conn.Multipart(ctx, &openflow.PortDescRequest{}, func(b openflow.MultipartBody) error {
-		if list, ok := b.(*openflow.PortDescReply); ok {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			for _, p := range list.Ports {
-				d.ports[p.No] = switchPort(p)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return d.conn.Multipart(ctx, &openflow.DescRequest{}, func(b openflow.MultipartBody) error {
+			if desc, ok := b.(*openflow.Desc); ok {
+				d.facts.Description = desc.Manufacturer + " " + desc.Hardware + " " + desc.Software
 			}
-		}
-		return nil
+			return nil
+		})
 	})
+	g.Go(func() error {
+		return d.conn.Multipart(ctx, &openflow.PortDescRequest{}, func(b openflow.MultipartBody) error {
+			if list, ok := b.(*openflow.PortDescReply); ok {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				for _, p := range list.Ports {
+					d.ports[p.No] = switchPort(p)
+				}
+			}
+			return nil
+		})
+	})
+	g.Go(func() error { return d.askMeters(ctx) })
+	g.Go(func() error { return d.askGroups(ctx) })
+	d.setFactsDirty()
+	return g.Wait()
 }
 
 func (d *datapath) setFactsDirty() {

@@ -18,7 +18,15 @@ import (
 func again(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+		switch pg.Code {
+		case "40001", "40P01": // serialization_failure, deadlock_detected
+			return true
+		case "23514":
+			// Without the name of a check it is a row that does not fit its
+			// partition: the right one was made while the row was on its way.
+			return pg.ConstraintName == ""
+		}
+		return false
 	}
 	return errors.Is(err, errAgain)
 }
@@ -179,6 +187,9 @@ var conflicts = map[string]func(key) error{
 	"security_group_rules_no_duplicate": func(key) error {
 		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
 	},
+	"switches_pkey": func(k key) error {
+		return &Conflict{"SwitchExists", "id", fmt.Sprintf("switch %s is known already; change its admitted", k.values)}
+	},
 	"ports_binding_interface_key": bindingInUse, "ports_binding_port_no_key": bindingInUse,
 	"mac_addresses_pkey": func(k key) error { return macInUse("mac_address", macOf(k.values)) },
 	"fixed_ips_pkey": func(k key) error {
@@ -235,7 +246,6 @@ var checks = map[string]Invalid{
 	"security_group_rules_one_remote":           {"remote_ip_prefix", "only one of remote_ip_prefix and remote_group_id may be given"},
 	"security_group_rules_remote_family":        {"remote_ip_prefix", "remote_ip_prefix is not of the family of ethertype"},
 	"ports_status_known":                        {"status", "status is not DOWN, ACTIVE or ERROR"},
-	"ports_unbound_not_active":                  {"status", "an unbound port cannot be ACTIVE"},
 	"ports_port_no_range":                       {"binding:profile", "port_no in binding:profile is not a 32-bit number"},
 	"ports_one_place":                           {"binding:profile", "binding:profile may have only one of interface_name and port_no"},
 	"ports_host_length":                         {"binding:host_id", "binding:host_id has more than 255 characters"},

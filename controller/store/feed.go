@@ -44,6 +44,7 @@ type State struct {
 	Subnets        []intent.Subnet
 	Ports          []intent.Port
 	SecurityGroups []intent.SecurityGroup // with their rules
+	Admissions     []intent.Admission
 }
 
 // publisher gives committed outbox rows their revision. Each process has one
@@ -286,7 +287,11 @@ func (s *Store) Snapshot(ctx context.Context) (State, int64, error) {
 		if state.Ports, err = ports.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
-		state.SecurityGroups, err = groups.list(ctx, tx, all, Query{})
+		if state.SecurityGroups, err = groups.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, decided)
+		state.Admissions, err = collectAdmissions(rows, err)
 		return err
 	})
 	if err != nil {

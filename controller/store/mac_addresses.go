@@ -272,6 +272,79 @@ func (s *Store) notReleased(ctx context.Context, tx *writeTx, sc Scope, a mac.Ad
 	return &NotFound{KindMACAddress, a.String()}
 }
 
+// UpdateMAC changes an address that no port has: fn may set its DeviceID, the
+// ExpiresAt of a reservation, and make a reservation active. Whatever else fn
+// changes stays as it was.
+func (s *Store) UpdateMAC(ctx context.Context, sc Scope, a mac.Addr, fn func(*intent.MACAddress) error) (m intent.MACAddress, err error) {
+	err = s.write(ctx, func(tx *writeTx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM mac_addresses WHERE address = $1 FOR UPDATE`, int64(a)); err != nil {
+			return err
+		}
+		before, err := macAddress(ctx, tx, sc, a)
+		if err != nil {
+			return err
+		}
+		if err := changeable(&before, time.Now()); err != nil {
+			return err
+		}
+		m = before
+		if err := fn(&m); err != nil {
+			return err
+		}
+		if err := checkMACChange(&before, &m); err != nil {
+			return err
+		}
+		changed := before
+		changed.DeviceID, changed.State = m.DeviceID, m.State
+		if !m.ExpiresAt.Equal(before.ExpiresAt) {
+			changed.ExpiresAt = m.ExpiresAt
+		}
+		if m = changed; m == before {
+			return nil
+		}
+		var b pgx.Batch
+		queueTake(&b, []macRow{{
+			addr: a, segment: m.SegmentID, tenant: m.TenantID, network: m.NetworkID, device: m.DeviceID, state: m.State, origin: m.Origin,
+			expires: m.ExpiresAt, actor: Actor(ctx), requestID: requestID(ctx),
+		}}, intent.MACChanged, func(mac.Addr) {})
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		m, err = macAddress(ctx, tx, sc, a)
+		return err
+	})
+	return m, err
+}
+
+// changeable says why an address cannot be changed by itself at a time.
+func changeable(m *intent.MACAddress, now time.Time) error {
+	switch {
+	case m.PortID != "":
+		return &InUse{KindMACAddress, m.Addr.String(), "port " + m.PortID}
+	case m.State == intent.MACQuarantined:
+		return &Conflict{"MacAddressReleased", "", fmt.Sprintf("MAC address %s was released and is in quarantine until %s", m.Addr, m.FreeAt.UTC().Format(time.RFC3339))}
+	case m.Origin == intent.MACOfImport:
+		return &Conflict{"MacAddressImported", "", fmt.Sprintf("MAC address %s is that of a foreign system; it can only be released", m.Addr)}
+	case !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(now): // and is about to be released
+		return &Conflict{"MacAddressReleased", "", fmt.Sprintf("the reservation of MAC address %s ended at %s", m.Addr, m.ExpiresAt.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+func checkMACChange(before, m *intent.MACAddress) error {
+	switch {
+	case m.State != before.State && (before.State != intent.MACReserved || m.State != intent.MACActive):
+		return &Invalid{"state", fmt.Sprintf("state cannot go from %s to %s, only from reserved to active", before.State, m.State)}
+	case !m.ExpiresAt.IsZero() && m.State != intent.MACReserved:
+		return &Invalid{"expires_at", "expires_at is for reservations; state must be reserved"}
+	case !m.ExpiresAt.IsZero() && m.ExpiresAt.Year() > 9999:
+		return &Invalid{"expires_at", "expires_at lies after the year 9999"}
+	case len(m.DeviceID) > 255:
+		return &Invalid{"device_id", "device_id has more than 255 characters"}
+	}
+	return nil
+}
+
 var macAddresses = entity[intent.MACAddress]{
 	kind:  KindMACAddress,
 	table: "mac_addresses",

@@ -46,8 +46,10 @@ type MACImportConflict struct {
 
 // MACImportResult is what came of an import.
 type MACImportResult struct {
+	ID        string // of the record of it
 	Lines     int64
-	Conflicts int64 // lines reported
+	Conflicts int64 // lines with an address that somebody else has, or another line
+	Invalid   int64 // lines without a right address or external id
 	Added     int64 // addresses that nobody else can get now
 	Mapped    int64 // external ids
 }
@@ -73,12 +75,7 @@ func (s *Store) ImportMACs(ctx context.Context, sc Scope, in MACImport, lines it
 	}
 	// Once: the lines cannot be read again.
 	_, err = s.writeOnce(ctx, func(tx *writeTx) error {
-		if err := ensureTenants(ctx, tx, []string{in.TenantID}); err != nil {
-			return err
-		}
-		limits := map[string]int64{}
 		var b pgx.Batch
-		queueLimits(&b, KindMACAddress, []string{in.TenantID}, limits)
 		// Values differ widely here, so plans are made for them.
 		b.Queue(`SET LOCAL plan_cache_mode = 'force_custom_plan'`)
 		b.Queue(`
@@ -96,7 +93,20 @@ func (s *Store) ImportMACs(ctx context.Context, sc Scope, in MACImport, lines it
 		if in.Progress != nil {
 			in.Progress(res.Lines)
 		}
-		return importLines(ctx, tx, in, limits, &res)
+		// Lines may come slowly, and nobody is to wait for that: what others need
+		// too is locked after the last.
+		if err := ensureTenants(ctx, tx, []string{in.TenantID}); err != nil {
+			return err
+		}
+		limits, last := map[string]int64{}, pgx.Batch{}
+		queueLimits(&last, KindMACAddress, []string{in.TenantID}, limits)
+		if err := tx.SendBatch(ctx, &last).Close(); err != nil {
+			return err
+		}
+		if err := importLines(ctx, tx, in, limits, &res); err != nil {
+			return err
+		}
+		return recordRun(ctx, tx, in, &res)
 	})
 	if err != nil {
 		return MACImportResult{}, mapError(err)
@@ -193,7 +203,11 @@ func reportConflicts(ctx context.Context, tx *writeTx, in MACImport, res *MACImp
 	var c MACImportConflict
 	var address int64
 	_, err = pgx.ForEachRow(rows, []any{&c.Line, &c.ExternalID, &address, &c.Description, &c.Kind, &c.TenantID, &c.State, &c.PortID, &c.DeviceID, &c.Policy}, func() error {
-		res.Conflicts++
+		if c.Kind == "invalid" {
+			res.Invalid++
+		} else {
+			res.Conflicts++
+		}
 		c.Addr = mac.Addr(address)
 		c.Recorded = !in.CheckOnly && c.Kind == "managed" && c.Policy != intent.ConflictRefuse
 		if in.Conflict != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -26,7 +27,9 @@ type LineageQuery struct {
 	// not for what happened.
 	At time.Time
 
-	Before time.Time // only what happened earlier; zero: all. For the next page of a list
+	Since  time.Time // only what happened then or later; zero: all
+	Before time.Time // only what happened earlier; zero: all
+	Marker int64     // only what comes after the event of this id in the order of the answer; 0: all
 	Limit  int       // default and at most MaxLineage
 }
 
@@ -77,8 +80,23 @@ func (s *Store) Lineage(ctx context.Context, sc Scope, q LineageQuery) (list []i
 	err = s.read(ctx, func(db querier) error {
 		var a args
 		var sql string
+		var after marked
+		if q.Marker != 0 {
+			var err error
+			if after, err = lineageMarker(ctx, db, sc, q.Marker); err != nil {
+				return err
+			}
+		}
 		if q.At.IsZero() {
 			where := q.where(sc, &a)
+			if q.Marker != 0 {
+				// The bound on the time alone is for the partitions and indexes.
+				at := a.add(after.at)
+				where += " AND e.at <= " + at + " AND (e.at, e.id) < (" + at + ", " + a.add(q.Marker) + ")"
+			}
+			if !q.Since.IsZero() {
+				where += " AND e.at >= " + a.add(q.Since)
+			}
 			if !q.Before.IsZero() {
 				where += " AND e.at < " + a.add(q.Before)
 			}
@@ -88,8 +106,10 @@ func (s *Store) Lineage(ctx context.Context, sc Scope, q LineageQuery) (list []i
 			// last line until then still is.
 			at := a.add(q.At)
 			where := q.where(sc, &a)
+			first := a.add(after.address) // none is 0
 			sql = `
-				SELECT ` + eventColumns + ` FROM (SELECT DISTINCT e.address FROM mac_events e WHERE ` + where + ` AND e.at <= ` + at + `) AS c
+				SELECT ` + eventColumns + ` FROM (
+					SELECT DISTINCT e.address FROM mac_events e WHERE ` + where + ` AND e.at <= ` + at + ` AND e.address > ` + first + `) AS c
 				CROSS JOIN LATERAL (
 					SELECT * FROM mac_events l WHERE l.address = c.address AND l.at <= ` + at + ` ORDER BY l.at DESC, l.id DESC LIMIT 1) AS e
 				WHERE ` + where + ` ORDER BY e.address LIMIT ` + a.add(q.Limit)
@@ -107,6 +127,20 @@ func (s *Store) Lineage(ctx context.Context, sc Scope, q LineageQuery) (list []i
 		}
 	}
 	return list, err
+}
+
+// marked is where the event of a marker stands in the order of an answer.
+type marked struct {
+	at      time.Time
+	address int64
+}
+
+func lineageMarker(ctx context.Context, db querier, sc Scope, id int64) (m marked, err error) {
+	err = db.QueryRow(ctx, `SELECT at, address FROM mac_events WHERE id = $1 AND (tenant_id = $2 OR $3)`, id, sc.TenantID, sc.Admin).Scan(&m.at, &m.address)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = &Invalid{"marker", fmt.Sprintf("marker: there is no event %d", id)}
+	}
+	return m, err
 }
 
 func scanEvent(row pgx.CollectableRow) (e intent.MACEvent, err error) {

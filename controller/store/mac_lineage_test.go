@@ -325,6 +325,16 @@ func TestImportFindsEveryConflictAndKeepsTheMapping(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		run := must(b.MACImport(b.ctx, blue, res.ID))(t)
+		if diff := cmp.Diff(intent.MACImport{
+			ID: res.ID, Source: "cloud", TenantID: "blue", DryRun: in.CheckOnly, Lines: res.Lines, Imported: res.Added, Mapped: res.Mapped,
+			Conflicts: res.Conflicts, Invalid: res.Invalid, CreatedAt: run.CreatedAt,
+		}, run); diff != "" {
+			t.Errorf("record (-want +got)\n%s", diff)
+		}
+		_, err = b.MACImport(b.ctx, red, res.ID)
+		wantNotFound(t, err, store.KindMACImport)
+		res.ID = ""
 		return res, said
 	}
 	said := func(recorded bool) []string {
@@ -338,7 +348,7 @@ func TestImportFindsEveryConflictAndKeepsTheMapping(t *testing.T) {
 		if diff := cmp.Diff(said(false), got); diff != "" {
 			t.Errorf("check: (-want +got)\n%s", diff)
 		}
-		if want := (store.MACImportResult{Lines: 7, Conflicts: 5}); res != want {
+		if want := (store.MACImportResult{Lines: 7, Conflicts: 3, Invalid: 2}); res != want {
 			t.Errorf("check: %+v, want %+v", res, want)
 		}
 	})
@@ -347,7 +357,7 @@ func TestImportFindsEveryConflictAndKeepsTheMapping(t *testing.T) {
 	if diff := cmp.Diff(said(true), got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if want := (store.MACImportResult{Lines: 7, Conflicts: 5, Added: 2, Mapped: 3}); res != want || progress != 7 {
+	if want := (store.MACImportResult{Lines: 7, Conflicts: 3, Invalid: 2, Added: 2, Mapped: 3}); res != want || progress != 7 {
 		t.Errorf("%+v, want %+v; progress %d", res, want, progress)
 	}
 	if got := must(b.MACAddress(b.ctx, blue, free))(t); got.SegmentID != reporting.ID || got.Origin != intent.MACOfImport || got.State != intent.MACActive {

@@ -177,36 +177,3 @@ func TestTenantsAppearOnFirstUseAndGoWhenEmpty(t *testing.T) {
 	}
 	wantNotFound(t, b.DeleteTenant(b.ctx, admin, "red"), store.KindTenant)
 }
-
-func TestSwitchesAreKeptAsFacts(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	before := b.rowCounts()["outbox"]
-	sw := intent.Switch{
-		DPID: 0xa1, Address: "192.0.2.1:51000", Connected: true, Description: "Open vSwitch", Realized: 7, ForeignFlows: 2,
-		FailMode: "secure", Error: "", Ports: []intent.SwitchPort{{No: 0xfffffffe, Name: "br0", HWAddr: 1, Up: true}, {No: 1, Name: "eth1"}},
-	}
-	if err := b.SaveSwitch(b.ctx, sw); err != nil {
-		t.Fatal(err)
-	}
-	sw.Realized = 9
-	if err := b.SaveSwitch(b.ctx, sw); err != nil {
-		t.Fatal(err)
-	}
-	got := must(b.Switch(b.ctx, 0xa1))(t)
-	sw.UpdatedAt = got.UpdatedAt
-	if diff := cmp.Diff(sw, got); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	if err := b.MarkSwitchesDisconnected(b.ctx); err != nil {
-		t.Fatal(err)
-	}
-	if list := must(b.Switches(b.ctx))(t); len(list) != 1 || list[0].Connected {
-		t.Errorf("got %+v", list)
-	}
-	_, err := b.Switch(b.ctx, 0xa2)
-	wantNotFound(t, err, store.KindSwitch)
-	if after := b.rowCounts()["outbox"]; after != before {
-		t.Error("facts went to the feed of intent")
-	}
-}

@@ -102,11 +102,12 @@ func TestConstraintsHoldWithoutTheStore(t *testing.T) {
 		{"mac_segments_block_aligned", `INSERT INTO mac_segments (id, block) VALUES (gen_random_uuid(), int8range(3, 5))`, nil},
 		{"mac_segments_block_power_of_two", `INSERT INTO mac_segments (id, block) VALUES (gen_random_uuid(), int8range(0, 3))`, nil},
 		{"mac_segments_block_individual", `INSERT INTO mac_segments (id, block) VALUES (gen_random_uuid(), int8range(1099511627776, 1099511627777))`, nil},
-		{"ports_unbound_not_active", `UPDATE ports SET status = 'ACTIVE'`, nil},
 		{"port_security_groups_group_fkey", `DELETE FROM security_groups`, nil},
 		{"networks_vni_range", `UPDATE networks SET vni = 0`, nil},
 		{"outbox_op_known", `UPDATE outbox SET op = 'x'`, nil},
 		{"switches_dpid_hex", `INSERT INTO switches (dpid) VALUES ('a1')`, nil},
+		{"switches_capabilities_object", `INSERT INTO switches (dpid, capabilities) VALUES ('00000000000000a1', '[]')`, nil},
+		{"attachments_dpid_hex", `INSERT INTO attachments (dpid, interface, iface_id, ofport) VALUES ('a1', 'tap1', '', 1)`, nil},
 	} {
 		var pg *pgconn.PgError
 		if _, err := conn.Exec(b.ctx, c.statement, c.args...); !errors.As(err, &pg) || pg.ConstraintName != c.constraint {

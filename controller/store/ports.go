@@ -19,11 +19,11 @@ var ports = entity[intent.Port]{
 	kind:  KindPort,
 	table: "ports",
 	columns: metaColumns("ports") + `, ports.num, ports.network_id, mac_addresses.address, coalesce(mac_addresses.segment_id::text, ''),
-		ports.admin_up, ports.device_id, ports.device_owner, ports.host, ports.interface_name, ports.port_no, ports.status, ports.status_reason,
+		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ports.port_no, ports.status, ports.status_reason,
 		ARRAY(SELECT f.subnet_id FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
-	from:    "ports JOIN mac_addresses ON mac_addresses.port_id = ports.id",
+	from:    "ports JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
 	visible: "ports.tenant_id = $tenant",
 	order:   "ports.created_at, ports.id",
 	filters: metaFilters("ports", map[string]filter{
@@ -33,7 +33,7 @@ var ports = entity[intent.Port]{
 		"device_id":       byText("ports.device_id"),
 		"device_owner":    byText("ports.device_owner"),
 		"status":          byText("ports.status"),
-		"binding:host_id": byText("ports.host"),
+		"binding:host_id": byText(boundHost),
 		"fixed_ips":       byFixedIP,
 		"security_groups": bySecurityGroup,
 	}),
@@ -109,7 +109,8 @@ func (s *Store) Port(ctx context.Context, sc Scope, id string) (p intent.Port, e
 }
 
 // CreatePorts makes ports with their MACs and addresses, all or none, and
-// returns them in the order of the request.
+// returns them in the order of the request. An interface that waits for one of
+// them completes its binding from then on.
 func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
 	var out []intent.Port
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -147,8 +148,9 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 
 // UpdatePort changes a port; network, tenant and status are not its to change.
 // FixedIPs may have entries as in NewPort; the MAC is swapped by the rules of
-// a new port. A port whose binding changes is DOWN until the controller has
-// seen to it. change may run more than once.
+// a new port. change sees the binding that was asked for, not the one that an
+// interface has completed. A port whose binding changes is DOWN until the
+// controller has seen to it. change may run more than once.
 func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func(*intent.Port) error) (intent.Port, error) {
 	var p intent.Port
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -158,6 +160,11 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		}
 		p = old
 		p.FixedIPs, p.SecurityGroups = slices.Clone(old.FixedIPs), slices.Clone(old.SecurityGroups)
+		asked := old
+		if asked.Binding, err = askedBinding(ctx, tx, old.ID); err != nil {
+			return err
+		}
+		p.Binding = asked.Binding
 		if err := change(&p); err != nil {
 			return err
 		}
@@ -169,11 +176,9 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if err := sortGroups(&p); err != nil {
 			return err
 		}
-		if reflect.DeepEqual(p, old) {
+		if reflect.DeepEqual(p, asked) {
+			p.Binding = old.Binding
 			return nil
-		}
-		if p.Binding != old.Binding {
-			p.Status, p.StatusReason = intent.PortDown, ""
 		}
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
 			return err
@@ -182,21 +187,50 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		var b pgx.Batch
 		b.Queue(`
 			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
-				host = $7, interface_name = $8, port_no = $9, status = $10, status_reason = $11,
-				revision = revision + 1, updated_at = now()
+				host = $7, interface_name = $8, port_no = $9, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`,
 			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
-			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo), p.Status, p.StatusReason).
+			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&p.Revision, &p.UpdatedAt) })
 		if p.DeviceID != old.DeviceID {
 			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
 		}
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		if p.Binding == asked.Binding {
+			p.Binding = old.Binding
+		} else if err := settleBinding(ctx, tx, &p, old.Binding); err != nil {
+			return err
+		}
 		if kind := portEvent(&p, &old); kind != "" {
 			tx.end.tellPort(ctx, &p, kind)
 		}
-		return tx.SendBatch(ctx, &b).Close()
+		return nil
 	})
 	return p, err
+}
+
+// askedBinding reads the binding of a port without what an interface completes.
+func askedBinding(ctx context.Context, tx *writeTx, id string) (b intent.Binding, err error) {
+	err = tx.QueryRow(ctx, `SELECT host, interface_name, port_no FROM ports WHERE id = $1`, id).Scan(&b.Host, &b.InterfaceName, &b.PortNo)
+	return b, err
+}
+
+// settleBinding completes the binding of a port whose request has changed, and
+// makes it DOWN if it is now elsewhere.
+func settleBinding(ctx context.Context, tx *writeTx, p *intent.Port, before intent.Binding) error {
+	now, err := bindings(ctx, tx, []string{p.ID})
+	if err != nil {
+		return err
+	}
+	p.Binding.Host, p.Binding.InterfaceName = now[p.ID].host, now[p.ID].iface
+	if p.Binding == before {
+		return nil
+	}
+	p.Status, p.StatusReason = intent.PortDown, ""
+	_, err = tx.Exec(ctx, `UPDATE ports SET status = 'DOWN', status_reason = '' WHERE id = $1`, p.ID)
+	return err
 }
 
 // portEvent is what the change of a port means to its MAC; empty: nothing.
@@ -370,9 +404,9 @@ func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortS
 			WITH wanted AS (
 				SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (id, status, reason)),
 			locked AS (
-				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id
+				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id`+attached+`
 				WHERE (ports.status, ports.status_reason) <> (wanted.status, wanted.reason)
-				  AND ports.host = $4
+				  AND `+boundHost+` = $4
 				ORDER BY ports.id FOR NO KEY UPDATE OF ports)
 			UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id`,
 			ids, status, reasons, d.String())

@@ -1,8 +1,8 @@
 // Package store keeps intent and facts in PostgreSQL. It is the only place
 // that speaks SQL; every statement stands beside the function that runs it.
 //
-// Locks are taken in one order: tenants, quotas, networks, subnets, security
-// groups, the segment tree, ports, addresses; rows of one table by id. A port that is
+// Locks are taken in one order: tenants, quotas, networks, subnets, security groups,
+// the segment tree, switches, ports, attachments, addresses; rows of one table by id. A port that is
 // being made holds its network and subnets with FOR KEY SHARE, so whoever
 // deletes or redefines those takes them FOR UPDATE and so waits for it.
 package store
@@ -72,9 +72,10 @@ const (
 	KindPort          Kind = "port"
 	KindSecurityGroup Kind = "security_group"
 	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
-	KindSwitch        Kind = "switch"              // never in a Change: a fact
+	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
+	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
 )
 
 // Op is what happened to an object.

@@ -27,6 +27,8 @@ func corpus() []Flow {
 	c.forwarding()
 	c.matches()
 	c.actions()
+	c.moreActions()
+	c.labNotes()
 	c.attributes()
 	return c.flows
 }

@@ -1,9 +1,7 @@
 package flow
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"net/netip"
 
 	"github.com/macloom/macloom/southbound/openflow"
@@ -56,14 +54,15 @@ func (f Field) Exact() bool { return f.raw == "" && !f.oxm.HasMask }
 func number(id openflow.FieldID, n int, v uint64) Field {
 	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(n)}}
 	putUint(f.oxm.Value[:n], v)
+	normalise(&f.oxm)
 	return f
 }
 
 // masked returns a field of n bytes in canonical form: full masks left out,
 // masked bits of the value zero.
 func masked(id openflow.FieldID, n int, v, mask uint64) Field {
-	f := number(id, n, v&mask)
-	f.oxm.HasMask = true
+	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(n), HasMask: true}}
+	putUint(f.oxm.Value[:n], v&mask)
 	putUint(f.oxm.Mask[:n], mask)
 	normalise(&f.oxm)
 	return f
@@ -72,12 +71,13 @@ func masked(id openflow.FieldID, n int, v, mask uint64) Field {
 func octets(id openflow.FieldID, v []byte) Field {
 	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(len(v))}}
 	copy(f.oxm.Value[:], v)
+	normalise(&f.oxm)
 	return f
 }
 
 func maskedOctets(id openflow.FieldID, v, mask []byte) Field {
-	f := octets(id, v)
-	f.oxm.HasMask = true
+	f := Field{oxm: openflow.OXM{Field: id, Len: uint8(len(v)), HasMask: true}}
+	copy(f.oxm.Value[:], v)
 	copy(f.oxm.Mask[:], mask)
 	normalise(&f.oxm)
 	return f
@@ -90,10 +90,26 @@ func putUint(b []byte, v uint64) {
 	}
 }
 
-// normalise drops a full mask and clears the bits of the value that the mask
-// does not cover.
+// normalise brings o to the form in which Open vSwitch reports it: a full mask
+// dropped, the bits of the value cleared that the mask does not cover. Of a field that is not known
+// nothing is changed, since a mask may mean something else there (tun_metadata).
 func normalise(o *openflow.OXM) {
-	if !o.HasMask {
+	switch o.Field {
+	case openflow.CTState:
+		clip(o, 1<<len(ctFlags.words())-1) // and so never exact
+	case openflow.TunnelFlags:
+		clip(o, 1<<len(tunnelFlags.words())-1)
+	case openflow.VLANVID:
+		fold(o, vlanPresent|0xfff, true)
+	case openflow.IPFrag:
+		fold(o, 3, true)
+	case openflow.IPv6Label:
+		fold(o, 0xfffff, false)
+	case openflow.ErspanVersion, openflow.ErspanDirection, openflow.ErspanHardwareID, openflow.GTPUFlags, openflow.GTPUMessageType:
+		// Open vSwitch 3.1 takes the value for the mask.
+		o.HasMask, o.Mask = true, o.Value
+	}
+	if !o.HasMask || !known(o) {
 		return
 	}
 	full := true
@@ -107,137 +123,160 @@ func normalise(o *openflow.OXM) {
 	}
 }
 
+// clip restricts the mask to bits. A bit of the value beyond them, which no switch takes, stays
+// to be found by fault.
+func clip(o *openflow.OXM, bits uint64) {
+	value, mask := Field{oxm: *o}.Uint()
+	o.HasMask = true
+	putUint(o.Mask[:o.Len], mask&(bits|value))
+}
+
+// fold makes a mask of all bits full, and with clip restricts any other to them.
+func fold(o *openflow.OXM, bits uint64, clip bool) {
+	if !o.HasMask {
+		return
+	}
+	value, mask := Field{oxm: *o}.Uint()
+	switch {
+	case mask&bits == bits:
+		mask = 1<<(8*o.Len) - 1
+	case clip:
+		mask &= bits | value
+	}
+	putUint(o.Mask[:o.Len], mask)
+}
+
+// known reports whether o is of a field of the table, in its id of a match and its width.
+func known(o *openflow.OXM) bool {
+	i := o.Field.Index()
+	return i >= 0 && openflow.FieldAt(i) == o.Field && int(o.Len) == o.Field.Len()
+}
+
+// fault says why no switch takes o, "" if it may.
+func fault(o *openflow.OXM) string {
+	n := namingByIndex[o.Field.Index()]
+	if o.HasMask && n.masks == exact {
+		return "it takes no mask"
+	}
+	if o.Len > 8 {
+		return ""
+	}
+	v, low, high := o.Uint(), uint64(0), uint64(1)<<(o.Field.Bits()-1)*2-1
+	switch o.Field {
+	case openflow.InPort, openflow.InPhyPort, openflow.ActsetOutput:
+		if v >= uint64(openflow.PortMax&0xffff) && v < uint64(openflow.PortMax) {
+			return "there is no such port: they end at 0xfeff, and the reserved ones begin at 0xffffff00"
+		}
+	case openflow.VLANVID:
+		high = vlanPresent | 0xfff
+	case openflow.CTState:
+		high = 1<<len(n.kind.words()) - 1
+	case openflow.ARPOp:
+		high = 0xff // all that Open vSwitch looks at
+	case openflow.CTProto:
+		low = 1 // 0 is what Open vSwitch says where there is no connection
+	case openflow.ErspanVersion, openflow.ErspanDirection, openflow.ErspanHardwareID, openflow.GTPUFlags, openflow.GTPUMessageType:
+		low = 1 // 0 would match everything, see normalise
+	case openflow.NSHTTL:
+		high = 63
+	case openflow.NSHMDType:
+		low, high = 1, 2
+	}
+	if v < low || v > high {
+		if high < 256 {
+			return fmt.Sprintf("its values are %d to %d", low, high)
+		}
+		return fmt.Sprintf("its values are %d to %#x", low, high)
+	}
+	return ""
+}
+
 // anyValue reports whether o matches everything.
 func anyValue(o *openflow.OXM) bool {
 	return o.HasMask && o.Mask == [16]byte{}
 }
 
-// InPort matches the port that the packet came in by.
-func InPort(n uint32) Field { return number(openflow.InPort, 4, uint64(n)) }
-
-// Metadata matches all 64 bits of the metadata.
-func Metadata(v uint64) Field { return number(openflow.Metadata, 8, v) }
-
-// MetadataMasked matches some bits of the metadata.
-func MetadataMasked(v, mask uint64) Field { return masked(openflow.Metadata, 8, v, mask) }
-
-// Reg matches a whole register.
-func Reg(n int, v uint32) Field { return number(reg(n), 4, uint64(v)) }
-
-// RegMasked matches some bits of a register.
-func RegMasked(n int, v, mask uint32) Field { return masked(reg(n), 4, uint64(v), uint64(mask)) }
-
-// ConjID matches when all clauses of a conjunction do.
-func ConjID(id uint32) Field { return number(openflow.ConjID, 4, uint64(id)) }
-
-// PktMark matches the mark that the packet has in the kernel.
-func PktMark(v uint32) Field { return number(openflow.PktMark, 4, uint64(v)) }
-
-// TunnelID matches the key of the tunnel, a VNI for VXLAN.
-func TunnelID(v uint64) Field { return number(openflow.TunnelID, 8, v) }
-
-// TunnelSrc matches the IPv4 address of the remote end of the tunnel.
-func TunnelSrc(a netip.Addr) Field { return ip4(openflow.TunnelSrc, a) }
-
-// TunnelDst matches the IPv4 address of the local end of the tunnel.
-func TunnelDst(a netip.Addr) Field { return ip4(openflow.TunnelDst, a) }
-
-// registers is how many 32-bit registers Open vSwitch has.
-const registers = 16
-
-func reg(n int) openflow.FieldID {
-	if n < 0 || n >= registers {
-		panic(fmt.Sprintf("flow: there is no register %d", n))
+// NewField returns the match of some bits of the field id, of all where mask is
+// nil. It fails where the field is not known, the value or the mask is not
+// of the field's width, or a switch would refuse them. What the field needs besides is judged by
+// BuildMatch.
+func NewField(id openflow.FieldID, value, mask []byte) (Field, error) {
+	id = id.InMatch()
+	n := id.Len()
+	switch {
+	case n == 0:
+		return Field{}, fmt.Errorf("flow: %s is not known", fieldName(id))
+	case len(value) != n || mask != nil && len(mask) != n:
+		return Field{}, fmt.Errorf("flow: %s has %d bytes; value has %d, mask %d", fieldName(id), n, len(value), len(mask))
 	}
-	return openflow.Reg0 + openflow.FieldID(n)
+	var f Field
+	if mask != nil {
+		f = maskedOctets(id, value, mask)
+	} else {
+		f = octets(id, value)
+	}
+	if why := fault(&f.oxm); why != "" {
+		return Field{}, fmt.Errorf("flow: %s: %s", f, why)
+	}
+	return f, nil
 }
 
-// EthSrc matches the source MAC.
-func EthSrc(a [6]byte) Field { return octets(openflow.EthSrc, a[:]) }
-
-// EthDst matches the destination MAC.
-func EthDst(a [6]byte) Field { return octets(openflow.EthDst, a[:]) }
-
-// EthSrcMasked matches some bits of the source MAC.
-func EthSrcMasked(a, mask [6]byte) Field { return maskedOctets(openflow.EthSrc, a[:], mask[:]) }
-
-// EthDstMasked matches some bits of the destination MAC.
-func EthDstMasked(a, mask [6]byte) Field { return maskedOctets(openflow.EthDst, a[:], mask[:]) }
-
-// EthType matches the ethertype behind any tags.
-func EthType(t uint16) Field { return number(openflow.EthType, 2, uint64(t)) }
-
-// Ethertypes and IP protocols of the fields' prerequisites.
-const (
-	ethIPv4 = 0x0800
-	ethARP  = 0x0806
-	ethRARP = 0x8035
-	ethIPv6 = 0x86dd
-
-	protoICMP  = 1
-	protoTCP   = 6
-	protoUDP   = 17
-	protoICMP6 = 58
-	protoSCTP  = 132
-
-	ndSolicit   = 135
-	ndAdvertise = 136
-
-	vlanPresent = 0x1000 // OFPVID_PRESENT
-)
-
-// NoVLAN matches packets without a tag. Over OpenFlow 1.3 Open vSwitch reports
-// it as an exact vlan_vid of 0 (OFPVID_NONE), whichever way it was installed;
-// ovs-ofctl prints that as vlan_tci=0x0000/0x1fff.
-func NoVLAN() Field { return number(openflow.VLANVID, 2, 0) }
-
-// VLAN matches packets with tag vid.
-func VLAN(vid uint16) Field { return number(openflow.VLANVID, 2, uint64(vlanPresent|vid&0xfff)) }
-
-// AnyVLAN matches packets with any tag.
-func AnyVLAN() Field { return masked(openflow.VLANVID, 2, vlanPresent, vlanPresent) }
-
-// ARP matches the ethertype 0x0806.
-func ARP() Field { return EthType(ethARP) }
-
-// IP matches the ethertype of IPv4, 0x0800.
-func IP() Field { return EthType(ethIPv4) }
-
-// IPv6 matches the ethertype 0x86dd.
-func IPv6() Field { return EthType(ethIPv6) }
-
-// IPProto is the protocol of IPv4 or the last next header of IPv6. The
-// match needs IP or IPv6 besides.
-func IPProto(p uint8) Field { return number(openflow.IPProto, 1, uint64(p)) }
-
-// IPSrc matches source addresses of the family of p, which it implies. A prefix
-// of length 0 matches all of the family.
-func IPSrc(p netip.Prefix) Field { return prefix(openflow.IPv4Src, openflow.IPv6Src, p) }
-
-// IPDst matches destination addresses of the family of p, which it implies.
-func IPDst(p netip.Prefix) Field { return prefix(openflow.IPv4Dst, openflow.IPv6Dst, p) }
+// addr returns the field of the family of a: v4 or v6.
+func addr(v4, v6 openflow.FieldID, a netip.Addr) Field {
+	if !a.IsValid() {
+		panic("flow: invalid IP address")
+	}
+	if a = a.Unmap(); a.Is4() {
+		return ip4(v4, a)
+	}
+	return ip6(v6, a)
+}
 
 func prefix(v4, v6 openflow.FieldID, p netip.Prefix) Field {
 	if !p.IsValid() {
 		panic("flow: invalid IP prefix")
 	}
-	addr, ones := p.Addr(), p.Bits()
-	if addr.Is4In6() {
+	a, ones := p.Addr(), p.Bits()
+	if a.Is4In6() {
 		if ones < 96 {
 			panic(fmt.Sprintf("flow: prefix %v is neither of IPv4 nor of IPv6", p))
 		}
-		addr, ones = addr.Unmap(), ones-96
+		a, ones = a.Unmap(), ones-96
 	}
-	var mask [16]byte
+	id := v4
+	if a.Is6() {
+		id = v6
+	}
+	raw := a.AsSlice()
+	return maskedOctets(id, raw, onesMask(ones, len(raw)))
+}
+
+// prefix4 is prefix for a field of IPv4 alone.
+func prefix4(id openflow.FieldID, p netip.Prefix) Field {
+	f := prefix(id, openflow.IPv6Src, p)
+	if f.oxm.Field != id {
+		panic(fmt.Sprintf("flow: %v is not an IPv4 prefix", p))
+	}
+	return f
+}
+
+// prefix6 is prefix for a field of IPv6 alone.
+func prefix6(id openflow.FieldID, p netip.Prefix) Field {
+	if p.IsValid() && !p.Addr().Is4In6() {
+		if f := prefix(openflow.IPv4Src, id, p); f.oxm.Field == id {
+			return f
+		}
+	}
+	panic(fmt.Sprintf("flow: %v is not an IPv6 prefix", p))
+}
+
+// onesMask returns n bytes that begin with some ones.
+func onesMask(ones, n int) []byte {
+	mask := make([]byte, n)
 	for i := range ones {
 		mask[i/8] |= 0x80 >> (i % 8)
 	}
-	id := v4
-	if addr.Is6() {
-		id = v6
-	}
-	raw := addr.AsSlice()
-	return maskedOctets(id, raw, mask[:len(raw)])
+	return mask
 }
 
 func ip4(id openflow.FieldID, a netip.Addr) Field {
@@ -256,123 +295,8 @@ func ip6(id openflow.FieldID, a netip.Addr) Field {
 	return octets(id, raw[:])
 }
 
-// ARPOp matches the operation: 1 request, 2 reply. It implies ARP.
-func ARPOp(op uint16) Field { return number(openflow.ARPOp, 2, uint64(op)) }
-
-// ARPSPA matches the sender's IPv4 address. It implies ARP.
-func ARPSPA(a netip.Addr) Field { return ip4(openflow.ARPSPA, a) }
-
-// ARPTPA matches the target's IPv4 address. It implies ARP.
-func ARPTPA(a netip.Addr) Field { return ip4(openflow.ARPTPA, a) }
-
-// ARPSHA matches the sender's MAC. It implies ARP.
-func ARPSHA(a [6]byte) Field { return octets(openflow.ARPSHA, a[:]) }
-
-// ARPTHA matches the target's MAC. It implies ARP.
-func ARPTHA(a [6]byte) Field { return octets(openflow.ARPTHA, a[:]) }
-
-// NDTarget matches the address that a solicitation or advertisement is about. The
-// match needs ICMP6Type 135 or 136 besides.
-func NDTarget(a netip.Addr) Field { return ip6(openflow.NDTarget, a) }
-
-// NDSLL matches the source link-layer address option, all zeros where a packet
-// has none. It implies a neighbour solicitation.
-func NDSLL(a [6]byte) Field { return octets(openflow.NDSLL, a[:]) }
-
-// NDTLL matches the target link-layer address option, all zeros where a packet
-// has none. It implies a neighbour advertisement.
-func NDTLL(a [6]byte) Field { return octets(openflow.NDTLL, a[:]) }
-
-// ICMPType matches the type of ICMP for IPv4, which it implies.
-func ICMPType(t uint8) Field { return number(openflow.ICMPType, 1, uint64(t)) }
-
-// ICMPCode matches the code of ICMP for IPv4, which it implies.
-func ICMPCode(c uint8) Field { return number(openflow.ICMPCode, 1, uint64(c)) }
-
-// ICMP6Type matches the type of ICMPv6, which it implies.
-func ICMP6Type(t uint8) Field { return number(openflow.ICMP6Type, 1, uint64(t)) }
-
-// ICMP6Code matches the code of ICMPv6, which it implies.
-func ICMP6Code(c uint8) Field { return number(openflow.ICMP6Code, 1, uint64(c)) }
-
-// TPSrc matches the source port of TCP (6), UDP (17) or SCTP (132), which it
-// implies; the match needs IP or IPv6 besides. A mask of 0xffff is exact.
-func TPSrc(proto uint8, port, mask uint16) Field {
-	return masked(transport(proto, openflow.TCPSrc, openflow.UDPSrc, openflow.SCTPSrc), 2, uint64(port), uint64(mask))
-}
-
-// TPDst matches the destination port, as TPSrc does the source port.
-func TPDst(proto uint8, port, mask uint16) Field {
-	return masked(transport(proto, openflow.TCPDst, openflow.UDPDst, openflow.SCTPDst), 2, uint64(port), uint64(mask))
-}
-
-func transport(proto uint8, tcp, udp, sctp openflow.FieldID) openflow.FieldID {
-	switch proto {
-	case protoTCP:
-		return tcp
-	case protoUDP:
-		return udp
-	case protoSCTP:
-		return sctp
-	}
-	panic(fmt.Sprintf("flow: IP protocol %d has no ports to match", proto))
-}
-
-// PortMask is one masked port match.
-type PortMask struct{ Value, Mask uint16 }
-
-// PortRange covers the ports min to max, both included, by the fewest masked
-// matches. It is empty where min > max.
-func PortRange(min, max uint16) []PortMask {
-	var cover []PortMask
-	for lo, hi := uint32(min), uint32(max); lo <= hi; {
-		// The largest aligned block that starts at lo and ends by hi.
-		size := uint32(1) << 16
-		if lo != 0 {
-			size = 1 << bits.TrailingZeros32(lo)
-		}
-		for lo+size-1 > hi {
-			size >>= 1
-		}
-		cover = append(cover, PortMask{Value: uint16(lo), Mask: uint16(-size)})
-		lo += size
-	}
-	return cover
-}
-
-// CTFlags are bits of ct_state.
-type CTFlags uint32
-
-// What connection tracking says of a packet. Without CTTrk it has not seen it.
-const (
-	CTNew CTFlags = 1 << 0
-	CTEst CTFlags = 1 << 1
-	CTRel CTFlags = 1 << 2
-	CTRpl CTFlags = 1 << 3 // reply direction
-	CTInv CTFlags = 1 << 4
-	CTTrk CTFlags = 1 << 5
-)
-
-// CTState matches packets of which all flags of set are set and none of unset.
-// Matches on the connection need no ethertype; ct actions do.
-func CTState(set, unset CTFlags) Field {
-	if set&unset != 0 {
-		panic("flow: a ct_state flag is to be set and unset")
-	}
-	return masked(openflow.CTState, 4, uint64(set), uint64(set|unset))
-}
-
-// CTMark matches the mark of the connection.
-func CTMark(v uint32) Field { return number(openflow.CTMark, 4, uint64(v)) }
-
-// CTMarkMasked matches some bits of the mark of the connection.
-func CTMarkMasked(v, mask uint32) Field { return masked(openflow.CTMark, 4, uint64(v), uint64(mask)) }
-
-// CTZone matches the zone in which the packet was tracked.
-func CTZone(v uint16) Field { return number(openflow.CTZone, 2, uint64(v)) }
-
-// fieldOfRaw returns the Field that stands for a TLV which no OXM can hold.
+// fieldOfRaw returns the Field that stands for a TLV that is not of a field of the table.
 func fieldOfRaw(tlv []byte) Field {
-	class := binary.BigEndian.Uint16(tlv)
-	return Field{oxm: openflow.OXM{Field: openflow.FieldID(class)<<16 | openflow.FieldID(tlv[2]>>1)}, raw: string(tlv)}
+	id, _, _ := openflow.FieldOf(tlv)
+	return Field{oxm: openflow.OXM{Field: id}, raw: string(tlv)}
 }

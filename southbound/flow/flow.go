@@ -1,7 +1,7 @@
-// Package flow holds OpenFlow flows as comparable values in one canonical form,
-// which is the form that Open vSwitch reads back. A flow that the controller
-// wants and the same flow dumped from a switch are therefore equal by ==, and
-// the difference of two tables is a comparison of map entries.
+// Package flow holds OpenFlow flows, groups and meters as comparable values in
+// one canonical form, which is the form that Open vSwitch reads back. A flow that
+// the controller wants and the same flow dumped from a switch are therefore equal
+// by ==, and the difference of two switches is one walk over two sorted lists.
 package flow
 
 import (
@@ -43,11 +43,11 @@ func (f Flow) Key() Key { return Key{f.Table, f.Priority, f.Match} }
 // FromStats returns the flow that a switch reports, in canonical form. It is
 // == to the flow that was installed.
 func FromStats(s openflow.FlowStats) (Flow, error) {
-	match, err := canonicalMatch(s.Match)
+	match, err := readMatch(s.Match)
 	if err != nil {
 		return Flow{}, err
 	}
-	instructions, err := canonicalInstructions(s.Instructions)
+	instructions, err := readInstructions(s.Instructions)
 	if err != nil {
 		return Flow{}, err
 	}
@@ -59,10 +59,10 @@ func FromStats(s openflow.FlowStats) (Flow, error) {
 
 // FromRemoved returns the key of the flow that a switch says is gone.
 func FromRemoved(r openflow.FlowRemoved) Key {
-	match, err := canonicalMatch(r.Match)
+	match, err := readMatch(r.Match)
 	if err != nil {
 		// No flow has such a match, so the key must not be that of one.
-		match = Match(r.Match.AppendFields(nil))
+		match = Match(r.Match)
 	}
 	return Key{Table: r.TableID, Priority: r.Priority, Match: match}
 }
@@ -70,11 +70,15 @@ func FromRemoved(r openflow.FlowRemoved) Key {
 // Add returns the message that installs f, in place of a flow with the same key
 // if there is one.
 func (f Flow) Add() *openflow.FlowMod {
+	// One block of memory for both.
+	b := make([]byte, 0, len(f.Match)+len(f.Instructions))
+	b = append(append(b, f.Match...), f.Instructions...)
+	n := len(f.Match)
 	return &openflow.FlowMod{
 		Command: openflow.FlowAdd, TableID: f.Table, Priority: f.Priority, Cookie: f.Cookie, Flags: f.Flags,
 		IdleTimeout: f.IdleTimeout, HardTimeout: f.HardTimeout,
 		BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
-		MatchBytes: string(f.Match), InstructionBytes: string(f.Instructions),
+		Match: b[:n:n], Instructions: b[n:],
 	}
 }
 
@@ -87,6 +91,6 @@ func (k Key) DeleteStrict() *openflow.FlowMod {
 	return &openflow.FlowMod{
 		Command: openflow.FlowDeleteStrict, TableID: k.Table, Priority: k.Priority,
 		BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
-		MatchBytes: string(k.Match),
+		Match: openflow.Match(k.Match),
 	}
 }

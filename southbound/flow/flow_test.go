@@ -59,11 +59,11 @@ func oddities() []Flow {
 		"80000a0286dd 80003520 fe800000000000000000000000000001 ffff000000000000000000000000000f",
 		"12345602aabb", "80000004ffffff05",
 	} {
-		m, err := openflow.DecodeFields(raw(fields))
+		m, err := openflow.DecodeMatch(raw(fields))
 		if err != nil {
 			panic(err)
 		}
-		match, err := canonicalMatch(m)
+		match, err := readMatch(m)
 		if err != nil {
 			panic(err)
 		}
@@ -99,7 +99,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"whatever actions=drop":                       "unknown word",
 		"tp_dst=80 actions=drop":                      "tp_dst does not go with the protocol",
 		"udp,icmp_type=8 actions=drop":                "icmp_type does not go with the protocol",
-		"ip,ip actions=drop":                          "eth_type occurs twice",
+		"ip,arp actions=drop":                         "match wants eth_type=0x800 and eth_type=0x806",
 		"dl_src=02:00 actions=drop":                   "is not a MAC address",
 		"dl_src=0200:00:00:0001:0 actions=":           "is not a MAC address",
 		"ip,nw_src=fe80::1 actions=drop":              "other family",
@@ -107,7 +107,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"ct_state=trk|trk actions=drop":               "bad flag",
 		"ct_state=+trk+trk actions=drop":              "bad flag",
 		"ct_state=trk+new actions=drop":               "bad flag",
-		"ip,nw_tos=5 actions=drop":                    "not the DSCP",
+		"ip,nw_tos=5 actions=drop":                    "nw_tos=5: it is the DSCP alone",
 		"ip,nw_frag=maybe actions=drop":               "unknown kind of fragment",
 		"vlan_tci=0x2000/0x2000 actions=":             "matched in part",
 		"oxm=80 actions=drop":                         "ends early",
@@ -115,8 +115,7 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"actions=output:x":                            "not a number of 32 bits",
 		"actions=ct(commit":                           "parentheses do not match",
 		"actions=ct(commit))":                         "parentheses do not match",
-		"actions=ct(exec(ct(commit)))":                "unknown action",
-		"actions=ct(colour)":                          "unknown argument of ct",
+		"actions=ct(colour)":                          "unknown argument",
 		"actions=load:1->NXM_NX_REG0[3..1]":           "has no bits",
 		"actions=load:1->NXM_NX_REG0[32]":             "has no bits",
 		"actions=load:1->NXM_NX_REG16[]":              "is not a part of a field",
@@ -125,7 +124,6 @@ func TestLinesThatNoFlowPrintsAreRefused(t *testing.T) {
 		"actions=set_field:1->colour":                 "unknown field",
 		"actions=goto_table:1,goto_table:2":           "two instructions of type 1",
 		"actions=conjunction(1,0/2)":                  "clauses count from 1",
-		"actions=resubmit(1)":                         "no table",
 		"actions=raw:0000":                            "not the length of an action",
 		"actions=raw:0000000000000000":                "length 0",
 		"actions=instruction:00":                      "shorter than an instruction",
@@ -206,9 +204,8 @@ func TestContradictionsPanic(t *testing.T) {
 		"to be set and unset":                                      func() { CTState(CTNew, CTNew) },
 		"clause 0 of 2":                                            func() { Conjunction(1, 0, 2) },
 		"clause 3 of 2":                                            func() { Conjunction(1, 3, 2) },
-		"set-field of reg0=0x1/0x5 cannot be one load":             func() { SetField(RegMasked(0, 1, 5)) },
 		"two instructions of type 1":                               func() { NewInstructions(Goto(1), Goto(2)) },
-		"instruction of 0 bytes":                                   func() { NewInstructions(openflow.InstructionRaw(nil)) },
+		"instruction of 0 bytes":                                   func() { NewInstructions(openflow.InstructionRaw("")) },
 	} {
 		if got := panicOf(build); !strings.Contains(got, want) {
 			t.Errorf("panic %q, want one with %q", got, want)
@@ -326,29 +323,9 @@ func TestPortRangesAreCoveredExactlyByTheFewestMasks(t *testing.T) {
 	}
 }
 
-func TestDiffPlansWhatDiffersInASafeOrder(t *testing.T) {
-	t.Parallel()
-	flow := func(table uint8, priority uint16, port uint32, next uint8) Flow {
-		return Flow{Table: table, Priority: priority, Match: NewMatch(InPort(port)), Instructions: NewInstructions(Goto(next))}
-	}
-	same, old, changed := flow(0, 1, 1, 9), flow(0, 2, 2, 9), flow(1, 5, 1, 9)
-	cookie := changed
-	cookie.Cookie = 7
-	oldLater := flow(3, 1, 1, 9)
-	newFirst, newLast, newLow := flow(0, 9, 3, 9), flow(8, 1, 1, 9), flow(0, 4, 3, 9)
-	got := Diff(byKey([]Flow{same, old, changed, oldLater}), byKey([]Flow{same, cookie, newFirst, newLast, newLow}))
-	want := Plan{Delete: []Flow{old, oldLater}, Add: []Flow{newLast, cookie, newFirst, newLow}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got.Empty() || !(Diff(byKey(corpus()), byKey(corpus()))).Empty() {
-		t.Error("Empty is wrong")
-	}
-}
-
 func TestAMatchWithAFieldTwiceIsNotAFlow(t *testing.T) {
 	t.Parallel()
-	twice := openflow.Match{Fields: []openflow.OXM{InPort(1).OXM(), InPort(2).OXM()}}
+	twice := openflow.NewMatch(InPort(1).OXM(), InPort(2).OXM())
 	if f, err := FromStats(openflow.FlowStats{Match: twice}); err == nil {
 		t.Errorf("became %v", f)
 	}
@@ -361,7 +338,7 @@ func TestFieldsPrintForMessages(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]Field{
 		"eth_src=02:00:05:00:00:00/ff:ff:ff:00:00:00": EthSrcMasked(macA, macMask),
-		"ip_dst=10.0.0.0/255.0.0.0":                   IPDst(pfx("10.0.0.0/8")),
+		"ip_dst=10.0.0.0/8":                           IPDst(pfx("10.0.0.0/8")),
 		"metadata=0x5":                                Metadata(5),
 		"oxm=12340a0107":                              {oxm: openflow.OXM{Field: 0x12340005, Len: 1, Value: [16]byte{7}}},
 	} {

@@ -9,39 +9,39 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
 // TestOVSReadBack installs the corpus in a real Open vSwitch and compares what
 // it reports with what was meant: as values, as text, and when flows go.
 func TestOVSReadBack(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
+	ovs := ovstest.Start(t)
 	want := corpus()
 
 	t.Run("flows read back equal", func(t *testing.T) {
-		c := ovs.dial(t, ovs.addBridge(t, "br0"))
+		c := dial(t, ovs.AddBridge("br0"))
+		addReferred(ovs, "br0")
 		for _, f := range want {
 			c.send(t, f.Add())
 		}
 		c.barrier(t)
 		got := c.flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
-		if plan := Diff(byKey(got), byKey(want)); !plan.Empty() {
+		if plan := Diff(State{Flows: newSet(t, got...)}, State{Flows: newSet(t, want...)}); !plan.Empty() {
 			t.Errorf("difference to what was installed: %d to delete, %d to add", len(plan.Delete), len(plan.Add))
 		}
 		t.Logf("%d flows read back equal", len(got))
 
-		compareText(t, want, ovs.dump(t, "br0"))
+		compareText(t, want, dump(ovs, "br0"))
 
 		mine := c.flows(t, &openflow.FlowStatsRequest{
 			TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, Cookie: 0x5d << 56, CookieMask: 0xff << 56,
@@ -76,9 +76,10 @@ func TestOVSReadBack(t *testing.T) {
 	})
 
 	t.Run("our text installs the same flows", func(t *testing.T) {
-		path := ovs.addBridge(t, "br1")
-		ovs.run(t, "ovs-ofctl", "-O", "OpenFlow13", "add-flows", "br1", writeLines(t, want))
-		got := ovs.dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
+		path := ovs.AddBridge("br1")
+		addReferred(ovs, "br1")
+		ovs.Ofctl("add-flows", "br1", writeLines(t, want))
+		got := dial(t, path).flows(t, &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny})
 		compareFlows(t, want, got)
 	})
 }
@@ -86,8 +87,8 @@ func TestOVSReadBack(t *testing.T) {
 // TestOVSSession exchanges the messages that carry no flows with a real switch.
 func TestOVSSession(t *testing.T) {
 	t.Parallel()
-	ovs := startOVS(t)
-	c := ovs.dial(t, ovs.addBridge(t, "br0"))
+	ovs := ovstest.Start(t)
+	c := dial(t, ovs.AddBridge("br0"))
 	bundle := func(ctrl openflow.BundleCtrl) *openflow.BundleControl {
 		return &openflow.BundleControl{BundleID: 7, Ctrl: ctrl, Flags: openflow.BundleAtomic | openflow.BundleOrdered}
 	}
@@ -131,12 +132,12 @@ func TestOVSSession(t *testing.T) {
 	c.send(t, toController.Add())
 	frame := append(append(append([]byte{}, macA[:]...), macB[:]...), make([]byte, 60)...)
 	c.send(t, &openflow.PacketOut{
-		BufferID: openflow.NoBuffer, InPort: openflow.PortLocal, Actions: []openflow.Action{Output(openflow.PortTable)}, Data: frame,
+		BufferID: openflow.NoBuffer, InPort: openflow.PortLocal, Actions: openflow.NewActions(Output(openflow.PortTable)), Data: frame,
 	})
 	c.flush(t)
 	_, m := c.read(t)
 	packet := m.(*openflow.PacketIn)
-	match, err := canonicalMatch(packet.Match)
+	match, err := readMatch(packet.Match)
 	if want := NewMatch(InPort(openflow.PortLocal), Reg(3, 9)); err != nil || match != want || packet.Cookie != 0x5d || string(packet.Data) != string(frame) {
 		t.Errorf("packet-in %+v with match %v (%v), want match %v and the frame", packet, match, err, want)
 	}
@@ -165,7 +166,7 @@ func TestOVSSession(t *testing.T) {
 
 func TestOVSParsesEveryLine(t *testing.T) {
 	t.Parallel()
-	ofctl := lookTool(t, "ovs-ofctl")
+	ofctl := ovstest.LookTool(t, "ovs-ofctl")
 	out, err := exec.Command(ofctl, "-O", "OpenFlow13", "parse-flows", writeLines(t, corpus())).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ovs-ofctl parse-flows: %v\n%s", err, out)
@@ -232,109 +233,8 @@ func writeLines(t *testing.T, flows []Flow) string {
 	return path
 }
 
-func lookTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name) // daemons; not in everybody's PATH
-	}
-	if err != nil {
-		t.Fatalf("%s is needed: install Open vSwitch (Debian: apt-get install openvswitch-switch): %v", name, err)
-	}
-	return path
-}
-
-// privateOVS is an Open vSwitch of the test's own. Its userspace datapath has
-// dummy devices: flows pass through the same code as with real ones, but it needs
-// no privilege and any number of them run beside each other.
-type privateOVS struct {
-	dir string
-	env []string
-}
-
-func startOVS(t *testing.T) *privateOVS {
-	t.Helper()
-	dbServer, vswitchd := lookTool(t, "ovsdb-server"), lookTool(t, "ovs-vswitchd")
-	// Not t.TempDir: the path of a unix socket has to be short.
-	dir, err := os.MkdirTemp("", "ovs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	ovs := &privateOVS{dir: dir, env: append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir)}
-	db := filepath.Join(dir, "conf.db")
-	ovs.run(t, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
-	ovs.start(t, dbServer, "-vconsole:off", "--log-file", "--remote=punix:"+filepath.Join(dir, "db.sock"), db)
-	waitFor(t, "ovsdb-server", func() bool { return exists(filepath.Join(dir, "db.sock")) })
-	ovs.run(t, "ovs-vsctl", "--no-wait", "init")
-	ovs.start(t, vswitchd, "--enable-dummy=override", "-vconsole:off", "--log-file")
-	return ovs
-}
-
-// start runs a daemon in the foreground until the test ends or its process dies.
-func (o *privateOVS) start(t *testing.T, name string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = o.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The kernel sends the signal when the thread that started the process ends, so that thread waits.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // killed
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	})
-}
-
-func (o *privateOVS) run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(lookTool(t, name), args...)
-	cmd.Env = o.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// addBridge returns the socket on which the bridge takes OpenFlow.
-func (o *privateOVS) addBridge(t *testing.T, name string) string {
-	t.Helper()
-	o.run(t, "ovs-vsctl", "--timeout=60", "add-br", name, "--", "set", "bridge", name, "datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow13")
-	return filepath.Join(o.dir, name+".mgmt")
-}
-
-func (o *privateOVS) dump(t *testing.T, bridge string) string {
-	t.Helper()
-	return o.run(t, "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "--no-stats", "dump-flows", bridge)
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not there after a minute", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+func dump(o *ovstest.OVS, bridge string) string {
+	return o.Ofctl("--no-names", "--no-stats", "dump-flows", bridge)
 }
 
 // connection is the least of an OpenFlow session.
@@ -346,7 +246,7 @@ type connection struct {
 	sent map[uint32]openflow.Message
 }
 
-func (o *privateOVS) dial(t *testing.T, path string) *connection {
+func dial(t *testing.T, path string) *connection {
 	t.Helper()
 	conn, err := net.Dial("unix", path)
 	if err != nil {
@@ -394,7 +294,7 @@ func (c *connection) read(t *testing.T) (openflow.Header, openflow.Message) {
 	if e, ok := m.(*openflow.Error); ok {
 		refused := c.sent[h.XID]
 		if fm, ok := refused.(*openflow.FlowMod); ok {
-			f := Flow{Table: fm.TableID, Priority: fm.Priority, Match: Match(fm.MatchBytes), Instructions: Instructions(fm.InstructionBytes)}
+			f := Flow{Table: fm.TableID, Priority: fm.Priority, Match: Match(fm.Match), Instructions: Instructions(fm.Instructions)}
 			t.Errorf("refused with %v: %v", e, f)
 		} else {
 			t.Errorf("refused with %v: %T", e, refused)

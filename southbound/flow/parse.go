@@ -1,19 +1,16 @@
 package flow
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
-	"net/netip"
 	"strconv"
 	"strings"
-
-	"github.com/macloom/macloom/southbound/openflow"
 )
 
-// Parse reads a line that String printed. It takes what String can print and
-// is not a parser of all that ovs-ofctl takes.
+// Parse reads a flow as ovs-ofctl takes it in add-flow and prints it in dump-flows:
+// attributes, match and "actions=". Counters and ages are skipped. Unlike ovs-ofctl it adds the
+// prerequisites that follow from a field (tcp_src of a match without nw_proto), and refuses a match that
+// lacks others where ovs-ofctl would leave fields out.
 func Parse(line string) (Flow, error) {
 	f, err := parse(line)
 	if err != nil {
@@ -29,15 +26,17 @@ func parse(line string) (Flow, error) {
 	}
 	f := Flow{Priority: 0x8000}
 	p := matchParser{}
-	words := strings.FieldsFunc(head, func(c rune) bool { return c == ',' || c == ' ' })
-	for _, word := range words {
-		name, value, hasValue := strings.Cut(word, "=")
+	for head = strings.TrimLeft(head, separators); head != ""; head = strings.TrimLeft(head, separators) {
+		var name, value string
+		var hasValue bool
+		word := head
+		name, value, hasValue, head = cutWord(head)
 		known, err := f.parseAttribute(name, value, hasValue)
 		if !known {
 			err = p.field(name, value, hasValue)
 		}
 		if err != nil {
-			return Flow{}, fmt.Errorf("%s: %w", word, err)
+			return Flow{}, fmt.Errorf("%s: %w", strings.TrimRight(word[:len(word)-len(head)], separators), err)
 		}
 	}
 	var err error
@@ -50,6 +49,37 @@ func parse(line string) (Flow, error) {
 	return f, nil
 }
 
+// separators stand between the words of a match.
+const separators = ", \t\r\n"
+
+// cutWord cuts NAME, NAME=VALUE, NAME:VALUE or NAME(VALUE) off s. A value ends at a separator
+// that is not within parentheses or brackets.
+func cutWord(s string) (name, value string, hasValue bool, rest string) {
+	end := strings.IndexAny(s, "=:("+separators)
+	if end < 0 {
+		return s, "", false, ""
+	}
+	name, s = s[:end], s[end:]
+	if strings.IndexByte(separators, s[0]) >= 0 {
+		return name, "", false, s
+	}
+	open := s[0] == '('
+	depth := 0
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '(' || c == '[':
+			depth++
+		case depth == 0 && open && c == ')':
+			return name, s[1:i], true, s[i+1:]
+		case c == ')' || c == ']':
+			depth--
+		case depth <= 0 && !open && strings.IndexByte(separators, c) >= 0:
+			return name, s[1:i], true, s[i:]
+		}
+	}
+	return name, s[1:], true, ""
+}
+
 // parseAttribute reads what is not part of the match. known is false for
 // anything else.
 func (f *Flow) parseAttribute(name, value string, hasValue bool) (known bool, err error) {
@@ -60,9 +90,11 @@ func (f *Flow) parseAttribute(name, value string, hasValue bool) (known bool, er
 				return true, nil
 			}
 		}
-		return false, nil
+		return name == "no_readonly_table" || name == "allow_hidden_fields", nil
 	}
 	switch name {
+	case "duration", "n_packets", "n_bytes", "idle_age", "hard_age":
+		// Of a dump: says nothing of the flow itself.
 	case "cookie":
 		f.Cookie, err = parseUint(value, 64)
 	case "table":
@@ -79,13 +111,16 @@ func (f *Flow) parseAttribute(name, value string, hasValue bool) (known bool, er
 	return true, err
 }
 
-// parseUint reads a number of at most n bits, decimal or with 0x.
+// parseUint reads a number of at most n bits as C does: decimal, hex with 0x, octal with 0.
 func parseUint(s string, n int) (uint64, error) {
-	base := 10
-	if h, ok := strings.CutPrefix(s, "0x"); ok {
-		s, base = h, 16
+	digits, base := s, 10
+	switch {
+	case strings.HasPrefix(s, "0x") || strings.HasPrefix(s, "0X"):
+		digits, base = s[2:], 16
+	case len(s) > 1 && s[0] == '0':
+		base = 8
 	}
-	v, err := strconv.ParseUint(s, base, n)
+	v, err := strconv.ParseUint(digits, base, n)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a number of %d bits", s, n)
 	}
@@ -102,308 +137,9 @@ func parseTo[T uint8 | uint16 | uint32](to *T, s string) error {
 	return err
 }
 
-// matchParser collects the fields of a match. Names that depend on the
-// protocol are resolved once all words are read.
-type matchParser struct {
-	m       openflow.Match
-	later   [][2]string // tp_src, tp_dst, icmp_type, icmp_code
-	hasVLAN bool
-	pcp     bool
-}
-
-func (p *matchParser) add(f Field) { p.m.Fields = append(p.m.Fields, f.oxm) }
-
-// simpleNames are the names in a match that always mean the same field and have a kind of their own.
-var simpleNames = map[string]openflow.FieldID{
-	"pkt_mark": openflow.PktMark, "conj_id": openflow.ConjID, "ct_zone": openflow.CTZone, "ct_mark": openflow.CTMark, "ct_label": openflow.CTLabel,
-	"tun_id": openflow.TunnelID, "tun_src": openflow.TunnelSrc, "tun_dst": openflow.TunnelDst, "metadata": openflow.Metadata,
-	"dl_src": openflow.EthSrc, "dl_dst": openflow.EthDst, "dl_type": openflow.EthType,
-	"nw_src": openflow.IPv4Src, "nw_dst": openflow.IPv4Dst, "ipv6_src": openflow.IPv6Src, "ipv6_dst": openflow.IPv6Dst, "ipv6_label": openflow.IPv6Label,
-	"arp_spa": openflow.ARPSPA, "arp_tpa": openflow.ARPTPA, "arp_op": openflow.ARPOp, "arp_sha": openflow.ARPSHA, "arp_tha": openflow.ARPTHA,
-	"nw_proto": openflow.IPProto, "nw_ecn": openflow.IPECN, "nw_ttl": openflow.IPTTL,
-	"nd_target": openflow.NDTarget, "nd_sll": openflow.NDSLL, "nd_tll": openflow.NDTLL,
-}
-
-func (p *matchParser) field(name, value string, hasValue bool) error {
-	if !hasValue {
-		for _, s := range shorthands {
-			if s.word == name {
-				p.add(EthType(uint16(s.eth)))
-				if s.proto != -1 {
-					p.add(IPProto(uint8(s.proto)))
-				}
-				return nil
-			}
-		}
-		return errors.New("unknown word")
-	}
-	id, ok := simpleNames[name]
-	if n := namingBySet[name]; !ok && n != nil && strings.HasPrefix(name, "reg") {
-		id, ok = n.id, true
-	}
-	if ok {
-		f, err := parseField(id, namingByID[id].kind, value)
-		if err == nil {
-			p.add(f)
-		}
-		return err
-	}
-	switch name {
-	case "tp_src", "tp_dst", "icmp_type", "icmp_code":
-		p.later = append(p.later, [2]string{name, value})
-		return nil
-	case "in_port":
-		n, err := parsePort(value)
-		p.add(InPort(n))
-		return err
-	case "ct_state":
-		return p.ctState(value)
-	case "vlan_tci", "dl_vlan", "dl_vlan_pcp":
-		return p.vlan(name, value)
-	case "nw_tos":
-		v, err := parseUint(value, 8)
-		if err == nil && v&3 != 0 {
-			err = errors.New("the lowest two bits of nw_tos are not the DSCP")
-		}
-		p.add(number(openflow.IPDSCP, 1, v>>2))
-		return err
-	case "nw_frag":
-		for _, f := range fragments {
-			if f.word == value {
-				p.add(masked(openflow.IPFrag, 1, f.value, f.mask))
-				return nil
-			}
-		}
-		return errors.New("unknown kind of fragment")
-	case "oxm":
-		return p.raw(value)
-	}
-	return errors.New("unknown field")
-}
-
-func (p *matchParser) raw(value string) error {
-	b, err := hex.DecodeString(value)
-	if err != nil {
-		return err
-	}
-	m, err := openflow.DecodeFields(b)
-	if err != nil {
-		return err
-	}
-	p.m.Fields = append(p.m.Fields, m.Fields...)
-	p.m.Raw = append(p.m.Raw, m.Raw...)
-	return nil
-}
-
-// ctState reads flags with signs, or without signs all that are set.
-func (p *matchParser) ctState(value string) error {
-	all := uint64(1)<<len(ctStateNames) - 1
-	if value == "0" {
-		p.add(masked(openflow.CTState, 4, 0, all))
-		return nil
-	}
-	if !strings.ContainsAny(value, "+-") {
-		var set uint64
-		for word := range strings.SplitSeq(value, "|") {
-			bit := ctStateBit(word)
-			if bit == 0 || set&bit != 0 {
-				return errors.New("bad flag of ct_state")
-			}
-			set |= bit
-		}
-		p.add(masked(openflow.CTState, 4, set, all))
-		return nil
-	}
-	var set, mask uint64
-	for value != "" {
-		end := strings.IndexAny(value[1:], "+-") + 1
-		if end == 0 {
-			end = len(value)
-		}
-		sign, bit := value[0], ctStateBit(value[1:end])
-		value = value[end:]
-		if bit == 0 || mask&bit != 0 || sign != '+' && sign != '-' {
-			return errors.New("bad flag of ct_state")
-		}
-		mask |= bit
-		if sign == '+' {
-			set |= bit
-		}
-	}
-	p.add(masked(openflow.CTState, 4, set, mask))
-	return nil
-}
-
-// ctStateBit returns 0 for an unknown name.
-func ctStateBit(name string) uint64 {
-	for i, n := range ctStateNames {
-		if n == name {
-			return 1 << i
-		}
-	}
-	return 0
-}
-
-func (p *matchParser) vlan(name, value string) error {
-	switch name {
-	case "dl_vlan":
-		v, err := parseUint(value, 12)
-		p.add(VLAN(uint16(v)))
-		p.hasVLAN = true
-		return err
-	case "dl_vlan_pcp":
-		v, err := parseUint(value, 3)
-		p.add(number(openflow.VLANPCP, 1, v))
-		p.pcp = true
-		return err
-	}
-	text, maskText, hasMask := strings.Cut(value, "/")
-	tci, err := parseUint(text, 16)
-	mask := uint64(0xffff)
-	if hasMask && err == nil {
-		mask, err = parseUint(maskText, 16)
-	}
-	if err != nil {
-		return err
-	}
-	switch id, pcp := mask&0x1fff, mask>>13; {
-	case pcp != 0 && pcp != 7:
-		return errors.New("priority bits are matched in part")
-	case pcp == 7:
-		p.add(number(openflow.VLANPCP, 1, tci>>13))
-		fallthrough
-	default:
-		if id == 0x1fff {
-			p.add(number(openflow.VLANVID, 2, tci&id))
-		} else if id != 0 {
-			p.add(masked(openflow.VLANVID, 2, tci&id, id))
-		}
-	}
-	return nil
-}
-
-// match resolves what depends on the protocol.
-func (p *matchParser) match() (Match, error) {
-	if p.pcp && !p.hasVLAN {
-		p.add(AnyVLAN())
-	}
-	eth, proto := uint64(math.MaxUint64), uint64(math.MaxUint64)
-	for _, o := range p.m.Fields {
-		switch v, _ := (Field{oxm: o}).Uint(); {
-		case o.HasMask:
-		case o.Field == openflow.EthType:
-			eth = v
-		case o.Field == openflow.IPProto:
-			proto = v
-		}
-	}
-	for _, l := range p.later {
-		id, err := dependent(l[0], eth, proto)
-		if err != nil {
-			return "", err
-		}
-		f, err := parseField(id, decimal, l[1])
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", l[0], err)
-		}
-		p.add(f)
-	}
-	return canonicalMatch(p.m)
-}
-
-func dependent(name string, eth, proto uint64) (openflow.FieldID, error) {
-	if eth == ethIPv4 || eth == ethIPv6 {
-		src := name == "tp_src"
-		switch {
-		case name == "icmp_type" && eth == ethIPv4 && proto == protoICMP:
-			return openflow.ICMPType, nil
-		case name == "icmp_code" && eth == ethIPv4 && proto == protoICMP:
-			return openflow.ICMPCode, nil
-		case name == "icmp_type" && eth == ethIPv6 && proto == protoICMP6:
-			return openflow.ICMP6Type, nil
-		case name == "icmp_code" && eth == ethIPv6 && proto == protoICMP6:
-			return openflow.ICMP6Code, nil
-		case strings.HasPrefix(name, "icmp"):
-		case proto == protoTCP || proto == protoUDP || proto == protoSCTP:
-			if src {
-				return transport(uint8(proto), openflow.TCPSrc, openflow.UDPSrc, openflow.SCTPSrc), nil
-			}
-			return transport(uint8(proto), openflow.TCPDst, openflow.UDPDst, openflow.SCTPDst), nil
-		}
-	}
-	return 0, fmt.Errorf("%s does not go with the protocol", name)
-}
-
-// parseField reads VALUE or VALUE/MASK.
-func parseField(id openflow.FieldID, k kind, s string) (Field, error) {
-	text, maskText, hasMask := strings.Cut(s, "/")
-	n := id.Len()
-	value, err := k.parse(text, n)
-	if err != nil || !hasMask {
-		return octets(id, value), err
-	}
-	if k == ipv4 || k == ipv6 {
-		if ones, err := strconv.ParseUint(maskText, 10, 8); err == nil {
-			if int(ones) > 8*n {
-				return Field{}, errors.New("prefix is too long")
-			}
-			mask := make([]byte, n)
-			for i := range int(ones) {
-				mask[i/8] |= 0x80 >> (i % 8)
-			}
-			return maskedOctets(id, value, mask), nil
-		}
-	}
-	mask, err := k.parse(maskText, n)
-	if err != nil {
-		return Field{}, err
-	}
-	return maskedOctets(id, value, mask), nil
-}
-
-// parse reads a value of n bytes.
-func (k kind) parse(s string, n int) ([]byte, error) {
-	switch k {
-	case ethernet:
-		return parseEth(s)
-	case ipv4, ipv6:
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return nil, err
-		}
-		if a.BitLen() != 8*n || a.Zone() != "" {
-			return nil, fmt.Errorf("%v is of the other family", a)
-		}
-		return a.AsSlice(), nil
-	}
-	value := make([]byte, n)
-	if h, ok := strings.CutPrefix(s, "0x"); ok && n > 8 {
-		if len(h) == 0 || len(h) > 2*n {
-			return nil, fmt.Errorf("%q is not a number of %d bits", s, 8*n)
-		}
-		if _, err := hex.Decode(value, []byte(strings.Repeat("0", 2*n-len(h))+h)); err != nil {
-			return nil, err
-		}
-		return value, nil
-	}
-	v, err := parseUint(s, min(8*n, 64))
-	if err != nil {
-		return nil, err
-	}
-	putUint(value, v)
-	return value, nil
-}
-
-func parseEth(s string) ([]byte, error) {
-	b, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
-	if err != nil || len(b) != 6 || len(s) != 17 || ethText(b) != strings.ToLower(s) {
-		return nil, fmt.Errorf("%q is not a MAC address", s)
-	}
-	return b, nil
-}
-
+// parsePort reads the number or the name of a port.
 func parsePort(s string) (uint32, error) {
-	if n, ok := portNumbers[s]; ok {
+	if n, ok := portNumbers[strings.ToUpper(s)]; ok {
 		return n, nil
 	}
 	n, err := parseUint(s, 32)

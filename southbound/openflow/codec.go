@@ -50,7 +50,7 @@ func DecodeHeader(b []byte) (Header, error) {
 }
 
 // Decode decodes one whole frame. The message owns its bytes, except for Data of
-// PacketIn and PacketOut, which aliases the frame. The header is valid
+// PacketIn, PacketIn2, Resume and PacketOut, which aliases the frame. The header is valid
 // even where the body is not.
 func Decode(frame []byte) (Header, Message, error) {
 	return decode(frame, true)
@@ -115,6 +115,26 @@ func decodeBody(t Type, body []byte, outer bool) (Message, error) {
 		m = decodePacketOut(&r)
 	case TypeFlowMod:
 		m = decodeFlowMod(&r)
+	case TypeGroupMod:
+		m = decodeGroupMod(&r)
+	case TypePortMod:
+		m = decodePortMod(&r)
+	case TypeTableMod:
+		m = decodeTableMod(&r)
+	case TypeQueueGetConfigRequest:
+		q := &QueueGetConfigRequest{Port: r.u32()}
+		r.skip(4)
+		m = q
+	case TypeQueueGetConfigReply:
+		m = decodeQueueGetConfigReply(&r)
+	case TypeGetAsyncRequest:
+		m = &GetAsyncRequest{}
+	case TypeGetAsyncReply:
+		m = &GetAsyncReply{decodeAsyncConfig(&r)}
+	case TypeSetAsync:
+		m = &SetAsync{decodeAsyncConfig(&r)}
+	case TypeMeterMod:
+		m = decodeMeterMod(&r)
 	case TypeMultipartRequest:
 		m = decodeMultipartRequest(&r)
 	case TypeMultipartReply:

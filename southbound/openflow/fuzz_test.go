@@ -9,6 +9,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add(AppendMessage(nil, 1, s.message))
 	}
 	f.Add(matchFrame("\x80\x00\x14\x01\x06\xff\xff\x55\x08ONF\x00\x00\x02\x00\x02\x80\x00\x0a\x00"))
+	for _, frame := range hostile(500) {
+		f.Add(frame)
+	}
 	f.Add(AppendMessageVersion(nil, Version10, 1, &Hello{}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < HeaderLen || len(b) > MaxMessageLen {
@@ -18,8 +21,8 @@ func FuzzDecode(f *testing.F) {
 		putLen(frame, 2, len(frame)) // a wrong length ends decoding at once and is tested elsewhere
 		var m Message
 		var err error
-		// The slack covers what the machinery around the test takes meanwhile.
-		if got, limit := allocated(func() { _, m, err = Decode(frame) }), uint64(16*len(frame)+16384); got > limit {
+		limit := memoryLimit(frame)
+		if got := allocated(limit, func() { _, m, err = Decode(frame) }); got > limit {
 			t.Errorf("%d bytes of memory for a message of %d", got, len(frame))
 		}
 		if err != nil {

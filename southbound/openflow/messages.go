@@ -44,7 +44,7 @@ type (
 	PacketOut struct {
 		BufferID uint32
 		InPort   uint32
-		Actions  []Action
+		Actions  Actions
 		Data     []byte
 	}
 	// FlowMod is ofp_flow_mod.
@@ -61,10 +61,7 @@ type (
 		OutGroup     uint32
 		Flags        FlowModFlags
 		Match        Match
-		Instructions []Instruction
-		// Encoded match fields and instructions, as package flow keeps them.
-		// Where set they are sent instead of Match and Instructions.
-		MatchBytes, InstructionBytes string
+		Instructions Instructions
 	}
 	// FlowRemoved is ofp_flow_removed.
 	FlowRemoved struct {
@@ -102,8 +99,19 @@ type (
 		ExpType      uint32
 		Data         []byte
 	}
-	// CTFlushZone is NXT_CT_FLUSH_ZONE: forget all connections of a zone.
-	CTFlushZone struct{ Zone uint16 }
+	// FlowModTableID is NXT_FLOW_MOD_TABLE_ID: the upper 8 bits of a flow-mod's
+	// command are a table, which matters for version 1.0 only.
+	FlowModTableID struct{ Enable bool }
+	// SetControllerID is NXT_SET_CONTROLLER_ID: the id by which controller
+	// actions name this connection. It is 0 at first.
+	SetControllerID struct{ ID uint16 }
+	// RoleStatus is ONFT_ROLE_STATUS: the switch says that the controller's role
+	// is another now.
+	RoleStatus struct {
+		Role         Role
+		Reason       RoleReason
+		GenerationID uint64
+	}
 	// BundleControl is ONF_BCT_*, experimenter type 2300 of ONF.
 	BundleControl struct {
 		BundleID uint32
@@ -148,6 +156,7 @@ type (
 	PortConfig        uint32
 	PortState         uint32
 	Role              uint32
+	RoleReason        uint8
 	ErrorType         uint16
 	BundleCtrl        uint16
 	BundleFlags       uint16
@@ -184,6 +193,10 @@ const (
 	RoleMaster   Role = 2
 	RoleSlave    Role = 3
 
+	RoleByMaster       RoleReason = 0 // OFPCRR_MASTER_REQUEST: another controller became master
+	RoleByConfig       RoleReason = 1
+	RoleByExperimenter RoleReason = 2
+
 	BundleOpenRequest    BundleCtrl = 0
 	BundleOpenReply      BundleCtrl = 1
 	BundleCloseRequest   BundleCtrl = 2
@@ -196,9 +209,21 @@ const (
 	BundleAtomic  BundleFlags = 1 << 0
 	BundleOrdered BundleFlags = 1 << 1
 
-	MultipartDesc     MultipartType = 0
-	MultipartFlow     MultipartType = 1
-	MultipartPortDesc MultipartType = 13
+	MultipartDesc          MultipartType = 0
+	MultipartFlow          MultipartType = 1
+	MultipartAggregate     MultipartType = 2
+	MultipartTable         MultipartType = 3
+	MultipartPortStats     MultipartType = 4
+	MultipartQueue         MultipartType = 5
+	MultipartGroup         MultipartType = 6
+	MultipartGroupDesc     MultipartType = 7
+	MultipartGroupFeatures MultipartType = 8
+	MultipartMeter         MultipartType = 9
+	MultipartMeterConfig   MultipartType = 10
+	MultipartMeterFeatures MultipartType = 11
+	MultipartTableFeatures MultipartType = 12
+	MultipartPortDesc      MultipartType = 13
+	MultipartExperimenter  MultipartType = 0xffff
 )
 
 type (
@@ -243,11 +268,18 @@ type (
 		PacketCount  uint64
 		ByteCount    uint64
 		Match        Match
-		Instructions []Instruction
+		Instructions Instructions
 	}
 	FlowStatsReply  struct{ Flows []FlowStats }
 	PortDescRequest struct{}
 	PortDescReply   struct{ Ports []Port }
+	// ExperimenterMultipart is OFPMP_EXPERIMENTER of an experimenter or a type that the
+	// codec does not know, in a request or a reply.
+	ExperimenterMultipart struct {
+		Experimenter uint32
+		ExpType      uint32
+		Data         []byte
+	}
 	// MultipartRaw is the body of a type that the codec does not know.
 	MultipartRaw struct {
 		Of   MultipartType

@@ -14,22 +14,8 @@ func (m *FlowMod) AppendBody(b []byte) []byte {
 	b = be.AppendUint32(b, m.OutGroup)
 	b = be.AppendUint16(b, uint16(m.Flags))
 	b = append(b, 0, 0)
-	if m.MatchBytes != "" {
-		start := len(b)
-		b = append(b, 0, matchTypeOXM, 0, 0)
-		b = append(b, m.MatchBytes...)
-		putLen(b, start+2, len(b)-start)
-		b = appendPad(b, start)
-	} else {
-		b = m.Match.appendTo(b)
-	}
-	if m.InstructionBytes != "" {
-		return append(b, m.InstructionBytes...)
-	}
-	for _, i := range m.Instructions {
-		b = i.AppendInstruction(b)
-	}
-	return b
+	b = m.Match.appendTo(b)
+	return append(b, m.Instructions...)
 }
 
 func decodeFlowMod(r *reader) *FlowMod {
@@ -39,8 +25,9 @@ func decodeFlowMod(r *reader) *FlowMod {
 		BufferID: r.u32(), OutPort: r.u32(), OutGroup: r.u32(), Flags: FlowModFlags(r.u16()),
 	}
 	r.skip(2)
-	m.Match.decode(r)
-	m.Instructions = decodeInstructions(r)
+	r.own()
+	m.Match = r.match()
+	m.Instructions = r.instructions()
 	return m
 }
 
@@ -65,7 +52,8 @@ func decodeFlowRemoved(r *reader) *FlowRemoved {
 		DurationSec: r.u32(), DurationNsec: r.u32(), IdleTimeout: r.u16(), HardTimeout: r.u16(),
 		PacketCount: r.u64(), ByteCount: r.u64(),
 	}
-	m.Match.decode(r)
+	r.own()
+	m.Match = r.match()
 	return m
 }
 

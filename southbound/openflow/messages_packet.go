@@ -22,12 +22,8 @@ func (p *PacketIn) Decode(body []byte) error {
 
 // InPort returns the port that the packet came in by, which is in its match.
 func (p *PacketIn) InPort() (port uint32, ok bool) {
-	for i := range p.Match.Fields {
-		if f := &p.Match.Fields[i]; f.Field == InPort {
-			return uint32(f.Uint()), true
-		}
-	}
-	return 0, false
+	f, ok := p.Match.Find(InPort)
+	return uint32(f.Uint()), ok
 }
 
 func (p *PacketIn) decode(r *reader) error {
@@ -36,7 +32,7 @@ func (p *PacketIn) decode(r *reader) error {
 	p.Reason = r.u8()
 	p.TableID = r.u8()
 	p.Cookie = r.u64()
-	p.Match.decode(r)
+	p.Match = append(p.Match[:0], r.match()...)
 	r.skip(2)
 	p.Data = r.rest()
 	return r.end()
@@ -49,7 +45,7 @@ func (p *PacketOut) AppendBody(b []byte) []byte {
 	b = be.AppendUint32(b, p.InPort)
 	at := len(b)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
-	b = AppendActions(b, p.Actions)
+	b = append(b, p.Actions...)
 	putLen(b, at, len(b)-at-8)
 	return append(b, p.Data...)
 }
@@ -58,9 +54,7 @@ func decodePacketOut(r *reader) *PacketOut {
 	p := &PacketOut{BufferID: r.u32(), InPort: r.u32()}
 	n := int(r.u16())
 	r.skip(6)
-	actions := reader{b: r.take(n)}
-	p.Actions = decodeActions(&actions, 0)
-	r.adopt(&actions)
+	p.Actions = append(Actions(nil), r.actions(n)...)
 	p.Data = r.rest()
 	return p
 }

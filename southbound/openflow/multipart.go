@@ -33,8 +33,41 @@ func decodeMultipartRequest(r *reader) *MultipartRequest {
 		m.Body = &DescRequest{}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsRequest(r)
+	case MultipartAggregate:
+		m.Body = (*AggregateRequest)(decodeFlowStatsRequest(r))
+	case MultipartTable:
+		m.Body = &TableStatsRequest{}
+	case MultipartPortStats:
+		m.Body = &PortStatsRequest{Port: r.u32()}
+		r.skip(4)
+	case MultipartQueue:
+		m.Body = &QueueStatsRequest{Port: r.u32(), QueueID: r.u32()}
+	case MultipartGroup:
+		m.Body = &GroupStatsRequest{GroupID: r.u32()}
+		r.skip(4)
+	case MultipartGroupDesc:
+		m.Body = &GroupDescRequest{}
+	case MultipartGroupFeatures:
+		m.Body = &GroupFeaturesRequest{}
+	case MultipartMeter:
+		m.Body = &MeterStatsRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterConfig:
+		m.Body = &MeterConfigRequest{MeterID: r.u32()}
+		r.skip(4)
+	case MultipartMeterFeatures:
+		m.Body = &MeterFeaturesRequest{}
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesRequest{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = &PortDescRequest{}
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorRequest(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -53,8 +86,37 @@ func decodeMultipartReply(r *reader) *MultipartReply {
 		}
 	case MultipartFlow:
 		m.Body = decodeFlowStatsReply(r)
+	case MultipartAggregate:
+		m.Body = decodeAggregateReply(r)
+	case MultipartTable:
+		m.Body = &TableStatsReply{Tables: decodeFixed(r, tableStatsLen, (*TableStats).decode)}
+	case MultipartPortStats:
+		m.Body = &PortStatsReply{Ports: decodeFixed(r, portStatsLen, (*PortStats).decode)}
+	case MultipartQueue:
+		m.Body = &QueueStatsReply{Queues: decodeFixed(r, queueStatsLen, (*QueueStats).decode)}
+	case MultipartGroup:
+		m.Body = &GroupStatsReply{Groups: decodeEntries(r, 0, groupStatsMin, "group stats", (*GroupStats).decode)}
+	case MultipartGroupDesc:
+		m.Body = decodeGroupDescReply(r)
+	case MultipartGroupFeatures:
+		m.Body = decodeGroupFeatures(r)
+	case MultipartMeter:
+		m.Body = &MeterStatsReply{Meters: decodeEntries(r, 4, meterStatsMin, "meter stats", (*MeterCounters).decode)}
+	case MultipartMeterConfig:
+		m.Body = decodeMeterConfigReply(r)
+	case MultipartMeterFeatures:
+		m.Body = decodeMeterFeatures(r)
+	case MultipartTableFeatures:
+		m.Body = &TableFeaturesReply{Tables: decodeTableFeatures(r)}
 	case MultipartPortDesc:
 		m.Body = decodePortDescReply(r)
+	case MultipartExperimenter:
+		experimenter, kind := r.u32(), r.u32()
+		if experimenter == experimenterONF && kind == typeFlowMonitor {
+			m.Body = decodeFlowMonitorReply(r)
+		} else {
+			m.Body = &ExperimenterMultipart{Experimenter: experimenter, ExpType: kind, Data: r.copyRest()}
+		}
 	default:
 		m.Body = &MultipartRaw{Of: t, Data: r.copyRest()}
 	}
@@ -85,14 +147,7 @@ func (m *PortDescReply) AppendMultipart(b []byte) []byte {
 }
 
 func decodePortDescReply(r *reader) *PortDescReply {
-	m := new(PortDescReply)
-	if n := len(r.b) / portLen; n > 0 {
-		m.Ports = make([]Port, n)
-		for i := range m.Ports {
-			m.Ports[i].decode(r)
-		}
-	}
-	return m
+	return &PortDescReply{Ports: decodeFixed(r, portLen, (*Port).decode)}
 }
 
 func (*FlowStatsRequest) MultipartType() MultipartType { return MultipartFlow }
@@ -115,7 +170,8 @@ func decodeFlowStatsRequest(r *reader) *FlowStatsRequest {
 	r.skip(4)
 	m.Cookie = r.u64()
 	m.CookieMask = r.u64()
-	m.Match.decode(r)
+	r.own()
+	m.Match = r.match()
 	return m
 }
 
@@ -142,9 +198,7 @@ func (f *FlowStats) appendTo(b []byte) []byte {
 	b = be.AppendUint64(b, f.PacketCount)
 	b = be.AppendUint64(b, f.ByteCount)
 	b = f.Match.appendTo(b)
-	for _, i := range f.Instructions {
-		b = i.AppendInstruction(b)
-	}
+	b = append(b, f.Instructions...)
 	putLen(b, start, len(b)-start)
 	return b
 }
@@ -154,34 +208,29 @@ const flowStatsMin = 56
 
 func decodeFlowStatsReply(r *reader) *FlowStatsReply {
 	m := new(FlowStatsReply)
-	for len(r.b) > 0 {
-		n := int(r.u16())
-		if n < flowStatsMin {
-			r.fail("flow stats: length %d", n)
-			return m
-		}
-		e := reader{b: r.take(n - 2)}
-		e.adopt(r)
-		f := FlowStats{TableID: e.u8()}
-		e.skip(1)
-		f.DurationSec = e.u32()
-		f.DurationNsec = e.u32()
-		f.Priority = e.u16()
-		f.IdleTimeout = e.u16()
-		f.HardTimeout = e.u16()
-		f.Flags = FlowModFlags(e.u16())
-		e.skip(4)
-		f.Cookie = e.u64()
-		f.PacketCount = e.u64()
-		f.ByteCount = e.u64()
-		f.Match.decode(&e)
-		f.Instructions = decodeInstructions(&e)
-		if r.adopt(&e); r.err != nil {
-			return m
-		}
-		m.Flows = append(m.Flows, f)
-	}
+	r.own()
+	m.Flows = decodeEntries(r, 0, flowStatsMin, "flow stats", (*FlowStats).decode)
 	return m
+}
+
+func (f *FlowStats) decode(e *reader) {
+	p := e.take(48)
+	if p == nil {
+		return
+	}
+	*f = FlowStats{
+		TableID: p[2], DurationSec: be.Uint32(p[4:]), DurationNsec: be.Uint32(p[8:]), Priority: be.Uint16(p[12:]),
+		IdleTimeout: be.Uint16(p[14:]), HardTimeout: be.Uint16(p[16:]), Flags: FlowModFlags(be.Uint16(p[18:])),
+		Cookie: be.Uint64(p[24:]), PacketCount: be.Uint64(p[32:]), ByteCount: be.Uint64(p[40:]),
+	}
+	f.Match = e.match()
+	f.Instructions = e.instructions()
+}
+
+func (*ExperimenterMultipart) MultipartType() MultipartType { return MultipartExperimenter }
+
+func (m *ExperimenterMultipart) AppendMultipart(b []byte) []byte {
+	return append(appendExperimenter(b, m.Experimenter, m.ExpType), m.Data...)
 }
 
 // MultipartType returns Of.

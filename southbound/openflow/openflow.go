@@ -63,31 +63,36 @@ type Message interface {
 type Type uint8
 
 const (
-	TypeHello            Type = 0
-	TypeError            Type = 1
-	TypeEchoRequest      Type = 2
-	TypeEchoReply        Type = 3
-	TypeExperimenter     Type = 4
-	TypeFeaturesRequest  Type = 5
-	TypeFeaturesReply    Type = 6
-	TypeGetConfigRequest Type = 7
-	TypeGetConfigReply   Type = 8
-	TypeSetConfig        Type = 9
-	TypePacketIn         Type = 10
-	TypeFlowRemoved      Type = 11
-	TypePortStatus       Type = 12
-	TypePacketOut        Type = 13
-	TypeFlowMod          Type = 14
-	TypeGroupMod         Type = 15
-	TypePortMod          Type = 16
-	TypeTableMod         Type = 17
-	TypeMultipartRequest Type = 18
-	TypeMultipartReply   Type = 19
-	TypeBarrierRequest   Type = 20
-	TypeBarrierReply     Type = 21
-	TypeRoleRequest      Type = 24
-	TypeRoleReply        Type = 25
-	TypeMeterMod         Type = 29
+	TypeHello                 Type = 0
+	TypeError                 Type = 1
+	TypeEchoRequest           Type = 2
+	TypeEchoReply             Type = 3
+	TypeExperimenter          Type = 4
+	TypeFeaturesRequest       Type = 5
+	TypeFeaturesReply         Type = 6
+	TypeGetConfigRequest      Type = 7
+	TypeGetConfigReply        Type = 8
+	TypeSetConfig             Type = 9
+	TypePacketIn              Type = 10
+	TypeFlowRemoved           Type = 11
+	TypePortStatus            Type = 12
+	TypePacketOut             Type = 13
+	TypeFlowMod               Type = 14
+	TypeGroupMod              Type = 15
+	TypePortMod               Type = 16
+	TypeTableMod              Type = 17
+	TypeMultipartRequest      Type = 18
+	TypeMultipartReply        Type = 19
+	TypeBarrierRequest        Type = 20
+	TypeBarrierReply          Type = 21
+	TypeQueueGetConfigRequest Type = 22
+	TypeQueueGetConfigReply   Type = 23
+	TypeRoleRequest           Type = 24
+	TypeRoleReply             Type = 25
+	TypeGetAsyncRequest       Type = 26
+	TypeGetAsyncReply         Type = 27
+	TypeSetAsync              Type = 28
+	TypeMeterMod              Type = 29
 )
 
 func (t Type) String() string {
@@ -104,6 +109,8 @@ var typeNames = [...]string{
 	TypePacketIn: "OFPT_PACKET_IN", TypeFlowRemoved: "OFPT_FLOW_REMOVED", TypePortStatus: "OFPT_PORT_STATUS",
 	TypePacketOut: "OFPT_PACKET_OUT", TypeFlowMod: "OFPT_FLOW_MOD", TypeGroupMod: "OFPT_GROUP_MOD", TypePortMod: "OFPT_PORT_MOD",
 	TypeTableMod: "OFPT_TABLE_MOD", TypeMultipartRequest: "OFPT_MULTIPART_REQUEST", TypeMultipartReply: "OFPT_MULTIPART_REPLY",
-	TypeBarrierRequest: "OFPT_BARRIER_REQUEST", TypeBarrierReply: "OFPT_BARRIER_REPLY", TypeRoleRequest: "OFPT_ROLE_REQUEST",
-	TypeRoleReply: "OFPT_ROLE_REPLY", TypeMeterMod: "OFPT_METER_MOD",
+	TypeBarrierRequest: "OFPT_BARRIER_REQUEST", TypeBarrierReply: "OFPT_BARRIER_REPLY",
+	TypeQueueGetConfigRequest: "OFPT_QUEUE_GET_CONFIG_REQUEST", TypeQueueGetConfigReply: "OFPT_QUEUE_GET_CONFIG_REPLY",
+	TypeRoleRequest: "OFPT_ROLE_REQUEST", TypeRoleReply: "OFPT_ROLE_REPLY", TypeGetAsyncRequest: "OFPT_GET_ASYNC_REQUEST",
+	TypeGetAsyncReply: "OFPT_GET_ASYNC_REPLY", TypeSetAsync: "OFPT_SET_ASYNC", TypeMeterMod: "OFPT_METER_MOD",
 }

@@ -88,10 +88,21 @@ func (r *reader) copyRest() []byte { return append([]byte(nil), r.rest()...) }
 // fail records a failure unless there is one.
 func (r *reader) fail(format string, args ...any) {
 	if r.err == nil {
-		r.err = fmt.Errorf(format, args...)
+		r.failWith(fmt.Errorf(format, args...))
+	}
+}
+
+// failWith is fail with an error that is there.
+func (r *reader) failWith(err error) {
+	if r.err == nil {
+		r.err = err
 		r.b = nil
 	}
 }
+
+// own gives r a copy of what is left of its buffer, so that what is taken from
+// then on belongs to the message.
+func (r *reader) own() { r.b = append([]byte(nil), r.b...) }
 
 // end returns the sticky error, or complains of bytes that nobody read.
 func (r *reader) end() error {
@@ -138,8 +149,7 @@ func putLen(b []byte, at, n int) { binary.BigEndian.PutUint16(b[at:], uint16(n))
 
 // adopt makes a failure of a reader of part of the buffer r's own.
 func (r *reader) adopt(part *reader) {
-	if r.err == nil && part.err != nil {
-		r.err = part.err
-		r.b = nil
+	if part.err != nil {
+		r.failWith(part.err)
 	}
 }

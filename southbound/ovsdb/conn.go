@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,22 +27,34 @@ var (
 
 // ReplyError is the error of a whole request, where the server gave one.
 type ReplyError struct {
-	Method string
-	Text   string
+	Method  string
+	Tag     string // such as "unknown database"
+	Details string // may be empty
 }
 
+// unknownMethod is the tag of requests that a server does not have.
+const unknownMethod = "unknown method"
+
 // Error describes the refusal.
-func (e *ReplyError) Error() string { return "ovsdb: " + e.Method + ": " + e.Text }
+func (e *ReplyError) Error() string {
+	if e.Details == "" {
+		return "ovsdb: " + e.Method + ": " + e.Tag
+	}
+	return "ovsdb: " + e.Method + ": " + e.Tag + ": " + e.Details
+}
 
 // Conn is a connection to an ovsdb-server. Its methods may be called from
 // several goroutines at once.
 type Conn struct {
-	cfg    *Config
-	log    *zap.Logger
-	nc     net.Conn
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	frames *framer
+	cfg       *Config
+	log       *zap.Logger
+	nc        net.Conn
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	frames    *framer
+	grow      func(int) error // makes room, and takes it back if negative
+	memory    *memory
+	databases []string // that the server has
 
 	lastID   atomic.Uint64
 	lastRead atomic.Int64 // Unix nanoseconds when bytes came last
@@ -50,7 +63,8 @@ type Conn struct {
 
 	mu       sync.Mutex
 	waiting  map[uint64]*request
-	replicas map[string]*replica
+	monitors map[string]func(updates []byte, txn string) error
+	cfgs     *cfgFollower // nil until somebody waits for a configuration
 
 	// Only the reader uses these.
 	begun   time.Time // when the message under way began; zero between messages
@@ -59,33 +73,45 @@ type Conn struct {
 
 // request is a call whose reply is awaited.
 type request struct {
-	take  func(json.RawMessage) error // called by the reader with the result; may be nil
-	reply chan reply                  // holds one
+	method string
+	take   func(result []byte) error // called by the reader with the result; may be nil
+	reply  chan error                // holds one
 }
 
-type reply struct {
-	result json.RawMessage
-	err    error
-}
-
-// message is a request, a notification or a response (JSON-RPC 1.0).
+// message is a request, a notification or a response (JSON-RPC 1.0): parts of
+// the text that it came as.
 type message struct {
-	Method string          `json:"method"`
-	Params json.RawMessage `json:"params"`
-	ID     json.RawMessage `json:"id"`
-	Result json.RawMessage `json:"result"`
-	Error  json.RawMessage `json:"error"`
+	method, params, id, result, err []byte
+}
+
+func parseMessage(text []byte) (m message) {
+	for name, value := range members(text) {
+		switch {
+		case is(name, "method"):
+			m.method = value
+		case is(name, "params"):
+			m.params = value
+		case is(name, "id"):
+			m.id = value
+		case is(name, "result"):
+			m.result = value
+		case is(name, "error"):
+			m.err = value
+		}
+	}
+	return m
 }
 
 const (
+	echoID     = `"echo"` // of our own echo requests
 	maxEcho    = 64 << 10 // largest echo that is answered
 	maxSkipped = 1000     // messages without meaning after which a peer is not taken for an ovsdb-server
 )
 
-func newConn(ctx context.Context, nc net.Conn, cfg *Config, grow func(int) error) *Conn {
+func newConn(ctx context.Context, nc net.Conn, cfg *Config, grow func(int) error, m *memory) *Conn {
 	c := &Conn{
-		cfg: cfg, log: cfg.Log.With(zap.Stringer("peer", nc.RemoteAddr())), nc: nc,
-		waiting: map[uint64]*request{}, replicas: map[string]*replica{},
+		cfg: cfg, log: cfg.Log.With(zap.Stringer("peer", nc.RemoteAddr())), nc: nc, grow: grow, memory: m,
+		waiting: map[uint64]*request{}, monitors: map[string]func([]byte, string) error{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.lastRead.Store(time.Now().UnixNano())
@@ -95,6 +121,10 @@ func newConn(ctx context.Context, nc net.Conn, cfg *Config, grow func(int) error
 
 // RemoteAddr is the address of the switch.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// LocalAddr is the address at which the switch reached us, or from which we
+// reached it.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.ctx.Done() }
@@ -159,32 +189,40 @@ func (c *Conn) read() {
 
 // handle acts on one message. Its error ends the connection.
 func (c *Conn) handle(frame []byte) error {
-	var m message
-	if err := json.Unmarshal(frame, &m); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return fmt.Errorf("ovsdb: message: %w", err) // the stream is out of step
-		}
-		return c.skip(err.Error())
+	if !json.Valid(frame) {
+		return errors.New("ovsdb: message: not JSON") // the stream is out of step
 	}
-	null := len(m.ID) == 0 || string(m.ID) == "null"
+	m := parseMessage(frame)
 	switch {
-	case m.Method == "echo" && !null:
-		if len(m.Params) > maxEcho {
-			return c.send(map[string]any{"id": m.ID, "result": nil, "error": "echo too long"})
+	case is(m.method, "echo") && !null(m.id):
+		if len(m.params) > maxEcho || len(m.id) > maxEcho {
+			return errors.New("ovsdb: echo: too long")
 		}
-		params := m.Params
+		params := json.RawMessage(m.params)
 		if len(params) == 0 {
 			params = json.RawMessage("[]")
 		}
-		return c.send(map[string]any{"id": m.ID, "result": params, "error": nil})
-	case m.Method == "update":
-		return c.update(m.Params)
-	case m.Method != "" && !null:
-		return c.send(map[string]any{"id": m.ID, "result": nil, "error": "unknown method"})
-	case m.Method != "":
+		return c.send(map[string]any{"id": json.RawMessage(m.id), "result": params, "error": nil})
+	case is(m.method, "update"), is(m.method, "update2"):
+		if parts, ok := tuple(m.params, 2); ok {
+			return c.update(parts[0], parts[1], "")
+		}
+		return c.skip("update of no monitor of ours")
+	case is(m.method, "update3"):
+		parts, ok := tuple(m.params, 3)
+		txn, err := parseRowID(parts[1])
+		if ok && err == nil {
+			return c.update(parts[0], parts[2], string(txn))
+		}
+		return c.skip("update of no monitor of ours")
+	case !null(m.method) && !null(m.id):
+		if len(m.id) > maxEcho {
+			return errors.New("ovsdb: request: the id is too long")
+		}
+		return c.send(map[string]any{"id": json.RawMessage(m.id), "result": nil, "error": unknownMethod})
+	case !null(m.method):
 		return c.skip("notification that was not asked for")
-	case null:
+	case null(m.id):
 		return c.skip("neither request nor response")
 	}
 	return c.respond(m)
@@ -201,52 +239,77 @@ func (c *Conn) skip(what string) error {
 	return nil
 }
 
-// update applies an update notification: [id, <table-updates>].
-func (c *Conn) update(params json.RawMessage) error {
-	var parts []json.RawMessage
-	var id string
-	if json.Unmarshal(params, &parts) != nil || len(parts) != 2 || json.Unmarshal(parts[0], &id) != nil {
+// update hands what a monitor tells to whoever follows it.
+func (c *Conn) update(monitor, updates []byte, txn string) error {
+	id, err := parseText(monitor)
+	if err != nil {
 		return c.skip("update of no monitor of ours")
 	}
 	c.mu.Lock()
-	r := c.replicas[id]
+	take := c.monitors[id]
 	c.mu.Unlock()
-	if r == nil {
+	if take == nil {
 		return nil // of a monitor that was just given up
 	}
 	// A lost update can not be made good but by starting over.
-	return r.apply(parts[1])
+	return take(updates, txn)
 }
 
 // respond hands a response to the call that waits for it.
 func (c *Conn) respond(m message) error {
-	var id uint64
-	if err := json.Unmarshal(m.ID, &id); err != nil {
+	if string(m.id) == echoID {
+		return nil // that it came is what counts
+	}
+	id, err := parseInt(m.id)
+	if err != nil {
 		return c.skip("response to no request of ours")
 	}
 	c.mu.Lock()
-	req := c.waiting[id]
-	delete(c.waiting, id)
+	req := c.waiting[uint64(id)]
+	delete(c.waiting, uint64(id))
 	c.mu.Unlock()
-	if req == nil {
-		return nil // its caller has given up
+	switch {
+	case req == nil: // its caller has given up
+	case !null(m.err):
+		req.reply <- replyError(req.method, m.err)
+	case req.take != nil:
+		req.reply <- req.take(m.result)
+	default:
+		req.reply <- nil
 	}
-	if len(m.Error) > 0 && string(m.Error) != "null" {
-		var text string
-		if json.Unmarshal(m.Error, &text) != nil {
-			text = string(m.Error)
-		}
-		req.reply <- reply{err: &ReplyError{Text: text}}
-		return nil
-	}
-	if req.take != nil {
-		if err := req.take(m.Result); err != nil {
-			req.reply <- reply{err: err}
-			return err
-		}
-	}
-	req.reply <- reply{result: m.Result}
 	return nil
+}
+
+// maxErrorText bounds what is kept of a server's words about an error.
+const maxErrorText = 1 << 10
+
+// replyError reads an <error>, or the string that some servers send instead.
+func replyError(method string, text []byte) error {
+	e := &ReplyError{Method: method}
+	var tagged bool
+	for name, value := range members(text) {
+		switch {
+		case is(name, "error"):
+			e.Tag, tagged = shortText(value), true
+		case is(name, "details"):
+			e.Details = shortText(value)
+		}
+	}
+	if !tagged {
+		e.Tag = shortText(text)
+	}
+	return e
+}
+
+// shortText is a string, or whatever value is instead, cut if it is long.
+func shortText(value []byte) string {
+	if len(value) > maxErrorText {
+		value = value[:maxErrorText]
+	}
+	if s, err := parseText(value); err == nil {
+		return s
+	}
+	return strings.ToValidUTF8(string(value), "")
 }
 
 // send writes one message. A peer that does not read loses its connection.
@@ -269,61 +332,61 @@ func (c *Conn) send(m map[string]any) error {
 }
 
 // call makes a request and waits for its result. take, unless nil, gets the
-// result in the reader, before any later message is looked at.
-func (c *Conn) call(ctx context.Context, method string, params any, take func(json.RawMessage) error) (json.RawMessage, error) {
+// result in the reader, before any later message is looked at; the memory of
+// the result is the reader's. When call returns, take is over or never comes.
+func (c *Conn) call(ctx context.Context, method string, params any, take func(result []byte) error) error {
 	id := c.lastID.Add(1)
-	req := &request{take: take, reply: make(chan reply, 1)}
+	req := &request{method: method, take: take, reply: make(chan error, 1)}
 	c.mu.Lock()
 	c.waiting[id] = req
 	c.mu.Unlock()
-	defer func() {
+	// late is the answer if the reader has it in hand already.
+	late := func(otherwise error) error {
 		c.mu.Lock()
+		_, waits := c.waiting[id]
 		delete(c.waiting, id)
 		c.mu.Unlock()
-	}()
+		if waits {
+			return fmt.Errorf("ovsdb: %s: %w", method, otherwise)
+		}
+		return <-req.reply
+	}
 	if err := c.send(map[string]any{"method": method, "params": params, "id": id}); err != nil {
-		return nil, err
+		return late(err)
 	}
 	timeout := time.NewTimer(c.cfg.RequestTimeout)
 	defer timeout.Stop()
 	select {
-	case r := <-req.reply:
-		return r.of(method)
+	case err := <-req.reply:
+		return err
 	case <-timeout.C:
-		return nil, fmt.Errorf("ovsdb: %s: no answer within %v", method, c.cfg.RequestTimeout)
+		return late(fmt.Errorf("no answer within %v", c.cfg.RequestTimeout))
 	case <-ctx.Done():
-		return nil, fmt.Errorf("ovsdb: %s: %w", method, context.Cause(ctx))
+		return late(context.Cause(ctx))
 	case <-c.ctx.Done():
-		select {
-		case r := <-req.reply: // the last that the switch said
-			return r.of(method)
-		default:
-			return nil, fmt.Errorf("ovsdb: %s: %w", method, c.Err())
-		}
+		return late(c.Err())
 	}
-}
-
-// of completes the answer to a call of method.
-func (r reply) of(method string) (json.RawMessage, error) {
-	var refused *ReplyError
-	if errors.As(r.err, &refused) {
-		refused.Method = method
-	}
-	return r.result, r.err
 }
 
 // Databases lists the databases that the server has.
-func (c *Conn) Databases(ctx context.Context) ([]string, error) {
-	answer, err := c.call(ctx, "list_dbs", []any{}, nil)
+func (c *Conn) Databases(ctx context.Context) (names []string, err error) {
+	err = c.call(ctx, "list_dbs", []any{}, func(result []byte) error {
+		if first(result) != '[' || size(result) > maxDatabases {
+			return errors.New("ovsdb: list_dbs: not a list of databases")
+		}
+		for e := range elements(result) {
+			names = append(names, shortText(e))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	if err := json.Unmarshal(answer, &names); err != nil {
-		return nil, fmt.Errorf("ovsdb: list_dbs: %w", err)
-	}
 	return names, nil
 }
+
+// maxDatabases is more than a server has.
+const maxDatabases = 100
 
 // probe asks a silent switch for an echo, so that the reader's deadline tells
 // a dead one from a quiet one.
@@ -338,7 +401,7 @@ func (c *Conn) probe() {
 			if now.UnixNano()-c.lastRead.Load() < int64(c.cfg.EchoInterval)/2 {
 				continue
 			}
-			if err := c.send(map[string]any{"method": "echo", "params": []any{}, "id": "echo"}); err != nil {
+			if err := c.send(map[string]any{"method": "echo", "params": []any{}, "id": json.RawMessage(echoID)}); err != nil {
 				return // the connection has ended
 			}
 		}

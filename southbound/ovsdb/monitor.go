@@ -1,193 +1,29 @@
 package ovsdb
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
+
+	"go.uber.org/zap"
 )
 
-// Snapshot is the state of an Open vSwitch as of one of its transactions.
-type Snapshot struct {
-	SystemID   string // external_ids:system-id
-	Hostname   string // external_ids:hostname
-	OVSVersion string
-	Bridges    []Bridge // by name
-}
+// zeroTxn stands for no transaction (ovsdb-server(7), section 4.1.15).
+const zeroTxn = "00000000-0000-0000-0000-000000000000"
 
-// Bridge is a row of table Bridge with its interfaces.
-type Bridge struct {
-	UUID         UUID
-	Name         string
-	DatapathID   string   // 16 hex digits; "" until ovs-vswitchd has made the bridge
-	DatapathType string   // "" and "system" is the kernel datapath, "netdev" the userspace one
-	FailMode     string   // "secure", "standalone" or "", which means standalone
-	Protocols    []string // OpenFlow versions; empty for the default of Open vSwitch
-	Interfaces   []Interface
-}
-
-// Interface is a row of table Interface.
-type Interface struct {
-	UUID        UUID
-	Name        string
-	OFPort      int64 // OpenFlow port number; 0 until it has one, -1 if it can not be opened
-	ExternalIDs map[string]string
-}
-
-// monitored are the columns that a Snapshot is made of, by table.
-var monitored = map[string]map[string][]string{
-	"Open_vSwitch": {"columns": {"external_ids", "ovs_version"}},
-	"Bridge":       {"columns": {"name", "datapath_id", "datapath_type", "fail_mode", "protocols", "ports"}},
-	"Port":         {"columns": {"interfaces"}},
-	"Interface":    {"columns": {"name", "ofport", "external_ids"}},
-}
-
-// maxRows bounds what a replica keeps of one switch.
-const maxRows = 200_000
-
-// A replica follows the monitored tables. Updates come from the reader of the
-// connection, snapshots are taken by Monitor.
-type replica struct {
-	changed chan struct{} // holds one token while a change waits to be shown
-
-	mu         sync.Mutex
-	system     map[UUID]systemRow
-	bridges    map[UUID]bridgeRow
-	ports      map[UUID][]UUID
-	interfaces map[UUID]Interface
-}
-
-type systemRow struct{ systemID, hostname, version string }
-
-type bridgeRow struct {
-	Bridge
-	ports []UUID
-}
-
-func newReplica() *replica {
-	return &replica{
-		changed: make(chan struct{}, 1), system: map[UUID]systemRow{}, bridges: map[UUID]bridgeRow{},
-		ports: map[UUID][]UUID{}, interfaces: map[UUID]Interface{},
-	}
-}
-
-// tableUpdates is <table-updates> of RFC 7047, section 4.1.6: for each table
-// and row its columns before and after. A new row has no old, a deleted one no
-// new; otherwise new has all monitored columns.
-type tableUpdates map[string]map[UUID]struct {
-	New Row `json:"new"`
-}
-
-// apply takes over the changes of one transaction, all or none of them.
-func (r *replica) apply(raw json.RawMessage) error {
-	var updates tableUpdates
-	if err := json.Unmarshal(raw, &updates); err != nil {
-		return fmt.Errorf("ovsdb: monitor: update: %w", err)
-	}
-	var changes []func()
-	for table, rows := range updates {
-		for id, update := range rows {
-			change, err := r.change(table, id, update.New)
-			if err != nil {
-				return fmt.Errorf("ovsdb: monitor: update of %s %s: %w", table, id, err)
-			}
-			changes = append(changes, change)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, change := range changes {
-		change()
-	}
-	if n := len(r.system) + len(r.bridges) + len(r.ports) + len(r.interfaces); n > maxRows {
-		return fmt.Errorf("ovsdb: monitor: more than %d rows", maxRows)
-	}
-	select {
-	case r.changed <- struct{}{}:
-	default: // a token waits already
-	}
-	return nil
-}
-
-// change decodes one row and returns how to take it over.
-func (r *replica) change(table string, id UUID, row Row) (func(), error) {
-	switch table {
-	case "Open_vSwitch":
-		return setRow(r.system, id, row, decodeSystem)
-	case "Bridge":
-		return setRow(r.bridges, id, row, decodeBridge)
-	case "Port":
-		return setRow(r.ports, id, row, func(_ UUID, row Row) ([]UUID, error) { return row.UUIDs("interfaces") })
-	case "Interface":
-		return setRow(r.interfaces, id, row, decodeInterface)
-	}
-	return nil, errors.New("the table was not asked for")
-}
-
-func setRow[T any](rows map[UUID]T, id UUID, row Row, decode func(UUID, Row) (T, error)) (func(), error) {
-	if row == nil {
-		return func() { delete(rows, id) }, nil
-	}
-	value, err := decode(id, row)
-	return func() { rows[id] = value }, err
-}
-
-func decodeSystem(_ UUID, row Row) (systemRow, error) {
-	ids, err1 := row.Map("external_ids")
-	version, err2 := row.String("ovs_version")
-	return systemRow{systemID: ids["system-id"], hostname: ids["hostname"], version: version}, errors.Join(err1, err2)
-}
-
-func decodeBridge(id UUID, row Row) (bridgeRow, error) {
-	b := bridgeRow{Bridge: Bridge{UUID: id}}
-	var errs [6]error
-	b.Name, errs[0] = row.String("name")
-	b.DatapathID, errs[1] = row.String("datapath_id")
-	b.DatapathType, errs[2] = row.String("datapath_type")
-	b.FailMode, errs[3] = row.String("fail_mode")
-	b.Protocols, errs[4] = row.Strings("protocols")
-	b.ports, errs[5] = row.UUIDs("ports")
-	return b, errors.Join(errs[:]...)
-}
-
-func decodeInterface(id UUID, row Row) (Interface, error) {
-	i := Interface{UUID: id}
-	var errs [3]error
-	i.Name, errs[0] = row.String("name")
-	i.OFPort, errs[1] = row.Int("ofport")
-	i.ExternalIDs, errs[2] = row.Map("external_ids")
-	return i, errors.Join(errs[:]...)
-}
-
-// snapshot copies the state, so that its receiver may keep it.
-func (r *replica) snapshot() Snapshot {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var s Snapshot
-	for _, row := range r.system { // there is one
-		s.SystemID, s.Hostname, s.OVSVersion = row.systemID, row.hostname, row.version
-	}
-	for _, row := range r.bridges {
-		b := row.Bridge
-		b.Protocols = slices.Clone(b.Protocols)
-		for _, port := range row.ports {
-			for _, id := range r.ports[port] {
-				if i, ok := r.interfaces[id]; ok {
-					i.ExternalIDs = maps.Clone(i.ExternalIDs)
-					b.Interfaces = append(b.Interfaces, i)
-				}
-			}
-		}
-		slices.SortFunc(b.Interfaces, func(x, y Interface) int { return cmp.Compare(x.Name, y.Name) })
-		s.Bridges = append(s.Bridges, b)
-	}
-	slices.SortFunc(s.Bridges, func(x, y Bridge) int { return cmp.Compare(x.Name, y.Name) })
-	return s
+// A watch is one use of a replica: what a monitor of ours sends goes to the
+// replica only as long as that is the watch's own.
+type watch struct {
+	id    string
+	form  form
+	r     *replica
+	begun bool   // the first state is there
+	key   string // of the state in memory; "" if the server can not resume
 }
 
 // Monitor calls each with the state of the switch, first at once and then
@@ -195,34 +31,222 @@ func (r *replica) snapshot() Snapshot {
 // Every Snapshot is the state after some transaction; while each is busy,
 // later ones are folded into one.
 func (c *Conn) Monitor(ctx context.Context, each func(Snapshot)) error {
-	r := newReplica()
-	id := "macloom-" + strconv.FormatUint(c.lastID.Add(1), 10)
-	c.mu.Lock()
-	c.replicas[id] = r
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.replicas, id)
-		c.mu.Unlock()
-	}()
-	// The reader itself applies the first state: an update may follow it closely.
-	if _, err := c.call(ctx, "monitor", []any{Database, id, monitored}, r.apply); err != nil {
+	return c.Watch(ctx, func(ch Changes) { each(ch.Snapshot()) })
+}
+
+// Watch is Monitor for those who want to know what is different and not only
+// what is: its cost goes with the number of changes, not with that of rows.
+//
+// It asks for what the schema of the server has, by the best method that the
+// server knows: monitor_cond_since, monitor_cond or monitor. A server that has
+// been watched over an earlier connection of the same Serve or Follow sends
+// only what changed since, if it remembers: a clustered database does so, the
+// standalone one of most switches does not.
+func (c *Conn) Watch(ctx context.Context, each func(Changes)) error {
+	w, err := c.startWatch(ctx)
+	if err != nil {
 		return err
 	}
+	defer c.endWatch(w)
 	for {
 		select {
-		case <-r.changed:
-			each(r.snapshot())
+		case <-w.r.changed:
+			each(w.r.changes())
 		case <-c.ctx.Done():
 			return c.Err()
 		case <-ctx.Done():
 			if c.ctx.Err() == nil {
 				cancelCtx, cancel := context.WithTimeout(c.ctx, c.cfg.WriteTimeout)
 				defer cancel()
-				_, err := c.call(cancelCtx, "monitor_cancel", []any{id}, nil)
-				return errors.Join(context.Cause(ctx), err)
+				return errors.Join(context.Cause(ctx), c.call(cancelCtx, "monitor_cancel", []any{w.id}, nil))
 			}
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// monitorRequest is a <monitor-request>; the extensions take the same.
+type monitorRequest struct {
+	Columns []string `json:"columns"`
+}
+
+// startWatch makes the server tell of changes, and returns when the first
+// state is there.
+func (c *Conn) startWatch(ctx context.Context) (*watch, error) {
+	schema, err := c.GetSchema(ctx, Database)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{id: c.newMonitorID(), r: newReplica(c.cfg.MaxReplica, c.grow)}
+	requests := map[string][]monitorRequest{}
+	var asked strings.Builder
+	for _, t := range w.r.tables() {
+		columns, err := t.request(schema)
+		if err != nil {
+			return nil, err
+		}
+		if len(columns) > 0 {
+			requests[t.tableName()] = []monitorRequest{{columns}}
+			fmt.Fprintf(&asked, "%s%q", t.tableName(), columns)
+		}
+	}
+	cluster, err := c.cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cluster != "" {
+		w.key = c.identity() + " " + string(cluster) + " " + asked.String()
+		if kept := c.memory.take(w.key, c.grow); kept != nil {
+			w.r = kept
+		}
+	}
+	w.r.begin(w)
+	c.setMonitor(w.id, w.update)
+	since := w.r.last
+	if since == "" {
+		since = zeroTxn
+	}
+	resumed := false
+	methods := []struct {
+		name   string
+		params []any
+		take   func(result []byte) error
+	}{
+		// The reader itself takes over the first state: an update may follow it closely.
+		{"monitor_cond_since", []any{Database, w.id, requests, since}, func(result []byte) error {
+			parts, ok := tuple(result, 3)
+			found, err1 := parseBool(parts[0])
+			last, err2 := parseRowID(parts[1])
+			if !ok || err1 != nil || err2 != nil {
+				return errors.New("ovsdb: monitor_cond_since: the answer is not [found, transaction, updates]")
+			}
+			resumed = found
+			return w.first(parts[2], formDiffs, string(last), found)
+		}},
+		{"monitor_cond", []any{Database, w.id, requests}, func(result []byte) error { return w.first(result, formDiffs, "", false) }},
+		{"monitor", []any{Database, w.id, requests}, func(result []byte) error { return w.first(result, formRFC, "", false) }},
+	}
+	for i, m := range methods {
+		err = c.call(ctx, m.name, m.params, m.take)
+		var refused *ReplyError
+		if i < len(methods)-1 && errors.As(err, &refused) && refused.Tag == unknownMethod {
+			continue
+		}
+		if err != nil {
+			c.endWatch(w)
+			if !errors.As(err, &refused) && context.Cause(ctx) == nil {
+				c.Close(err) // what came is not understood
+			}
+			return nil, err
+		}
+		c.log.Debug("OVSDB monitored", zap.String("method", m.name), zap.Bool("resumed", resumed))
+		break
+	}
+	return w, nil
+}
+
+// endWatch keeps the state if the server may be able to resume from it.
+func (c *Conn) endWatch(w *watch) {
+	c.clearMonitor(w.id)
+	w.r.mu.Lock()
+	w.r.watch = nil
+	resumable := w.key != "" && w.r.last != "" && w.r.last != zeroTxn && !w.r.broken
+	w.r.mu.Unlock()
+	if resumable {
+		c.memory.keep(w.key, w.r)
+		return
+	}
+	w.r.release()
+}
+
+// first takes over what a monitor begins with.
+func (w *watch) first(updates []byte, f form, last string, resumed bool) error {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.watch != w {
+		return nil
+	}
+	w.form, w.begun = f, true
+	if !resumed {
+		r.forget()
+	}
+	if err := r.apply(updates, f); err != nil {
+		return err
+	}
+	r.last = last
+	return nil
+}
+
+// update takes over a notification.
+func (w *watch) update(updates []byte, last string) error {
+	r := w.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.watch != w {
+		return nil
+	}
+	if !w.begun {
+		return errors.New("ovsdb: monitor: an update before the first state")
+	}
+	if err := r.apply(updates, w.form); err != nil {
+		return err
+	}
+	r.last = last
+	return nil
+}
+
+// cluster is the id of the cluster that the database belongs to; "" if it
+// belongs to none. Ids of clusters are drawn at random, as those of their
+// transactions are: who knows both has the same history.
+func (c *Conn) cluster(ctx context.Context) (UUID, error) {
+	if !slices.Contains(c.databases, serverDatabase) {
+		return "", nil
+	}
+	results, err := c.transact(ctx, serverDatabase, Select("Database", []Condition{{"name", "==", Database}}, "model", "cid"))
+	if err != nil {
+		var failed *OperationError
+		var refused *ReplyError
+		if errors.As(err, &failed) || errors.As(err, &refused) {
+			return "", nil // a version that does not tell
+		}
+		return "", err
+	}
+	for _, row := range results[0].Rows {
+		if model, err := row.String("model"); err == nil && model == "clustered" {
+			return row.UUID("cid")
+		}
+	}
+	return "", nil
+}
+
+// identity is by whom state that is kept may be used again: a peer that claims
+// to be another's server must not get to change what is known of that.
+func (c *Conn) identity() string {
+	host := hostOf(c.RemoteAddr())
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return host
+	}
+	for _, cert := range t.ConnectionState().PeerCertificates {
+		return fmt.Sprintf("%s %x", host, sha256.Sum256(cert.Raw))
+	}
+	return host
+}
+
+func (c *Conn) newMonitorID() string {
+	return "macloom-" + strconv.FormatUint(c.lastID.Add(1), 10)
+}
+
+// setMonitor has update called, by the reader, with what the monitor id sends.
+func (c *Conn) setMonitor(id string, update func(updates []byte, txn string) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.monitors[id] = update
+}
+
+func (c *Conn) clearMonitor(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.monitors, id)
 }

@@ -35,7 +35,13 @@ func newSetup(t *testing.T, cfg Config) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core, logs := observer.New(zap.InfoLevel)
+	return serveOn(t, ln, cfg)
+}
+
+// serveOn is newSetup with a listener of another kind.
+func serveOn(t *testing.T, ln net.Listener, cfg Config) *setup {
+	t.Helper()
+	core, logs := observer.New(zap.DebugLevel)
 	cfg.Log = zap.New(core)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &setup{t: t, address: ln.Addr().String(), conns: make(chan *Conn, 16), logs: logs, stop: stop, served: make(chan error, 1)}
@@ -52,6 +58,15 @@ func newSetup(t *testing.T, cfg Config) *setup {
 		}
 	})
 	return s
+}
+
+// wire is a message as JSON.
+type wire struct {
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+	ID     json.RawMessage `json:"id"`
+	Result json.RawMessage `json:"result"`
+	Error  json.RawMessage `json:"error"`
 }
 
 // peer is the switch's end of a connection, played by the test.
@@ -74,6 +89,9 @@ func (s *setup) dial() *peer {
 	return &peer{s.t, nc, json.NewDecoder(nc)}
 }
 
+// over makes p speak over nc from now on.
+func (p *peer) over(nc net.Conn) { p.nc, p.d = nc, json.NewDecoder(nc) }
+
 func (p *peer) send(text string) {
 	p.t.Helper()
 	if _, err := p.nc.Write([]byte(text)); err != nil {
@@ -81,9 +99,9 @@ func (p *peer) send(text string) {
 	}
 }
 
-func (p *peer) receive() message {
+func (p *peer) receive() wire {
 	p.t.Helper()
-	var m message
+	var m wire
 	if err := p.d.Decode(&m); err != nil {
 		p.t.Fatalf("receiving: %v", err)
 	}
@@ -107,7 +125,7 @@ func (p *peer) request(method string) string {
 func (p *peer) closed() {
 	p.t.Helper()
 	for {
-		var m message
+		var m wire
 		err := p.d.Decode(&m)
 		var ne net.Error
 		switch {
@@ -120,11 +138,11 @@ func (p *peer) closed() {
 	}
 }
 
-// connect plays a peer that is accepted.
+// connect plays a peer that is accepted, of an old version.
 func (s *setup) connect() (*peer, *Conn) {
 	s.t.Helper()
 	p := s.dial()
-	p.send(`{"id":` + p.request("list_dbs") + `,"result":["_Server","Open_vSwitch"],"error":null}`)
+	p.send(`{"id":` + p.request("list_dbs") + `,"result":["Open_vSwitch"],"error":null}`)
 	select {
 	case c := <-s.conns:
 		return p, c
@@ -290,8 +308,8 @@ func TestTransactReturnsResultsOrWhichOperationFailed(t *testing.T) {
 		result string
 		want   error
 	}{
-		"operation": {`"result":[{"count":1},{"error":"timed out","details":"wait"}],"error":null`, &OperationError{1, "timed out", "wait"}},
-		"commit":    {`"result":[{},{},{"error":"constraint violation","details":"x"}],"error":null`, &OperationError{2, "constraint violation", "x"}},
+		"operation": {`"result":[{"count":1},{"error":"timed out","details":"wait"}],"error":null`, &OperationError{1, "delete", "Bridge", "timed out", "wait"}},
+		"commit":    {`"result":[{},{},{"error":"constraint violation","details":"x"}],"error":null`, &OperationError{2, "commit", "", "constraint violation", "x"}},
 	} {
 		_, err := answer(t, c.result)
 		var failed *OperationError
@@ -301,8 +319,12 @@ func TestTransactReturnsResultsOrWhichOperationFailed(t *testing.T) {
 	}
 	_, err = answer(t, `"result":null,"error":"unknown database"`)
 	var refused *ReplyError
-	if !errors.As(err, &refused) || *refused != (ReplyError{"transact", "unknown database"}) {
+	if !errors.As(err, &refused) || *refused != (ReplyError{"transact", "unknown database", ""}) {
 		t.Errorf("refused as a whole: got %v", err)
+	}
+	_, err = answer(t, `"result":null,"error":{"error":"syntax error","details":"no table named X","syntax":"…"}`)
+	if !errors.As(err, &refused) || *refused != (ReplyError{"transact", "syntax error", "no table named X"}) {
+		t.Errorf("refused with details: got %v", err)
 	}
 	for _, bad := range []string{`"result":[{}],"error":null`, `"result":[{},null],"error":null`, `"result":7,"error":null`,
 		`"result":[{"uuid":["uuid"]},{}],"error":null`, `"result":null,"error":null`} {

@@ -1,22 +1,29 @@
-// Package ovsdb speaks the OVSDB management protocol (RFC 7047) with the
-// ovsdb-server of an Open vSwitch, over the connection that the switch opens
-// after "ovs-vsctl set-manager tcp:ADDRESS:6640".
+// Package ovsdb speaks the OVSDB management protocol (RFC 7047 and the
+// extensions of ovsdb-server(7)) with the ovsdb-server of an Open vSwitch:
+// over connections that switches open after "ovs-vsctl set-manager
+// tcp:ADDRESS:6640" (Serve), and over those that we open (Dial, Follow).
 //
-// A Conn runs transactions and follows bridges and interfaces (Monitor). All
-// memory that a peer can make it use is bounded: by Config.MaxMessage for one
-// connection, Config.MaxBuffered for all of them, and the row limit of a
-// monitor. A peer that stalls or sends what is not OVSDB loses its connection.
+// A Conn runs transactions (Transact, Configure) and follows what a controller
+// needs to know of a switch (Watch, Monitor).
+//
+// All memory that a peer can make it use is bounded, see Config: a message and
+// the rows that are kept by connection, both together by address and in all.
+// To decode a message takes, besides its text, the rows that it brings, which
+// are counted before they are kept, and one set or map of at most 65,536
+// elements; rows are counted with 512 bytes and 64 more for each element,
+// which is more than they take. A peer that stalls or sends what is not OVSDB
+// loses its connection.
 package ovsdb
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,11 +48,20 @@ type Config struct {
 	MessageTimeout time.Duration
 	// MaxMessage is the largest message in bytes (16 MiB).
 	MaxMessage int
-	// MaxBuffered bounds the buffers of all connections together, beyond
-	// 64 KiB of each (256 MiB).
-	MaxBuffered int
-	// MaxConns bounds the connections (4,096).
-	MaxConns int
+	// MaxReplica bounds the rows that are kept of one server, in bytes (64 MiB,
+	// which is enough for 20,000 interfaces).
+	MaxReplica int
+	// MaxMemory bounds rows and buffers, beyond 64 KiB of each connection, of
+	// all connections together (1 GiB); MaxMemoryPerAddress those of one
+	// address (256 MiB).
+	MaxMemory, MaxMemoryPerAddress int
+	// MaxConns bounds the connections (4,096), MaxConnsPerAddress those from
+	// one address (256); the addresses of an IPv6 /64 are one.
+	MaxConns, MaxConnsPerAddress int
+	// TLS is for connections that Dial opens to "ssl:…". Like Open vSwitch,
+	// Dial compares the name in the server's certificate with nothing unless
+	// ServerName is set: what counts is who signed it.
+	TLS *tls.Config
 }
 
 func (cfg Config) withDefaults() *Config {
@@ -64,7 +80,10 @@ func (cfg Config) withDefaults() *Config {
 	for _, n := range []struct {
 		field  *int
 		preset int
-	}{{&cfg.MaxMessage, 16 << 20}, {&cfg.MaxBuffered, 256 << 20}, {&cfg.MaxConns, 4096}} {
+	}{
+		{&cfg.MaxMessage, 16 << 20}, {&cfg.MaxReplica, 64 << 20}, {&cfg.MaxMemory, 1 << 30}, {&cfg.MaxMemoryPerAddress, 256 << 20},
+		{&cfg.MaxConns, 4096}, {&cfg.MaxConnsPerAddress, 256},
+	} {
 		if *n.field <= 0 {
 			*n.field = n.preset
 		}
@@ -79,9 +98,11 @@ func (cfg Config) withDefaults() *Config {
 // handle should return when ctx is done. A panic in handle ends that
 // connection only.
 //
-// Serve closes ln. TLS is the listener's: pass one of package tls.
+// Serve closes ln. TLS is the listener's: pass one of package tls. The
+// handshake is made here, in the goroutine and within the HandshakeTimeout of
+// the connection.
 func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx context.Context, c *Conn)) error {
-	s := &server{cfg: cfg.withDefaults(), handle: handle}
+	s := newServer(cfg.withDefaults(), handle)
 	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.wg.Wait()
 	defer end(ErrStopped)
@@ -92,67 +113,59 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx con
 }
 
 type server struct {
-	cfg      *Config
-	handle   func(ctx context.Context, c *Conn)
-	wg       sync.WaitGroup
-	open     atomic.Int64
-	buffered atomic.Int64
-
-	mu     sync.Mutex
-	quiet  time.Time // until then no refusal is logged
-	silent int       // refusals not logged
+	cfg    *Config
+	handle func(ctx context.Context, c *Conn)
+	wg     sync.WaitGroup
+	limits *limits
+	memory *memory
+	quiet  *quiet
 }
 
-// refused logs that a connection was turned away, at most once a second: a
-// flood of connections must not become a flood of lines.
+func newServer(cfg *Config, handle func(ctx context.Context, c *Conn)) *server {
+	return &server{
+		cfg: cfg, handle: handle, limits: newLimits(cfg), memory: &memory{limit: cfg.MaxMemory / 4},
+		quiet: newQuiet(time.Now),
+	}
+}
+
+// refused logs that a connection was turned away.
 func (s *server) refused(peer net.Addr, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.After(s.quiet) {
-		s.cfg.Log.Warn("OVSDB connection refused", zap.Stringer("peer", peer), zap.Error(err), zap.Int("not_logged_before", s.silent))
-		s.quiet, s.silent = now.Add(time.Second), 0
-		return
+	if ok, before := s.quiet.may(hostOf(peer)); ok {
+		s.cfg.Log.Warn("OVSDB connection refused", zap.Stringer("peer", peer), zap.Error(err), zap.Int("not_logged_before", before))
 	}
-	s.silent++
-}
-
-// grow accounts for buffers of all connections together.
-func (s *server) grow(add int) error {
-	if n := s.buffered.Add(int64(add)); add > 0 && n > int64(s.cfg.MaxBuffered) {
-		s.buffered.Add(int64(-add))
-		return fmt.Errorf("ovsdb: message: buffers of all connections exceed %d bytes", s.cfg.MaxBuffered)
-	}
-	return nil
 }
 
 func (s *server) admit(ctx context.Context, nc net.Conn) {
-	if n := s.open.Add(1); n > int64(s.cfg.MaxConns) {
-		s.open.Add(-1)
-		s.refused(nc.RemoteAddr(), fmt.Errorf("ovsdb: there are %d connections already, which is the limit", n-1))
-		_ = nc.Close() // it was never used
+	host := hostOf(nc.RemoteAddr())
+	share, err := s.limits.join(host)
+	if err != nil {
+		s.refused(nc.RemoteAddr(), err)
+		// A TLS connection would say goodbye first, and wait for the peer.
+		_ = raw(nc).Close() // it was never used
 		return
 	}
-	c := newConn(ctx, nc, s.cfg, s.grow)
+	c := newConn(ctx, nc, s.cfg, share.grow, s.memory)
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		defer s.open.Add(-1)
+		defer share.leave()
 		s.serve(c)
 	}()
 }
 
+// raw is the connection below TLS.
+func raw(nc net.Conn) net.Conn {
+	if t, ok := nc.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return nc
+}
+
 // serve is the life of a connection.
 func (s *server) serve(c *Conn) {
-	var loops sync.WaitGroup
-	defer loops.Wait()
-	defer c.Close(ErrHandled)
-	loops.Go(c.read)
-	loops.Go(c.probe)
-	// A server that stops must not wait for a peer that does not read.
-	stop := context.AfterFunc(c.ctx, func() { c.Close(c.Err()) })
+	stop, err := c.start()
 	defer stop()
-
-	if err := c.greet(); err != nil {
+	if err != nil {
 		s.refused(c.RemoteAddr(), err)
 		return
 	}
@@ -165,16 +178,35 @@ func (s *server) serve(c *Conn) {
 	s.handle(c.ctx, c)
 }
 
-// greet makes sure that the peer is what we need, before anything is kept for it.
-func (c *Conn) greet() error {
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.HandshakeTimeout)
+// start makes sure that the peer is what we need, before anything is kept for
+// it. stop ends the connection and all that works for it, and must be called.
+func (c *Conn) start() (stop func(), err error) {
+	var loops sync.WaitGroup
+	// A server that stops must not wait for a peer that does not read.
+	abort := context.AfterFunc(c.ctx, func() { c.Close(c.Err()) })
+	stop = func() {
+		c.Close(ErrHandled)
+		loops.Wait()
+		abort()
+	}
+	ctx, cancel := context.WithTimeoutCause(c.ctx, c.cfg.HandshakeTimeout,
+		fmt.Errorf("no answer within the handshake's %v", c.cfg.HandshakeTimeout))
 	defer cancel()
-	names, err := c.Databases(ctx)
-	if err != nil {
-		return err
+	if t, ok := c.nc.(*tls.Conn); ok {
+		if err := t.HandshakeContext(ctx); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return stop, fmt.Errorf("ovsdb: TLS: %w", err)
+		}
 	}
-	if !slices.Contains(names, Database) {
-		return fmt.Errorf("ovsdb: the peer has no database %s, but: %s", Database, strings.Join(names, ", "))
+	loops.Go(c.read)
+	loops.Go(c.probe)
+	if c.databases, err = c.Databases(ctx); err != nil {
+		return stop, err
 	}
-	return nil
+	if !slices.Contains(c.databases, Database) {
+		return stop, fmt.Errorf("ovsdb: the peer has no database %s, but: %.200s", Database, strings.Join(c.databases, ", "))
+	}
+	return stop, nil
 }

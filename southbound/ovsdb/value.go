@@ -45,114 +45,79 @@ func (m Map) MarshalJSON() ([]byte, error) {
 	return json.Marshal([2]any{"map", pairs})
 }
 
+// Refs is a map of integers to references, such as the queues of a QoS. A
+// value is a UUID or NamedUUID.
+type Refs map[int64]any
+
+// MarshalJSON writes the wire form, sorted by key.
+func (m Refs) MarshalJSON() ([]byte, error) {
+	pairs := make([][2]any, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		pairs = append(pairs, [2]any{k, m[k]})
+	}
+	return json.Marshal([2]any{"map", pairs})
+}
+
 // Row is a row, or a part of one, as the server sent it, by column.
 type Row map[string]json.RawMessage
 
-// atoms takes a <value> apart: an atom is a set of one (RFC 7047, section 5.1).
-func (r Row) atoms(column string) ([]json.RawMessage, error) {
+// read reads a column that must be there.
+func read[T any](r Row, column string, parse func([]byte) (T, error)) (T, error) {
 	value, ok := r[column]
 	if !ok {
-		return nil, fmt.Errorf("ovsdb: column %s: missing", column)
+		var zero T
+		return zero, fmt.Errorf("ovsdb: column %s: missing", column)
 	}
-	if len(value) == 0 || value[0] != '[' {
-		return []json.RawMessage{value}, nil
+	v, err := parse(value)
+	if err != nil {
+		var zero T
+		return zero, fmt.Errorf("ovsdb: column %s: %w", column, err)
 	}
-	var tagged []json.RawMessage
-	var tag string
-	if err := json.Unmarshal(value, &tagged); err != nil || len(tagged) != 2 {
-		return nil, fmt.Errorf("ovsdb: column %s: neither atom, set nor map", column)
-	}
-	if err := json.Unmarshal(tagged[0], &tag); err != nil {
-		return nil, fmt.Errorf("ovsdb: column %s: neither atom, set nor map", column)
-	}
-	if tag != "set" {
-		return []json.RawMessage{value}, nil
-	}
-	var atoms []json.RawMessage
-	if err := json.Unmarshal(tagged[1], &atoms); err != nil {
-		return nil, fmt.Errorf("ovsdb: column %s: set: %w", column, err)
-	}
-	return atoms, nil
+	return v, nil
 }
 
-// Strings reads a column that is a string or a set of strings.
-func (r Row) Strings(column string) ([]string, error) {
-	atoms, err := r.atoms(column)
-	if err != nil {
-		return nil, err
-	}
-	var list []string
-	for _, a := range atoms {
-		var s string
-		if err := json.Unmarshal(a, &s); err != nil || string(a) == "null" {
-			return nil, fmt.Errorf("ovsdb: column %s: not a string", column)
-		}
-		list = append(list, s)
-	}
-	return list, nil
+// one, several and pairs turn a reader of atoms into one of values.
+func one[T any](parse func([]byte) (T, error)) func([]byte) (T, error) {
+	return func(value []byte) (T, error) { return parseOne(value, parse) }
+}
+
+func several[T any](parse func([]byte) (T, error)) func([]byte) ([]T, error) {
+	return func(value []byte) ([]T, error) { return parseSet(value, parse) }
+}
+
+func pairs[K comparable, V any](key func([]byte) (K, error), val func([]byte) (V, error)) func([]byte) (map[K]V, error) {
+	return func(value []byte) (map[K]V, error) { return parseMap(value, key, val) }
 }
 
 // String reads a column that is a string or an optional one: "" if unset.
-func (r Row) String(column string) (string, error) {
-	list, err := r.Strings(column)
-	if err != nil || len(list) == 0 {
-		return "", err
-	}
-	if len(list) > 1 {
-		return "", fmt.Errorf("ovsdb: column %s: %d values where at most one is due", column, len(list))
-	}
-	return list[0], nil
-}
+func (r Row) String(column string) (string, error) { return read(r, column, one(parseText)) }
+
+// Strings reads a column that is a string or a set of strings.
+func (r Row) Strings(column string) ([]string, error) { return read(r, column, several(parseText)) }
 
 // Int reads a column that is an integer or an optional one: 0 if unset.
-func (r Row) Int(column string) (int64, error) {
-	atoms, err := r.atoms(column)
-	if err != nil || len(atoms) == 0 {
-		return 0, err
-	}
-	var n int64
-	if err := json.Unmarshal(atoms[0], &n); err != nil || len(atoms) > 1 || string(atoms[0]) == "null" {
-		return 0, fmt.Errorf("ovsdb: column %s: not one integer", column)
-	}
-	return n, nil
-}
+func (r Row) Int(column string) (int64, error) { return read(r, column, one(parseInt)) }
+
+// Ints reads a column that is an integer or a set of integers.
+func (r Row) Ints(column string) ([]int64, error) { return read(r, column, several(parseInt)) }
+
+// Bool reads a column that is a boolean or an optional one: false if unset.
+func (r Row) Bool(column string) (bool, error) { return read(r, column, one(parseBool)) }
+
+// UUID reads a column that is a reference or an optional one, such as _uuid:
+// "" if unset.
+func (r Row) UUID(column string) (UUID, error) { return read(r, column, one(parseUUID)) }
 
 // UUIDs reads a column that is a reference or a set of references.
-func (r Row) UUIDs(column string) ([]UUID, error) {
-	atoms, err := r.atoms(column)
-	if err != nil {
-		return nil, err
-	}
-	var list []UUID
-	for _, a := range atoms {
-		var pair []string
-		if err := json.Unmarshal(a, &pair); err != nil || len(pair) != 2 || pair[0] != "uuid" {
-			return nil, fmt.Errorf("ovsdb: column %s: not a UUID", column)
-		}
-		list = append(list, UUID(pair[1]))
-	}
-	return list, nil
+func (r Row) UUIDs(column string) ([]UUID, error) { return read(r, column, several(parseUUID)) }
+
+// Map reads a column that is a map of strings; nil if empty.
+func (r Row) Map(column string) (map[string]string, error) {
+	return read(r, column, pairs(parseText, parseText))
 }
 
-// Map reads a column that is a map of strings.
-func (r Row) Map(column string) (map[string]string, error) {
-	value, ok := r[column]
-	if !ok {
-		return nil, fmt.Errorf("ovsdb: column %s: missing", column)
-	}
-	var tagged []json.RawMessage
-	var tag string
-	var pairs [][]string
-	if json.Unmarshal(value, &tagged) != nil || len(tagged) != 2 ||
-		json.Unmarshal(tagged[0], &tag) != nil || tag != "map" || json.Unmarshal(tagged[1], &pairs) != nil {
-		return nil, fmt.Errorf("ovsdb: column %s: not a map of strings", column)
-	}
-	m := make(map[string]string, len(pairs))
-	for _, p := range pairs {
-		if len(p) != 2 {
-			return nil, fmt.Errorf("ovsdb: column %s: a map entry has %d parts", column, len(p))
-		}
-		m[p[0]] = p[1]
-	}
-	return m, nil
+// References reads a column that is a map of integers to references, such as
+// the queues of a QoS; nil if empty.
+func (r Row) References(column string) (map[int64]UUID, error) {
+	return read(r, column, pairs(parseInt, parseUUID))
 }

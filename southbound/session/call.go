@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -29,9 +30,12 @@ const (
 
 // callTable knows what the switch owes answers for.
 type callTable struct {
+	n     atomic.Int32 // of calls but streams
 	mu    sync.Mutex
 	calls map[uint32]*call
 	spans []*span
+	// monitor takes the multipart replies that answer no request.
+	monitor *call
 }
 
 // call is a request that waits for its answer.
@@ -39,7 +43,8 @@ type call struct {
 	request openflow.Message
 	xid     uint32
 	want    openflow.Type
-	limit   int
+	limit   int           // of bytes
+	stream  bool          // the answer has no end, and limit is for what waits
 	ready   chan struct{} // holds a token if there is news
 
 	// Below is guarded by callTable.mu.
@@ -66,7 +71,8 @@ type span struct {
 func answerType(t openflow.Type) (openflow.Type, bool) {
 	switch t {
 	case openflow.TypeEchoRequest, openflow.TypeFeaturesRequest, openflow.TypeGetConfigRequest,
-		openflow.TypeMultipartRequest, openflow.TypeBarrierRequest, openflow.TypeRoleRequest:
+		openflow.TypeMultipartRequest, openflow.TypeBarrierRequest, openflow.TypeRoleRequest,
+		openflow.TypeGetAsyncRequest, openflow.TypeQueueGetConfigRequest:
 		return t + 1, true
 	case openflow.TypeExperimenter:
 		return t, true
@@ -81,6 +87,22 @@ func (ct *callTable) add(k *call) {
 		ct.calls = make(map[uint32]*call)
 	}
 	ct.calls[k.xid] = k
+	if !k.stream {
+		ct.n.Add(1)
+	}
+}
+
+// pending says whether anybody waits for an answer that is due.
+func (ct *callTable) pending() bool { return ct.n.Load() > 0 }
+
+// held is how many bytes of answers wait for their takers.
+func (ct *callTable) held() (n int) {
+	ct.mu.Lock()
+	defer ct.mu.Unlock()
+	for _, k := range ct.calls {
+		n += k.waiting
+	}
+	return n
 }
 
 func (ct *callTable) remove(k *call) {
@@ -88,6 +110,9 @@ func (ct *callTable) remove(k *call) {
 	defer ct.mu.Unlock()
 	if ct.calls[k.xid] == k {
 		delete(ct.calls, k.xid)
+		if !k.stream {
+			ct.n.Add(-1)
+		}
 	}
 }
 
@@ -110,31 +135,41 @@ func (ct *callTable) failure(s *span) (int, *openflow.Error) {
 	return s.index, s.err
 }
 
-// answer gives a copy of frame to the call that waits for it, if one does.
-func (ct *callTable) answer(xid uint32, t openflow.Type, frame []byte) {
+// answer gives a copy of frame to the call that waits for it, and says whether
+// one does.
+func (ct *callTable) answer(xid uint32, t openflow.Type, frame []byte) bool {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	k := ct.calls[xid]
-	if k == nil || k.last {
-		return
+	if k == nil && t == openflow.TypeMultipartReply {
+		k = ct.monitor
+	}
+	if k == nil {
+		return false
+	}
+	if k.last {
+		return true
 	}
 	const flagsAt = openflow.HeaderLen + 2 // of ofp_multipart_reply
 	more := t == openflow.TypeMultipartReply && len(frame) >= flagsAt+2 &&
 		frame[flagsAt+1]&byte(openflow.MultipartMore) != 0
-	k.total += len(frame) + partCost
+	if !k.stream {
+		k.total += len(frame) + partCost
+	}
 	k.waiting += len(frame) + partCost
 	switch {
 	case t != k.want:
 		k.err = fmt.Errorf("session: the switch answered %v with %v", k.request.MsgType(), t)
 	case k.total > k.limit:
 		k.err = fmt.Errorf("session: answer to %v is longer than %d bytes", k.request.MsgType(), k.limit)
-	case k.waiting > waitingBytes:
+	case k.waiting > min(k.limit, waitingBytes):
 		k.err = fmt.Errorf("session: answer to %v comes faster than it is taken", k.request.MsgType())
 	default:
 		k.parts = append(k.parts, bytes.Clone(frame))
 	}
-	k.last = k.err != nil || !more
+	k.last = k.err != nil || !more && !k.stream
 	k.news()
+	return true
 }
 
 // fail gives the error to what it is about and says whether there was such.
@@ -167,23 +202,37 @@ func (k *call) news() {
 	}
 }
 
-// begin sends a request, when a slow switch has left room for it. The caller
-// must end it.
-func (c *Conn) begin(ctx context.Context, request openflow.Message) (*call, error) {
+// newCall makes a call for request.
+func (c *Conn) newCall(request openflow.Message) (*call, error) {
 	want, ok := answerType(request.MsgType())
 	if !ok {
 		return nil, fmt.Errorf("session: %v has no answer to wait for", request.MsgType())
 	}
-	k := &call{
+	return &call{
 		request: request, xid: c.nextXIDs(1), want: want,
 		limit: c.cfg.MultipartBytes, ready: make(chan struct{}, 1),
-	}
+	}, nil
+}
+
+// start sends the request of k, when a slow switch has left room for it. The
+// caller must end it.
+func (c *Conn) start(ctx context.Context, k *call) error {
 	c.calls.add(k)
-	if err := c.sendAll(ctx, k.xid, []openflow.Message{request}, nil, nil); err != nil {
+	if err := c.sendAll(ctx, k.xid, []openflow.Message{k.request}, nil, nil); err != nil {
 		c.calls.remove(k)
+		return err
+	}
+	c.expectAnswer()
+	return nil
+}
+
+// begin sends a request. The caller must end it.
+func (c *Conn) begin(ctx context.Context, request openflow.Message) (*call, error) {
+	k, err := c.newCall(request)
+	if err != nil {
 		return nil, err
 	}
-	return k, nil
+	return k, c.start(ctx, k)
 }
 
 func (c *Conn) end(k *call) { c.calls.remove(k) }
@@ -192,6 +241,12 @@ func (c *Conn) end(k *call) { c.calls.remove(k) }
 func (c *Conn) take(ctx context.Context, k *call) (parts [][]byte, last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
+	return c.takeWhenever(ctx, k)
+}
+
+// takeWhenever is take without a timeout. The end of the session is the reason
+// of failure before that of the context: most contexts end with the session.
+func (c *Conn) takeWhenever(ctx context.Context, k *call) (parts [][]byte, last bool, err error) {
 	for {
 		c.calls.mu.Lock()
 		parts, last, err = k.parts, k.last, k.err
@@ -203,6 +258,9 @@ func (c *Conn) take(ctx context.Context, k *call) (parts [][]byte, last bool, er
 		select {
 		case <-k.ready:
 		case <-ctx.Done():
+			if err := c.Err(); err != nil {
+				return nil, false, err
+			}
 			return nil, false, fmt.Errorf("session: no answer to %v: %w", k.request.MsgType(), ctx.Err())
 		case <-c.ctx.Done():
 			return nil, false, c.Err()
@@ -212,7 +270,14 @@ func (c *Conn) take(ctx context.Context, k *call) (parts [][]byte, last bool, er
 
 // wait waits for an answer of one message.
 func (c *Conn) wait(ctx context.Context, k *call) (openflow.Message, error) {
-	parts, _, err := c.take(ctx, k)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	return c.waitWhenever(ctx, k)
+}
+
+// waitWhenever is wait without a timeout.
+func (c *Conn) waitWhenever(ctx context.Context, k *call) (openflow.Message, error) {
+	parts, _, err := c.takeWhenever(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -243,38 +308,4 @@ func (c *Conn) Request(ctx context.Context, m openflow.Message) (openflow.Messag
 func (c *Conn) Barrier(ctx context.Context) error {
 	_, err := c.Request(ctx, &openflow.BarrierRequest{})
 	return err
-}
-
-// Multipart sends a multipart request and calls each with the body of every
-// part of the answer, in the caller's goroutine and while further parts arrive.
-// The body is the callee's to keep. An error of each ends Multipart with it.
-func (c *Conn) Multipart(ctx context.Context, body openflow.MultipartBody, each func(openflow.MultipartBody) error) error {
-	k, err := c.begin(ctx, &openflow.MultipartRequest{Body: body})
-	if err != nil {
-		return err
-	}
-	defer c.end(k)
-	for {
-		parts, last, err := c.take(ctx, k)
-		if err != nil {
-			return err
-		}
-		for i, part := range parts {
-			_, m, err := openflow.Decode(part)
-			if err != nil {
-				return fmt.Errorf("session: answer to %v: %w", k.request.MsgType(), err)
-			}
-			reply, ok := m.(*openflow.MultipartReply)
-			if !ok || reply.Body.MultipartType() != body.MultipartType() {
-				return fmt.Errorf("session: multipart request of type %d was answered with something else", body.MultipartType())
-			}
-			parts[i] = nil
-			if err := each(reply.Body); err != nil {
-				return err
-			}
-		}
-		if last {
-			return nil
-		}
-	}
 }

@@ -255,3 +255,118 @@ func TestMultipartRefusesWrongAnswers(t *testing.T) {
 		})
 	}
 }
+
+func TestLimitOfARequestGoesBeforeThatOfAll(t *testing.T) {
+	t.Parallel()
+	k := newController(t, Config{MultipartBytes: 1000}, nil)
+	switchtest.Dial(t, k.addr, switchtest.Options{Ports: switchtest.Ports(100)})
+	c := k.next(t)
+	var ports int
+	count := func(r *openflow.PortDescReply) error {
+		ports += len(r.Ports)
+		return nil
+	}
+	if err := Parts(t.Context(), c, &openflow.PortDescRequest{}, count, Limit(10_000)); err != nil || ports != 100 {
+		t.Errorf("%d ports, error %v", ports, err)
+	}
+	err := Parts(t.Context(), c, &openflow.PortDescRequest{}, count)
+	if err == nil || !strings.Contains(err.Error(), "longer than 1000 bytes") {
+		t.Errorf("error %v", err)
+	}
+	err = Parts(t.Context(), c, &openflow.PortDescRequest{}, func(*openflow.Desc) error { return nil }, Limit(10_000))
+	if err == nil || !strings.Contains(err.Error(), "was answered with *openflow.PortDescReply") {
+		t.Errorf("an answer of another type: error %v", err)
+	}
+}
+
+func TestMonitorThatIsNotTakenEndsAloneAndSaysSo(t *testing.T) {
+	t.Parallel()
+	k := newController(t, Config{}, nil)
+	p := dialPeer(t, k.addr)
+	p.handshake(1)
+	c := k.next(t)
+	request := &openflow.FlowMonitorRequest{Monitors: []openflow.FlowMonitor{{ID: 8, Flags: openflow.MonitorAdd, OutPort: openflow.PortAny}}}
+	var updates []bool
+	entered, proceed := make(chan struct{}, 200), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- c.Monitor(t.Context(), request, func(_ openflow.FlowUpdates, update bool) error {
+			updates = append(updates, update)
+			entered <- struct{}{}
+			<-proceed
+			return nil
+		}, Limit(1000))
+	}()
+	xid, _ := p.expect(openflow.TypeMultipartRequest)
+	part := &openflow.MultipartReply{Flags: openflow.MultipartMore, Body: &openflow.FlowMonitorReply{}}
+	p.send(xid, part)
+	<-entered
+	part.Flags = 0
+	p.send(xid, part)
+	for range 100 { // without an end of its own, and more than 1,000 bytes wait
+		p.send(0, part)
+	}
+	if err := barrier(p, c); err != nil {
+		t.Fatal(err)
+	}
+	close(proceed)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "faster than it is taken") {
+		t.Errorf("error %v", err)
+	}
+	if len(updates) == 0 || updates[0] {
+		t.Errorf("parts came as updates: %v", updates)
+	}
+	if _, m := p.expect(openflow.TypeExperimenter); m.(*openflow.FlowMonitorCancel).ID != 8 {
+		t.Errorf("the monitor was not cancelled but %v sent", m)
+	}
+	// Reports that nobody is in Monitor for are notices.
+	p.send(0, part)
+	if n := <-c.Notices(); n.Message.MsgType() != openflow.TypeMultipartReply {
+		t.Errorf("notice %v", n.Message)
+	}
+}
+
+// barrier has p answer one.
+func barrier(p *peer, c *Conn) error {
+	done := make(chan error, 1)
+	go func() { done <- c.Barrier(context.Background()) }()
+	xid, _ := p.expect(openflow.TypeBarrierRequest)
+	p.send(xid, &openflow.BarrierReply{})
+	return <-done
+}
+
+func TestRoleIsWhatTheSwitchGaveOrSaidLast(t *testing.T) {
+	t.Parallel()
+	k := newController(t, Config{}, nil)
+	sw := switchtest.Dial(t, k.addr, switchtest.Options{Refuse: func(m openflow.Message) *openflow.Error {
+		if r, ok := m.(*openflow.RoleRequest); ok && r.GenerationID < 5 {
+			return &openflow.Error{ErrType: openflow.ErrorRoleRequestFailed, Code: openflow.RoleRequestStale}
+		}
+		return nil
+	}})
+	c := k.next(t)
+	want := func(role openflow.Role, generation uint64) {
+		t.Helper()
+		if r, g := c.Role(); r != role || g != generation {
+			t.Errorf("role %d of generation %d, want %d of %d", r, g, role, generation)
+		}
+	}
+	want(openflow.RoleEqual, 0)
+	var stale *StaleRoleError
+	if err := c.SetRole(t.Context(), openflow.RoleMaster, 4); !errors.As(err, &stale) || stale.GenerationID != 4 {
+		t.Errorf("error %v, want stale", err)
+	}
+	want(openflow.RoleEqual, 0)
+	if err := c.SetRole(t.Context(), openflow.RoleMaster, 5); err != nil {
+		t.Fatal(err)
+	}
+	want(openflow.RoleMaster, 5)
+	sw.Send(t, &openflow.RoleStatus{Role: openflow.RoleSlave, GenerationID: 6})
+	if n := <-c.Notices(); n.Message.MsgType() != openflow.TypeExperimenter {
+		t.Errorf("notice %v", n.Message)
+	}
+	want(openflow.RoleSlave, 6)
+	if err := c.SetRole(t.Context(), openflow.RoleNoChange, 7); err == nil {
+		t.Error("no change is no role")
+	}
+}

@@ -39,19 +39,31 @@ const (
 
 const bundleFlags = openflow.BundleAtomic | openflow.BundleOrdered
 
-// Commit sends msgs and returns when all are in effect. Messages that a bundle
-// can hold (flow, group and port modifications, packet-outs) go as one ordered
-// atomic bundle: all of them apply, at once, or none. Others (such as a
-// conntrack flush) end a bundle; they take effect between the messages before
-// and behind them. A switch that refuses bundles gets plain messages and a
-// barrier.
+// Commit sends msgs and returns when all are in effect, in their order.
+// Messages that a bundle can hold (flow and group modifications, packet-outs)
+// go as one ordered atomic bundle: all of them apply, at once, or none. The
+// others end a bundle. Open vSwitch refuses meter modifications and
+// experimenter messages, such as a conntrack flush, in any
+// (OFPBFC_MSG_UNSUP), port modifications in an atomic one (OFPBFC_MSG_FAILED).
+// They take effect after what is before and before what is
+// behind them. So all is atomic where meters to be added come first, then
+// everything else, then meters to be removed in a call of their own. A
+// switch that refuses bundles gets plain messages and a barrier.
 //
-// A message that the switch refuses yields a *CommitError. After any other
-// error it is unknown what is in effect.
+// A message that the switch refuses yields a *CommitError, which names it and
+// says whether others took effect; nothing behind the run that it is part of was
+// sent. After any other error it is unknown what is in effect. A request, which
+// has an answer, is not for Commit: it is refused before anything is sent.
 //
 // Commit waits while a slow switch has much to read. The messages must not
 // change before it returns.
 func (c *Conn) Commit(ctx context.Context, msgs []openflow.Message) error {
+	for i, m := range msgs {
+		// Experimenter messages may or may not have an answer.
+		if _, ok := answerType(m.MsgType()); ok && m.MsgType() != openflow.TypeExperimenter {
+			return fmt.Errorf("session: commit: message %d is %v, which has an answer", i, m.MsgType())
+		}
+	}
 	for start := 0; start < len(msgs); {
 		bundled := fitsBundle(msgs[start])
 		end := start + 1
@@ -81,7 +93,7 @@ func (c *Conn) Commit(ctx context.Context, msgs []openflow.Message) error {
 
 func fitsBundle(m openflow.Message) bool {
 	switch m.MsgType() {
-	case openflow.TypeFlowMod, openflow.TypeGroupMod, openflow.TypePortMod, openflow.TypePacketOut:
+	case openflow.TypeFlowMod, openflow.TypeGroupMod, openflow.TypePacketOut:
 		return true
 	}
 	return false

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -191,5 +192,46 @@ func TestCommitKeepsOrderAroundWhatNoBundleHolds(t *testing.T) {
 	var ce *CommitError
 	if err := c.Commit(t.Context(), msgs); !errors.As(err, &ce) || ce.Index != 4 || !ce.Partial {
 		t.Errorf("error %v, want one that names message 4 after the others were applied", err)
+	}
+}
+
+func TestCommitNamesTheGroupThatFails(t *testing.T) {
+	t.Parallel()
+	for name, noBundles := range map[string]bool{"in a bundle": false, "one by one": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newController(t, Config{}, nil)
+			sw := switchtest.Dial(t, k.addr, switchtest.Options{NoBundles: noBundles})
+			c := k.next(t)
+			if err := c.Commit(t.Context(), []openflow.Message{meter(1, 10), group(1, 1), group(2, 1), addFlow(1)}); err != nil {
+				t.Fatal(err)
+			}
+			var ce *CommitError
+			err := c.Commit(t.Context(), []openflow.Message{addFlow(2), group(3, 1), group(2, 1), addFlow(3)})
+			if !errors.As(err, &ce) || ce.Index != 2 || ce.Partial != noBundles || ce.Message.MsgType() != openflow.TypeGroupMod {
+				t.Errorf("error %v, want one that names message 2", err)
+			}
+			if want := map[bool]int{false: 2, true: 3}[noBundles]; len(sw.Groups()) != want {
+				t.Errorf("%d groups, want %d", len(sw.Groups()), want)
+			}
+			err = c.Commit(t.Context(), []openflow.Message{meter(2, 10), meter(1, 10), addFlow(9)})
+			if !errors.As(err, &ce) || ce.Index != 1 || !ce.Partial || len(sw.Meters()) != 2 {
+				t.Errorf("error %v, want one that names message 1", err)
+			}
+		})
+	}
+}
+
+func TestCommitRefusesWhatHasAnAnswer(t *testing.T) {
+	t.Parallel()
+	k := newController(t, Config{}, nil)
+	sw := switchtest.Dial(t, k.addr, switchtest.Options{})
+	c := k.next(t)
+	err := c.Commit(t.Context(), []openflow.Message{addFlow(1), &openflow.RoleRequest{}})
+	if err == nil || !strings.Contains(err.Error(), "message 1 is OFPT_ROLE_REQUEST") {
+		t.Errorf("error %v", err)
+	}
+	if err := c.Barrier(t.Context()); err != nil || sw.FlowMods() != 0 {
+		t.Errorf("%d flow-mods were sent, error %v", sw.FlowMods(), err)
 	}
 }

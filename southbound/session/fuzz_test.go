@@ -38,12 +38,12 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
-		cfg := Config{PacketInQueue: 16, NoticeQueue: 16, MultipartBytes: 1 << 16}.withDefaults()
-		s := &server{cfg: cfg, handle: func(ctx context.Context, c *Conn) {
+		cfg := Config{PacketIns: []Kind{{Queue: 16}}, NoticeQueue: 16, MultipartBytes: 1 << 16}.withDefaults()
+		s := newServer(cfg, func(ctx context.Context, c *Conn) {
 			go func() {
-				var batch []openflow.PacketIn
+				var batch []openflow.PacketIn2
 				for err := error(nil); err == nil; {
-					batch, err = c.PacketIns().Take(ctx, batch)
+					batch, err = c.PacketIns(0).Take(ctx, batch)
 				}
 			}()
 			go func() {
@@ -52,24 +52,21 @@ func FuzzSession(f *testing.F) {
 			go func() { _ = c.Commit(ctx, addFlows(3)) }()
 			_ = c.Barrier(ctx)
 			<-ctx.Done()
-		}}
+		})
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		c := newConn(ctx, ours, cfg)
-		s.lobby.max = 1
-		s.lobby.left = make(chan struct{}, 1)
-		s.lobby.enter(ctx, c)
 		go io.Copy(io.Discard, theirs) // what the controller sends is of no interest
 		go func() {
 			_, _ = theirs.Write(b)
 			theirs.Close()
 		}()
-		s.session(c)
+		s.admit(ctx, ours)
+		s.wg.Wait()
 		if ctx.Err() != nil {
 			t.Fatal("the session did not end with its connection")
 		}
 		if n := cfg.Stats.Panics.Load(); n != 0 {
-			t.Fatalf("panic: %v", c.Err())
+			t.Fatalf("%d panics", n)
 		}
 	})
 }

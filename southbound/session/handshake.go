@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/macloom/macloom/southbound/listen"
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
@@ -43,8 +44,13 @@ func (c *Conn) handshake() error {
 	if err := c.nc.SetDeadline(deadline); err != nil {
 		return fmt.Errorf("session: handshake: %w", err)
 	}
-	f := &frames{r: c.nc}
-	if err := c.hello(f); err != nil {
+	if err := listen.Handshake(c.nc); err != nil {
+		if ended := c.Err(); ended != nil {
+			return ended
+		}
+		return fmt.Errorf("session: handshake: %w", err)
+	}
+	if err := c.hello(&c.in.frames); err != nil {
 		if isTimeout(err) {
 			return fmt.Errorf("session: handshake: no hello within %v", c.cfg.HandshakeTimeout)
 		}
@@ -56,12 +62,18 @@ func (c *Conn) handshake() error {
 	if err := c.nc.SetDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("session: handshake: %w", err)
 	}
-	c.run(func() error { return c.readLoop(f) })
+	c.in.heard = time.Now()
+	c.run(c.readLoop)
 	c.run(c.writeLoop)
 
 	ctx, cancel := context.WithDeadline(c.ctx, deadline)
 	defer cancel()
-	m, err := c.Request(ctx, &openflow.FeaturesRequest{})
+	k, err := c.begin(ctx, &openflow.FeaturesRequest{})
+	if err != nil {
+		return fmt.Errorf("session: handshake: %w", err)
+	}
+	defer c.end(k)
+	m, err := c.waitWhenever(ctx, k)
 	if err != nil {
 		return fmt.Errorf("session: handshake: %w", err)
 	}
@@ -93,7 +105,11 @@ func (c *Conn) hello(f *frames) error {
 			return fmt.Errorf("session: handshake, not OpenFlow: %w", err)
 		}
 		// Do not wait for the end of what cannot be a hello.
-		if head := f.buf[:f.end]; frame == nil && len(head) >= openflow.HeaderLen && openflow.Type(head[1]) > openflow.TypeError {
+		head := f.buf[:f.end]
+		if listen.LooksLikeTLS(head) {
+			return errors.New("session: handshake: the switch speaks TLS, and this port is for plain OpenFlow: use tcp:, not ssl:")
+		}
+		if frame == nil && len(head) >= openflow.HeaderLen && openflow.Type(head[1]) > openflow.TypeError {
 			return fmt.Errorf("session: handshake, not OpenFlow: starts with % x", head[:openflow.HeaderLen])
 		}
 	}

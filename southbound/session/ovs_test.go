@@ -5,9 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,80 +14,26 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/ovstest"
 )
 
-// ovs is an Open vSwitch of the test's own: its database, its daemon (as root in
-// a network namespace of its own), and bridges that reach the test by unix socket.
+// ovs is an Open vSwitch of the test's own, whose bridges reach the test by unix
+// socket.
 type ovs struct {
-	t   testing.TB
-	dir string
-	env []string
+	*ovstest.OVS
+	t testing.TB
 }
 
 func startOVS(t testing.TB) *ovs {
 	t.Helper()
-	for _, program := range []string{"ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "unshare"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%v; install the packages openvswitch-switch and util-linux", err)
-		}
-	}
-	const schema = "/usr/share/openvswitch/vswitch.ovsschema"
-	dir, err := os.MkdirTemp("", "ovs") // paths of sockets must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := &ovs{t: t, dir: dir, env: append(os.Environ(),
-		"OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir, "OVS_SYSCONFDIR="+dir)}
-	o.run("ovsdb-tool", "create", dir+"/conf.db", schema)
-	o.daemon("ovsdb-server", "ovsdb-server", dir+"/conf.db", "--remote=punix:"+dir+"/db.sock")
-	o.run("ovs-vsctl", "--retry", "--timeout=20", "--no-wait", "init")
-	if os.Geteuid() == 0 {
-		o.daemon("ovs-vswitchd", "unshare", "--net", "ovs-vswitchd", "unix:"+dir+"/db.sock")
-	} else {
-		// Ordinary users have no interfaces to give; OpenFlow is the same.
-		o.daemon("ovs-vswitchd", "ovs-vswitchd", "unix:"+dir+"/db.sock", "--enable-dummy=override", "--disable-system")
-	}
-	return o
-}
-
-// daemon runs a program until the end of the test.
-func (o *ovs) daemon(name string, command ...string) {
-	o.t.Helper()
-	log := filepath.Join(o.dir, name+".log")
-	cmd := exec.Command(command[0], append(command[1:], "--log-file="+log, "--pidfile", "-vconsole:off")...)
-	cmd.Env = o.env
-	if err := cmd.Start(); err != nil {
-		o.t.Fatal(err)
-	}
-	o.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if o.t.Failed() {
-			b, _ := os.ReadFile(log)
-			o.t.Logf("%s:\n%s", name, b[max(0, len(b)-4000):])
-		}
-	})
-}
-
-func (o *ovs) run(command ...string) string {
-	o.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = o.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		o.t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
-	}
-	return string(out)
+	return &ovs{ovstest.Start(t), t}
 }
 
 // serve is the controller of a bridge, at the one socket that Open vSwitch allows
 // to a bridge of that name.
 func (o *ovs) serve(bridge string, handle func(context.Context, *Conn)) *observer.ObservedLogs {
 	o.t.Helper()
-	ln, err := net.Listen("unix", filepath.Join(o.dir, bridge+".controller"))
+	ln, err := net.Listen("unix", o.Path(bridge+".controller"))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -111,15 +54,14 @@ func (o *ovs) serve(bridge string, handle func(context.Context, *Conn)) *observe
 func (o *ovs) addBridge(bridge, dpid, protocols string) {
 	o.t.Helper()
 	port := bridge + "p1"
-	o.run("ovs-vsctl", "--timeout=30", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev", "fail_mode=secure",
-		"protocols="+protocols, "other-config:datapath-id="+dpid, "--", "add-port", bridge, port, "--", "set", "interface", port, "type=internal",
-		"ofport_request=1", "--", "set-controller", bridge, "unix:"+filepath.Join(o.dir, bridge+".controller"))
+	o.AddBridge(bridge, "protocols="+protocols, "other-config:datapath-id="+dpid,
+		"--", "add-port", bridge, port, "--", "set", "interface", port, "type=internal", "ofport_request=1",
+		"--", "set-controller", bridge, "unix:"+o.Path(bridge+".controller"))
 }
 
 func (o *ovs) dumpFlows(bridge string) []string {
 	o.t.Helper()
-	out := o.run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "--no-names", "dump-flows", bridge)
-	return strings.Split(strings.TrimSpace(out), "\n")
+	return strings.Split(strings.TrimSpace(o.Ofctl("--no-stats", "--no-names", "dump-flows", bridge)), "\n")
 }
 
 func TestOpenVSwitch(t *testing.T) {
@@ -172,10 +114,10 @@ func TestOpenVSwitch(t *testing.T) {
 	}
 
 	unmatched := addFlow(5000)
-	unmatched.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.TCPDst, 0, 80)}} // without eth_type
+	unmatched.Match = openflow.NewMatch(oxm(openflow.TCPDst, 0, 80)) // without eth_type
 	overlapping := addFlow(5001)
 	overlapping.Flags = openflow.FlagCheckOverlap
-	overlapping.Match = openflow.Match{Fields: []openflow.OXM{oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1)}}
+	overlapping.Match = openflow.NewMatch(oxm(openflow.EthDst, 2, 0, 0, 0, 0, 1))
 	for name, bad := range map[string]*openflow.FlowMod{
 		"refused when it arrives, OFPBMC_BAD_PREREQ":    unmatched,
 		"refused when it is committed, OFPFMFC_OVERLAP": overlapping,
@@ -203,13 +145,13 @@ func TestOpenVSwitch(t *testing.T) {
 	}
 
 	packet, _ := hex.DecodeString("ffffffffffff02000000000108060001080006040001020000000001c0a80001000000000000c0a80002")
-	o.run("ovs-ofctl", "-O", "OpenFlow13", "packet-out", "br0", "in_port=1 packet="+hex.EncodeToString(packet)+" actions=controller")
-	batch, err := c.PacketIns().Take(ctx, nil)
+	o.Ofctl("packet-out", "br0", "in_port=1 packet="+hex.EncodeToString(packet)+" actions=controller")
+	batch, err := c.PacketIns(0).Take(ctx, nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != string(packet) {
 		t.Errorf("packet-ins %v, error %v", batch, err)
 	}
 
-	o.run("ovs-vsctl", "--timeout=30", "add-port", "br0", "new", "--", "set", "interface", "new", "type=internal", "ofport_request=5")
+	o.Vsctl("add-port", "br0", "new", "--", "set", "interface", "new", "type=internal", "ofport_request=5")
 	for n := range c.Notices() {
 		if ps, ok := n.Message.(*openflow.PortStatus); ok && ps.Port.Name == "new" && ps.Reason == openflow.PortAdd {
 			break

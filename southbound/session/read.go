@@ -6,7 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
-	"time"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -23,6 +23,7 @@ type frames struct {
 	r          io.Reader
 	buf        []byte
 	start, end int
+	room       atomic.Int64 // len(buf), for others to see
 }
 
 // next returns the next message if all of it has been read, else nil. It is
@@ -60,6 +61,7 @@ func (f *frames) fill() error {
 		}
 		f.end = copy(to, f.buf[f.start:f.end])
 		f.start, f.buf = 0, to
+		f.room.Store(int64(len(to)))
 	}
 	n, err := f.r.Read(f.buf[f.end:])
 	f.end += n
@@ -79,6 +81,7 @@ func (f *frames) fill() error {
 func (f *frames) shrink() {
 	if len(f.buf) > minReadBuffer && f.start == f.end {
 		f.buf, f.start, f.end = nil, 0, 0
+		f.room.Store(0)
 	}
 }
 
@@ -93,64 +96,14 @@ func (c *Conn) run(loop func() error) {
 	}()
 }
 
+var errPanic = errors.New("session: panic")
+
 // contain makes a panic the end of this session only.
 func (c *Conn) contain() {
 	if p := recover(); p != nil {
 		c.cfg.Stats.Panics.Add(1)
 		c.log.Load().Error("panic in the session of a switch", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-		c.Close(fmt.Errorf("session: panic: %v", p))
-	}
-}
-
-// readLoop reads messages and puts each where it belongs, without ever
-// waiting for anybody but the switch.
-func (c *Conn) readLoop(f *frames) error {
-	defer close(c.notices)
-	var (
-		heard    = time.Now() // when the last whole message came
-		asked    time.Time    // when an echo was asked for, if it was since
-		deadline time.Time    // of the connection
-	)
-	for {
-		n, err := c.dispatchAll(f)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			if heard = time.Now(); !asked.IsZero() {
-				asked, deadline = time.Time{}, time.Time{}
-			}
-		}
-		// A deadline that is early does no harm: mostly it is moved only when
-		// it has come.
-		if deadline.IsZero() {
-			deadline = heard.Add(c.cfg.EchoInterval)
-			if !asked.IsZero() {
-				deadline = asked.Add(c.cfg.EchoTimeout)
-			}
-			if err := c.nc.SetReadDeadline(deadline); err != nil {
-				return fmt.Errorf("session: read: %w", err)
-			}
-		}
-		err = f.fill()
-		if err == nil {
-			continue
-		}
-		if !isTimeout(err) {
-			return readError(err)
-		}
-		deadline = time.Time{}
-		now := time.Now()
-		switch {
-		case asked.IsZero() && now.Sub(heard) >= c.cfg.EchoInterval:
-			asked = now
-			f.shrink()
-			if err := c.Send(&openflow.EchoRequest{}); err != nil && !errors.Is(err, ErrOverfull) {
-				return err
-			}
-		case !asked.IsZero() && now.Sub(asked) >= c.cfg.EchoTimeout:
-			return fmt.Errorf("%w (silent for %v)", ErrNoEcho, now.Sub(heard).Round(time.Millisecond))
-		}
+		c.Close(fmt.Errorf("%w: %v", errPanic, p))
 	}
 }
 
@@ -165,40 +118,32 @@ func readError(err error) error {
 	return fmt.Errorf("session: read: %w", err)
 }
 
-// dispatchAll handles the messages that were read and says how many.
-func (c *Conn) dispatchAll(f *frames) (int, error) {
-	stats := c.cfg.Stats
-	var n, packetIns int
-	var dropped uint64
+// dispatchAll handles the messages that were read. It says how many, and whether
+// a taker of packet-ins was woken.
+func (c *Conn) dispatchAll() (n int, woken bool, err error) {
+	var news kindCounts
 	defer func() {
-		if packetIns > 0 {
-			stats.In[TypeIndex(openflow.TypePacketIn)].Add(uint64(packetIns))
-			stats.PacketInsDropped.Add(dropped)
-			c.packetIns.wake()
+		if news.any {
+			woken = c.tellTakers(&news)
 		}
 	}()
 	for {
-		frame, err := f.next()
+		frame, err := c.in.next()
 		if err != nil || frame == nil {
-			return n, err
+			return n, woken, err
 		}
 		n++
 		if openflow.Version(frame[0]) != openflow.Version13 {
-			return n, fmt.Errorf("session: broken message: version 0x%02x after OpenFlow 1.3 was agreed", frame[0])
+			return n, woken, fmt.Errorf("session: broken message: version 0x%02x after OpenFlow 1.3 was agreed", frame[0])
 		}
-		if t := openflow.Type(frame[1]); t != openflow.TypePacketIn {
-			stats.In[TypeIndex(t)].Add(1)
-			if err := c.dispatch(t, frame); err != nil {
-				return n, err
-			}
+		t := openflow.Type(frame[1])
+		if t == openflow.TypePacketIn || t == openflow.TypeExperimenter && openflow.IsPacketIn2(frame[openflow.HeaderLen:]) {
+			c.packetIn(frame, &news)
 			continue
 		}
-		packetIns++
-		ok, err := c.packetIns.put(frame[openflow.HeaderLen:])
-		if err != nil {
-			c.bad(frame, err)
-		} else if !ok {
-			dropped++
+		c.cfg.Stats.In[TypeIndex(t)].Add(1)
+		if err := c.dispatch(t, frame); err != nil {
+			return n, woken, err
 		}
 	}
 }
@@ -209,32 +154,28 @@ func xidOf(frame []byte) uint32 {
 
 // dispatch handles a message that is not a packet-in. The error ends the session.
 func (c *Conn) dispatch(t openflow.Type, frame []byte) error {
-	xid := xidOf(frame)
 	switch t {
 	case openflow.TypeEchoRequest:
 		reply := []openflow.Message{&openflow.EchoReply{Data: frame[openflow.HeaderLen:]}}
-		if err := c.send(xid, reply, nil); err != nil && !errors.Is(err, ErrOverfull) {
+		if err := c.send(xidOf(frame), reply, nil); err != nil && !errors.Is(err, ErrOverfull) {
 			return err
 		}
 	case openflow.TypePortStatus, openflow.TypeFlowRemoved, openflow.TypeError:
-		_, m, err := openflow.Decode(frame)
-		if err != nil {
-			c.bad(frame, err)
+		return c.notice(t, frame)
+	case openflow.TypeExperimenter:
+		if c.calls.answer(xidOf(frame), t, frame) {
 			return nil
 		}
-		if e, ok := m.(*openflow.Error); ok && c.calls.fail(xid, e) {
-			return nil
-		}
-		select {
-		case c.notices <- Notice{XID: xid, Message: m}:
-		default:
-			return ErrResync
-		}
-	case openflow.TypeHello, openflow.TypeEchoReply, openflow.TypeExperimenter,
-		openflow.TypeFeaturesReply, openflow.TypeGetConfigReply, openflow.TypeMultipartReply,
-		openflow.TypeBarrierReply, openflow.TypeRoleReply:
+		return c.notice(t, frame)
+	case openflow.TypeHello, openflow.TypeEchoReply, openflow.TypeFeaturesReply, openflow.TypeGetConfigReply,
+		openflow.TypeMultipartReply, openflow.TypeBarrierReply, openflow.TypeRoleReply,
+		openflow.TypeGetAsyncReply, openflow.TypeQueueGetConfigReply:
 		// Answers that nobody waits for any more are no fault of the switch.
-		c.calls.answer(xid, t, frame)
+		answered := c.calls.answer(xidOf(frame), t, frame)
+		// Open vSwitch reports to flow monitors under no transaction id.
+		if !answered && t == openflow.TypeMultipartReply && xidOf(frame) == 0 {
+			return c.notice(t, frame)
+		}
 	default:
 		c.bad(frame, errors.New("not a message that a switch sends"))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,78 +13,84 @@ import (
 	"github.com/macloom/macloom/southbound/listen"
 )
 
-// errCrowded ends a handshake that held up others.
-var errCrowded = errors.New("session: handshake: too slow while others wait")
-
-// patience is how long a handshake may take while others wait for its place.
-const patience = time.Second
-
 // Serve accepts switches on ln until ctx is done, then ends all sessions,
 // waits for their handlers and returns nil. For each switch that has finished
 // the handshake it calls handle in a goroutine of its own, with the context of
 // the session; the session ends when handle returns, and handle should return
 // when ctx is done. A panic in handle ends that session only.
 //
-// Serve closes ln. TLS is the listener's: pass one of package tls.
+// Serve closes ln. For TLS, pass a listener of tls.NewListener with the
+// configuration of listen.TLSConfig; the handshake of TLS is part of the
+// handshake that Config bounds.
 func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx context.Context, c *Conn)) error {
-	s := &server{cfg: cfg.withDefaults(), handle: handle}
-	s.lobby.max = s.cfg.MaxHandshakes
-	s.lobby.left = make(chan struct{}, 1)
-
+	if len(cfg.PacketIns) > MaxKinds {
+		return fmt.Errorf("session: %d kinds of packet-ins, there can be %d", len(cfg.PacketIns), MaxKinds)
+	}
+	s := newServer(cfg.withDefaults(), handle)
 	sessions, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.wg.Wait()
 	defer end(ErrStopped)
-	if err := listen.Serve(ctx, ln, s.cfg.Log, func(nc net.Conn) { s.admit(ctx, sessions, nc) }); err != nil {
+	if err := listen.Serve(ctx, ln, s.cfg.Log, func(nc net.Conn) { s.admit(sessions, nc) }); err != nil {
 		return fmt.Errorf("session: accept: %w", err)
 	}
 	return nil
 }
 
 type server struct {
-	cfg    *Config
-	handle func(ctx context.Context, c *Conn)
-	wg     sync.WaitGroup
-	lobby  lobby
-
-	mu      sync.Mutex
-	refused map[string]*quiet // log lines about refused connections, by text
+	cfg      *Config
+	handle   func(ctx context.Context, c *Conn)
+	wg       sync.WaitGroup
+	census   census
+	lobby    lobby
+	refusals refusals
 }
 
-// admit starts the session of nc, when there is room for one more handshake.
-func (s *server) admit(ctx, sessions context.Context, nc net.Conn) {
-	if n := s.cfg.Stats.Open.Add(1); n > int64(s.cfg.MaxSessions) {
-		s.cfg.Stats.Open.Add(-1)
-		s.cfg.Stats.Refused.Add(1)
-		s.logRefused(nc.RemoteAddr(), fmt.Errorf("session: there are %d sessions already, which is the limit", n-1))
+func newServer(cfg *Config, handle func(ctx context.Context, c *Conn)) *server {
+	return &server{
+		cfg: cfg, handle: handle,
+		census: census{max: cfg.MaxSessions, maxPerHost: cfg.MaxPerAddress}, lobby: lobby{max: cfg.MaxHandshakes},
+	}
+}
+
+// admit starts the session of nc. It never waits, so that nobody keeps the
+// next connection from being accepted.
+func (s *server) admit(ctx context.Context, nc net.Conn) {
+	host := hostOf(nc.RemoteAddr())
+	if err := s.census.add(host); err != nil {
+		s.refuse(nc.RemoteAddr(), err)
 		nc.Close()
 		return
 	}
-	c := newConn(sessions, nc, s.cfg)
-	s.lobby.enter(ctx, c)
+	s.cfg.Stats.Open.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(ctx, func() { nc.Close() })
+	g := s.lobby.join(host, cancel) // here, so that places are given in order of arrival
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
 		defer s.cfg.Stats.Open.Add(-1)
-		s.session(c)
+		defer s.census.remove(host)
+		defer cancel(ErrHandled)
+		s.session(ctx, cancel, nc, g)
 	}()
 }
 
 // session is the life of a connection.
-func (s *server) session(c *Conn) {
-	defer c.loops.Wait()
-	defer c.Close(ErrHandled)
-	defer c.contain()
-
-	err := func() error {
-		defer s.lobby.leave(c)
-		return c.handshake()
-	}()
+func (s *server) session(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, g *guest) {
+	c, err := s.receive(ctx, cancel, nc, g)
 	if err != nil {
-		s.cfg.Stats.Refused.Add(1)
-		s.logRefused(c.RemoteAddr(), err)
-		c.Close(err)
+		s.refuse(nc.RemoteAddr(), err)
+		cancel(err)
+	}
+	if c == nil {
 		return
 	}
+	defer c.loops.Wait()
+	if err != nil {
+		return
+	}
+	defer c.Close(ErrHandled)
+	defer c.contain()
 	s.cfg.Stats.Accepted.Add(1)
 	log := c.log.Load().With(zap.String("dpid", fmt.Sprintf("%016x", c.features.DatapathID)))
 	c.log.Store(log)
@@ -107,30 +112,28 @@ func (s *server) session(c *Conn) {
 	s.handle(c.ctx, c)
 }
 
-// logRefused logs a connection that did not become a session. A switch comes
-// again every few seconds; its refusals are not logged as often.
-func (s *server) logRefused(remote net.Addr, err error) {
-	if errors.Is(err, ErrStopped) {
-		return
+// receive waits for the place of g and does the handshake there. The connection
+// is nil where it never had a place, which costs next to nothing.
+func (s *server) receive(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, g *guest) (c *Conn, err error) {
+	defer s.lobby.leave(g)
+	if err := g.wait(ctx); err != nil {
+		return nil, err
 	}
-	host, _, splitErr := net.SplitHostPort(remote.String())
-	if splitErr != nil {
-		host = remote.String()
+	c = newConn(ctx, cancel, nc, s.cfg)
+	err = errPanic
+	defer c.contain()
+	refusal := c.handshake()
+	if refusal == nil && s.cfg.Admit != nil {
+		refusal = s.cfg.Admit(c)
 	}
-	key := host + " " + err.Error()
-	s.mu.Lock()
-	const remembered = 256
-	if s.refused == nil || len(s.refused) >= remembered {
-		s.refused = make(map[string]*quiet)
-	}
-	q := s.refused[key]
-	if q == nil {
-		q = new(quiet)
-		s.refused[key] = q
-	}
-	s.mu.Unlock()
-	skipped, ok := q.pass()
-	if !ok {
+	return c, refusal
+}
+
+// refuse counts and logs a connection that did not become a session.
+func (s *server) refuse(remote net.Addr, err error) {
+	s.cfg.Stats.Refused.Add(1)
+	skipped, ok := s.refusals.pass(remote, err)
+	if errors.Is(err, ErrStopped) || !ok {
 		return
 	}
 	fields := []zap.Field{zap.Stringer("remote", remote), zap.NamedError("reason", err)}
@@ -142,58 +145,43 @@ func (s *server) logRefused(remote net.Addr, err error) {
 	s.cfg.Log.Warn("switch refused", append(fields, zap.Int("not_logged_before", skipped))...)
 }
 
-// lobby holds the connections that have not finished their handshake. While it
-// is full, whoever has been there longer than patience is sent away, so that
-// peers that only connect and stall cannot keep switches out.
-type lobby struct {
-	max  int
-	left chan struct{} // holds a token if somebody has left
-
-	mu    sync.Mutex
-	there []guest // in order of arrival
+// refusals says which log lines about refused connections to write. A switch
+// comes again every few seconds and fails for the same reason; a hostile peer
+// comes often and fails each time for another.
+type refusals struct {
+	mu     sync.Mutex
+	byText map[string]*quiet
+	lines  int       // since
+	since  time.Time // the beginning of an interval
 }
 
-type guest struct {
-	c     *Conn
-	since time.Time
-}
+// Bounds of what is remembered, and of the lines in one quietInterval.
+const maxRefusals = 256
 
-// enter waits for a place.
-func (l *lobby) enter(ctx context.Context, c *Conn) {
-	for {
-		l.mu.Lock()
-		if len(l.there) < l.max {
-			l.there = append(l.there, guest{c, time.Now()})
-			l.mu.Unlock()
-			return
-		}
-		oldest := l.there[0]
-		wait := patience - time.Since(oldest.since)
-		if wait <= 0 {
-			l.there = l.there[1:]
-			l.mu.Unlock()
-			oldest.c.Close(errCrowded)
-			continue
-		}
-		l.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-l.left:
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return // the session will end at once
-		}
-		timer.Stop()
+func (r *refusals) pass(remote net.Addr, err error) (skipped int, ok bool) {
+	host, _, splitErr := net.SplitHostPort(remote.String())
+	if splitErr != nil {
+		host = remote.String()
 	}
-}
-
-func (l *lobby) leave(c *Conn) {
-	l.mu.Lock()
-	l.there = slices.DeleteFunc(l.there, func(g guest) bool { return g.c == c })
-	l.mu.Unlock()
-	select {
-	case l.left <- struct{}{}:
-	default:
+	key := host + " " + err.Error()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.since) >= quietInterval {
+		r.lines, r.since = 0, now
 	}
+	q := r.byText[key]
+	if q == nil {
+		if r.lines >= maxRefusals {
+			return 0, false
+		}
+		if r.byText == nil || len(r.byText) >= maxRefusals {
+			r.byText = make(map[string]*quiet)
+		}
+		q = new(quiet)
+		r.byText[key] = q
+	}
+	if skipped, ok = q.pass(); ok {
+		r.lines++
+	}
+	return skipped, ok
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,10 @@ func TestBrokenPeerEndsAloneAndOthersNeverNotice(t *testing.T) {
 		"random bytes": {func(p *peer) { p.write(noise...) }, "not OpenFlow"},
 		"half a header": {func(p *peer) {
 			p.write(4, 0, 0)
-			p.Close()
+			// Closing with the controller's hello unread would be a reset, which may overtake the bytes.
+			if err := p.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+				p.t.Error(err)
+			}
 		}, "within a message, after 3 bytes"},
 		"stalled from the beginning":   {func(*peer) {}, "no hello within"},
 		"stalled in a header":          {func(p *peer) { p.write(4, 0, 0) }, "no hello within"},
@@ -140,7 +144,7 @@ func TestBrokenPeerEndsAloneAndOthersNeverNotice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newController(t, Config{HandshakeTimeout: 300 * time.Millisecond}, nil)
+			k := newController(t, Config{HandshakeTimeout: 2 * time.Second}, nil)
 			good := switchtest.Dial(t, k.addr, switchtest.Options{DPID: 1})
 			c := k.next(t)
 			p := dialPeer(t, k.addr)
@@ -189,7 +193,7 @@ func TestBadMessageCostsThatMessageOnly(t *testing.T) {
 	}
 	p.send(0, packetIn(7, []byte("good")))
 	p.send(0, &openflow.PortStatus{Reason: openflow.PortModify, Port: openflow.Port{No: 3}})
-	batch, err := c.PacketIns().Take(t.Context(), nil)
+	batch, err := c.PacketIns(0).Take(t.Context(), nil)
 	if err != nil || len(batch) != 1 || string(batch[0].Data) != "good" {
 		t.Fatalf("packet-ins %v, error %v; want the good one", batch, err)
 	}
@@ -299,7 +303,7 @@ func TestCloseShowsItsReason(t *testing.T) {
 	wantErr(t, c.Send(&openflow.BarrierRequest{}), reason)
 	_, err := c.Request(t.Context(), &openflow.BarrierRequest{})
 	wantErr(t, err, reason)
-	_, err = c.PacketIns().Take(t.Context(), nil)
+	_, err = c.PacketIns(0).Take(t.Context(), nil)
 	wantErr(t, err, reason)
 	for range c.Notices() { // ends
 	}
@@ -343,9 +347,33 @@ func TestStalledPeersCannotKeepSwitchesOut(t *testing.T) {
 	k.awaitLog(t, "switch refused", 1)
 }
 
+func TestASwitchThatIsNotAdmittedGetsNoSession(t *testing.T) {
+	t.Parallel()
+	k := newController(t, Config{Admit: func(c *Conn) error {
+		if c.Features().DatapathID == 0x2b {
+			return errors.New("it is not on the list")
+		}
+		return nil
+	}}, nil)
+	for range 2 { // a switch tries again and again
+		sw := switchtest.Dial(t, k.addr, switchtest.Options{DPID: 0x2b})
+		sw.Await(t, "the session to be refused", func() bool { return !sw.Connected() })
+	}
+	switchtest.Dial(t, k.addr, switchtest.Options{DPID: 0x2a})
+	if c := k.next(t); c.Features().DatapathID != 0x2a {
+		t.Errorf("session of %x", c.Features().DatapathID)
+	}
+	if got := k.awaitLog(t, "switch refused", 1)[0].ContextMap()["reason"]; got != "it is not on the list" {
+		t.Errorf("log line gives the reason %v", got)
+	}
+	if n := k.logs.FilterMessage("switch refused").Len(); n != 1 || k.stats.Refused.Load() != 2 || k.stats.Accepted.Load() != 1 {
+		t.Errorf("%d log lines, %d refused, %d accepted", n, k.stats.Refused.Load(), k.stats.Accepted.Load())
+	}
+}
+
 func TestSessionsAreLimited(t *testing.T) {
 	t.Parallel()
-	k := newController(t, Config{MaxSessions: 2}, nil)
+	k := newController(t, Config{MaxSessions: 2, MaxPerAddress: 2}, nil)
 	a := switchtest.Dial(t, k.addr, switchtest.Options{DPID: 1})
 	switchtest.Dial(t, k.addr, switchtest.Options{DPID: 2})
 	first, second := k.next(t), k.next(t)

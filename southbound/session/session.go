@@ -6,21 +6,23 @@
 //
 // All memory that a switch can make a session use is bounded:
 //
-//   - packet-ins by a queue that drops and counts (Queue),
+//   - packet-ins by a queue for each kind that drops and counts (Queue),
 //   - notices by a channel whose overflow ends the session, because a lost
 //     port status can only be made good by reading everything again,
-//   - answers by Config.MultipartBytes,
+//   - answers by Config.MultipartBytes or the Limit of a request,
 //   - messages to a switch that does not read by ErrOverfull (Send), by waiting
-//     (Commit) and by the write deadline.
+//     (Commit) and by the write deadline,
+//   - connections by Config.MaxSessions, MaxPerAddress and MaxHandshakes.
 //
-// No switch can block another: each has a reader that never waits for anybody
-// and a writer of its own.
+// Conn.Held says how much it is. No switch can block another: what reads from
+// it never waits for anybody, and it has a writer of its own.
 package session
 
 import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,15 +47,31 @@ type Config struct {
 	RequestTimeout time.Duration
 	// WriteTimeout is how long a switch may take to read 64 KiB (10 s).
 	WriteTimeout time.Duration
-	// MaxHandshakes bounds the connections that have not finished their
-	// handshake (256), MaxSessions all connections that share Stats (10,000).
-	MaxHandshakes, MaxSessions int
-	// PacketInQueue is how many packet-ins of one switch may wait (4,096).
-	PacketInQueue int
-	// NoticeQueue is how many notices of one switch may wait (2,048).
+	// MaxSessions bounds the connections of a Serve (10,000), MaxPerAddress
+	// those from one IPv4 address or one IPv6 /64 (half of MaxSessions: many
+	// switches may be behind one address, but they must leave room for others).
+	MaxSessions, MaxPerAddress int
+	// MaxHandshakes bounds how many of them are in their handshake at a time
+	// (256). The others wait for a place; addresses take turns.
+	MaxHandshakes int
+	// PacketIns are the kinds of packet-ins, by number (one kind without a
+	// name). Classify says to which kind one belongs: the number of the kind,
+	// any other to drop it as unwanted. It is called while reading, so it must be
+	// quick; nil means kind 0.
+	PacketIns []Kind
+	Classify  func(Head) int
+	// NoticeQueue is how many notices of one switch may wait (2,048), with
+	// no more than 2 KiB times as many bytes.
 	NoticeQueue int
+	// SendBytes is how much may wait for a switch that reads slowly before Send
+	// refuses more (4 MiB). Commit waits when there is a sixteenth of it.
+	SendBytes int
 	// MultipartBytes is the largest answer to one multipart request (256 MiB).
 	MultipartBytes int
+	// Admit may turn a switch away that has finished the handshake; its error
+	// says why and is logged as of a failed handshake. It should not wait for
+	// anything. Nil admits all.
+	Admit func(c *Conn) error
 	// Stats counts what happens on all sessions; nil for nobody.
 	Stats *Stats
 }
@@ -76,8 +94,16 @@ func (cfg Config) withDefaults() *Config {
 	orDuration(&cfg.WriteTimeout, 10*time.Second)
 	orInt(&cfg.MaxHandshakes, 256)
 	orInt(&cfg.MaxSessions, 10_000)
-	orInt(&cfg.PacketInQueue, 4096)
+	orInt(&cfg.MaxPerAddress, max(1, cfg.MaxSessions/2))
+	cfg.PacketIns = slices.Clone(cfg.PacketIns)
+	if len(cfg.PacketIns) == 0 {
+		cfg.PacketIns = make([]Kind, 1)
+	}
+	for i := range cfg.PacketIns {
+		orInt(&cfg.PacketIns[i].Queue, 4096)
+	}
 	orInt(&cfg.NoticeQueue, 2048)
+	orInt(&cfg.SendBytes, 4<<20)
 	orInt(&cfg.MultipartBytes, 256<<20)
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
@@ -124,32 +150,34 @@ type Conn struct {
 	bundleID atomic.Uint32
 	bundles  atomic.Int32 // bundleSupport
 
+	in        intake
 	out       outbox
 	calls     callTable
-	packetIns *Queue
+	packetIns []*Queue // by kind
 	notices   chan Notice
+	unnoticed backlog
 	badLog    quiet
+	role      roleState
 }
 
-// Notice is a message that a switch sent unasked: *openflow.PortStatus,
-// *openflow.FlowRemoved, or an *openflow.Error that belongs to no request and
-// no Commit; its XID is the one of the message that it is about.
-type Notice struct {
-	XID     uint32
-	Message openflow.Message
-}
-
-func newConn(ctx context.Context, nc net.Conn, cfg *Config) *Conn {
+// newConn makes a connection of nc, which is closed when ctx is done.
+func newConn(ctx context.Context, cancel context.CancelCauseFunc, nc net.Conn, cfg *Config) *Conn {
 	c := &Conn{
 		cfg:     cfg,
 		nc:      nc,
+		ctx:     ctx,
+		cancel:  cancel,
 		notices: make(chan Notice, cfg.NoticeQueue),
 	}
 	c.log.Store(cfg.Log.With(zap.Stringer("remote", nc.RemoteAddr())))
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	context.AfterFunc(c.ctx, func() { nc.Close() })
-	c.packetIns = newQueue(c, cfg.PacketInQueue)
-	c.out.init(nc)
+	for _, k := range cfg.PacketIns {
+		q := newQueue(c, k.Queue)
+		q.read = c.readFor
+		c.packetIns = append(c.packetIns, q)
+	}
+	c.role.role = openflow.RoleEqual
+	c.in.init(nc)
+	c.out.init(nc, cfg.SendBytes)
 	return c
 }
 
@@ -172,8 +200,8 @@ func (c *Conn) Err() error { return context.Cause(c.ctx) }
 // shows. The first reason stays. Messages that still wait are not sent.
 func (c *Conn) Close(reason error) { c.cancel(reason) }
 
-// PacketIns is the queue of the packet-ins of the switch.
-func (c *Conn) PacketIns() *Queue { return c.packetIns }
+// PacketIns is the queue of the packet-ins of a kind, a number of Config.PacketIns.
+func (c *Conn) PacketIns(kind int) *Queue { return c.packetIns[kind] }
 
 // Notices gives what the switch reports unasked, in order. The channel is
 // closed when the session has ended.

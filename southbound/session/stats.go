@@ -18,8 +18,10 @@ type Stats struct {
 	// FlowMods counts the flow-mods queued for switches, those within bundles
 	// included.
 	FlowMods atomic.Uint64
-	// PacketInsDropped counts packet-ins that found their queue full.
-	PacketInsDropped atomic.Uint64
+	// PacketIns counts packet-ins by the number of their kind, see
+	// Config.PacketIns; PacketInsUnwanted those of no kind.
+	PacketIns         [MaxKinds]PacketInStats
+	PacketInsUnwanted atomic.Uint64
 	// BadMessages counts messages that could not be understood.
 	BadMessages atomic.Uint64
 	// Accepted counts finished handshakes, Refused connections that ended
@@ -36,7 +38,8 @@ func TypeIndex(t openflow.Type) int {
 	return min(int(t), messageTypes-1)
 }
 
-// PacketIns is how many packet-ins arrived, dropped ones included.
-func (s *Stats) PacketIns() uint64 {
-	return s.In[TypeIndex(openflow.TypePacketIn)].Load()
+// PacketInStats counts the packet-ins of one kind.
+type PacketInStats struct {
+	Queued  atomic.Uint64
+	Dropped atomic.Uint64 // they found their queue full
 }

@@ -36,6 +36,12 @@ func newController(t testing.TB, cfg Config, handle func(context.Context, *Conn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveController(t, ln, cfg, handle)
+}
+
+// serveController is newController on a listener.
+func serveController(t testing.TB, ln net.Listener, cfg Config, handle func(context.Context, *Conn)) *controller {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	cfg.Log = zap.New(core)
 	cfg.Stats = new(Stats)
@@ -195,7 +201,7 @@ func (p *peer) awaitClosed() {
 func packetIn(inPort uint32, data []byte) *openflow.PacketIn {
 	return &openflow.PacketIn{
 		BufferID: openflow.NoBuffer, TotalLen: uint16(len(data)), Cookie: 0x5d << 56, Data: data,
-		Match: openflow.Match{Fields: []openflow.OXM{oxm(openflow.InPort, byte(inPort>>24), byte(inPort>>16), byte(inPort>>8), byte(inPort))}},
+		Match: openflow.NewMatch(oxm(openflow.InPort, byte(inPort>>24), byte(inPort>>16), byte(inPort>>8), byte(inPort))),
 	}
 }
 
@@ -210,10 +216,10 @@ func addFlow(n int) *openflow.FlowMod {
 	return &openflow.FlowMod{
 		TableID: 0, Priority: 100, Cookie: uint64(n), BufferID: openflow.NoBuffer,
 		OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
-		Match: openflow.Match{Fields: []openflow.OXM{
+		Match: openflow.NewMatch(
 			oxm(openflow.InPort, 0, 0, 0, 1), oxm(openflow.EthSrc, 2, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)),
-		}},
-		Instructions: []openflow.Instruction{openflow.ApplyActions{openflow.ActionOutput{Port: 2}}},
+		),
+		Instructions: openflow.NewInstructions(openflow.ApplyActions{openflow.ActionOutput{Port: 2}}),
 	}
 }
 

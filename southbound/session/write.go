@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +14,9 @@ import (
 )
 
 const (
-	// sendLimit is how many bytes may wait for a switch before Send refuses.
-	sendLimit = 4 << 20
-	// commitLimit is how many bytes may wait before Commit does; it is less
-	// than sendLimit so that a large Commit keeps nobody from sending.
-	commitLimit = 256 << 10
+	// commitShare of Config.SendBytes may wait before Commit does, so that a
+	// large Commit keeps nobody from sending.
+	commitShare = 16
 	// writeChunk is what a switch has to read within Config.WriteTimeout.
 	writeChunk = 64 << 10
 	// keepBuffer is the largest buffer that is kept when little is sent.
@@ -33,19 +32,22 @@ type outbox struct {
 	raw     syscall.RawConn // nil: the connection has no file descriptor of its own
 	tryOnce func(fd uintptr) bool
 
-	kick chan struct{} // hands the right to write to writeLoop
-	room chan struct{} // holds a token if less than commitLimit may wait
+	kick  chan struct{} // hands the right to write to writeLoop
+	room  chan struct{} // holds a token if Commit may find room
+	limit int           // of buf
 
 	mu      sync.Mutex
 	buf     []byte // waits
 	spare   []byte
 	writing bool // somebody has the right to write, and what is below
+	taken   int  // how large the buffer is that rest is of; guarded by mu
 	rest    []byte
 	tryLen  int
 	tryErr  error
 }
 
-func (o *outbox) init(nc net.Conn) {
+func (o *outbox) init(nc net.Conn, limit int) {
+	o.limit = limit
 	o.kick = make(chan struct{}, 1)
 	o.room = make(chan struct{}, 1)
 	sc, ok := nc.(syscall.Conn)
@@ -72,7 +74,7 @@ func (o *outbox) init(nc net.Conn) {
 func (o *outbox) put(xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.buf) >= sendLimit {
+	if len(o.buf) >= o.limit {
 		return ErrOverfull
 	}
 	if o.buf == nil {
@@ -103,8 +105,16 @@ func (o *outbox) next() bool {
 		return false
 	}
 	o.rest, o.buf = o.buf, nil
+	o.taken = cap(o.rest)
 	o.signalRoom()
 	return true
+}
+
+// held is how many bytes the box has room for.
+func (o *outbox) held() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return cap(o.buf) + cap(o.spare) + o.taken
 }
 
 func (o *outbox) signalRoom() {
@@ -116,7 +126,7 @@ func (o *outbox) signalRoom() {
 
 // done takes back the buffer b that was written. The caller holds mu.
 func (o *outbox) done(b []byte) {
-	o.rest = nil
+	o.rest, o.taken = nil, 0
 	if cap(b) <= keepBuffer || len(b) >= cap(b)/4 {
 		o.spare = b[:0]
 	}
@@ -271,7 +281,7 @@ func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message,
 	const chunk = 64
 	for len(msgs) > 0 {
 		c.out.mu.Lock()
-		full := len(c.out.buf) >= commitLimit
+		full := len(c.out.buf) >= c.out.limit/commitShare
 		c.out.mu.Unlock()
 		if full {
 			select {
@@ -279,7 +289,7 @@ func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message,
 			case <-stop:
 				return nil
 			case <-ctx.Done():
-				return ctx.Err()
+				return cmp.Or(c.Err(), ctx.Err())
 			case <-c.ctx.Done():
 				return c.Err()
 			}

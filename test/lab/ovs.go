@@ -25,14 +25,22 @@ func (l *Lab) startOVS() {
 	l.start(l.ns, "ovsdb-server", db,
 		"--remote=punix:"+filepath.Join(l.ovsDir, "db.sock"),
 		"--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+		"--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
 		"--no-chdir", "--pidfile", "-vconsole:off",
 		"--log-file="+filepath.Join(l.ovsDir, "ovsdb-server.log"))
 	Wait(l.t, "ovsdb-server", 20*time.Second, func() error {
 		_, err := l.run(context.Background(), "", "ovs-vsctl", ovsTimeout, "--no-wait", "init")
 		return err
 	})
-	l.Vsctl("--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id="+l.id, "external_ids:hostname="+l.ns)
+	l.Vsctl("--no-wait", "set", "Open_vSwitch", ".", "external_ids:system-id="+l.id, "external_ids:hostname="+l.ns,
+		"ovs_version="+version(l.tool("ovs-vsctl", "--version"))) // as ovs-ctl(8) does
 	l.startVswitchd()
+}
+
+// version is the last word of the first line, such as "3.1.0".
+func version(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line[strings.LastIndex(line, " ")+1:]
 }
 
 func (l *Lab) startVswitchd() {

@@ -1,6 +1,7 @@
 package switchtest
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/macloom/macloom/southbound/openflow"
@@ -84,6 +85,16 @@ func (s *Switch) handle(h openflow.Header, m openflow.Message, frame []byte) []a
 			return refuse(*e)
 		}
 		return removed
+	case *openflow.GroupMod:
+		if e := s.applyGroupMod(m); e != nil {
+			return refuse(*e)
+		}
+		return nil
+	case *openflow.MeterMod:
+		if e := s.applyMeterMod(m); e != nil {
+			return refuse(*e)
+		}
+		return nil
 	case *openflow.MultipartRequest:
 		return s.multipart(h.XID, m, refuse)
 	case *openflow.BundleControl, *openflow.BundleAdd:
@@ -118,7 +129,7 @@ func (s *Switch) bundleAdd(h openflow.Header, add *openflow.BundleAdd) (code uin
 		return bundleBadXID
 	}
 	switch add.Message.(type) {
-	case *openflow.FlowMod, *openflow.PacketOut:
+	case *openflow.FlowMod, *openflow.GroupMod, *openflow.PacketOut:
 		b.messages = append(b.messages, add)
 		return 0
 	}
@@ -153,10 +164,7 @@ func (s *Switch) bundleControl(h openflow.Header, m *openflow.BundleControl, ref
 
 // commit applies all of the bundle or nothing.
 func (s *Switch) commit(b *bundle) (answers []answer, failed *answer) {
-	before := make(map[flowKey]openflow.FlowStats, len(s.flows))
-	for k, f := range s.flows {
-		before[k] = f
-	}
+	flows, groups := maps.Clone(s.flows), maps.Clone(s.groups)
 	var out []openflow.PacketOut
 	for _, add := range b.messages {
 		var e *openflow.Error
@@ -169,12 +177,14 @@ func (s *Switch) commit(b *bundle) (answers []answer, failed *answer) {
 				var removed []answer
 				removed, e = s.applyFlowMod(m)
 				answers = append(answers, removed...)
+			case *openflow.GroupMod:
+				e = s.applyGroupMod(m)
 			case *openflow.PacketOut:
 				out = append(out, *m)
 			}
 		}
 		if e != nil {
-			s.flows = before
+			s.flows, s.groups = flows, groups
 			frame := openflow.AppendMessage(nil, add.XID, add.Message)
 			answered := *e
 			answered.Data = frame[:min(len(frame), 64)]
@@ -200,7 +210,7 @@ func (s *Switch) multipart(xid uint32, m *openflow.MultipartRequest, refuse func
 		}
 	case *openflow.FlowStatsRequest:
 		flows := s.sortedFlows(func(k flowKey, f openflow.FlowStats) bool {
-			return selects(req.TableID, req.Cookie, req.CookieMask, req.OutPort, req.OutGroup, &req.Match, f)
+			return selects(req.TableID, req.Cookie, req.CookieMask, req.OutPort, req.OutGroup, req.Match, f)
 		})
 		part, size := new(openflow.FlowStatsReply), 0
 		for _, f := range flows {
@@ -213,6 +223,10 @@ func (s *Switch) multipart(xid uint32, m *openflow.MultipartRequest, refuse func
 			size += n
 		}
 		bodies = append(bodies, part)
+	case *openflow.GroupDescRequest:
+		bodies = append(bodies, s.groupDesc())
+	case *openflow.MeterConfigRequest:
+		bodies = append(bodies, s.meterConfig(req.MeterID))
 	default:
 		const badMultipart = 2 // OFPBRC_BAD_MULTIPART
 		return refuse(openflow.Error{ErrType: openflow.ErrorBadRequest, Code: badMultipart})

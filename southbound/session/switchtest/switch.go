@@ -58,6 +58,8 @@ type Switch struct {
 
 	ports      []openflow.Port
 	flows      map[flowKey]openflow.FlowStats
+	groups     map[uint32]openflow.GroupDesc
+	meters     map[uint32]openflow.MeterConfig
 	bundles    map[uint32]*bundle
 	received   map[openflow.Type]int
 	flowMods   int
@@ -83,7 +85,8 @@ type link struct {
 func New(o Options) *Switch {
 	return &Switch{
 		opts: o, changed: make(chan struct{}), ports: slices.Clone(o.Ports),
-		flows: map[flowKey]openflow.FlowStats{}, bundles: map[uint32]*bundle{}, received: map[openflow.Type]int{},
+		flows: map[flowKey]openflow.FlowStats{}, groups: map[uint32]openflow.GroupDesc{}, meters: map[uint32]openflow.MeterConfig{},
+		bundles: map[uint32]*bundle{}, received: map[openflow.Type]int{},
 	}
 }
 
@@ -151,10 +154,15 @@ func (s *Switch) Connected() bool {
 	}
 }
 
-// Restart forgets all flows, as a switch does that lost power. It does not
-// touch the connection.
+// Restart forgets all flows, groups and meters, as a switch does that lost
+// power. It does not touch the connection.
 func (s *Switch) Restart() {
-	s.change(func() { clear(s.flows); clear(s.bundles) })
+	s.change(func() {
+		clear(s.flows)
+		clear(s.groups)
+		clear(s.meters)
+		clear(s.bundles)
+	})
 }
 
 // Pause makes the switch read nothing until Resume.

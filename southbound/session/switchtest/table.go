@@ -16,14 +16,20 @@ type flowKey struct {
 }
 
 func keyOf(table uint8, priority uint16, m openflow.Match) flowKey {
-	return flowKey{table, priority, string(m.AppendFields(nil))}
+	return flowKey{table, priority, string(m)}
 }
 
 // normal returns m in the form that a switch keeps: sorted, masked-out bits
 // zero, masks that do nothing gone.
 func normal(m openflow.Match) openflow.Match {
 	var fields []openflow.OXM
-	for _, f := range m.Fields {
+	var rest []byte // TLVs that fit no OXM
+	for tlv := range m.TLVs() {
+		f, ok := openflow.DecodeOXM(tlv)
+		if !ok {
+			rest = append(rest, tlv...)
+			continue
+		}
 		if f.HasMask {
 			allZero, allOne := true, true
 			for i := range int(f.Len) {
@@ -41,7 +47,7 @@ func normal(m openflow.Match) openflow.Match {
 		fields = append(fields, f)
 	}
 	slices.SortStableFunc(fields, func(a, b openflow.OXM) int { return cmp.Compare(a.Field, b.Field) })
-	return openflow.Match{Fields: fields, Raw: m.Raw}
+	return append(openflow.NewMatch(fields...), rest...)
 }
 
 // sortedFlows returns the flows that keep keeps; all if it is nil.
@@ -81,7 +87,7 @@ func (s *Switch) applyFlowMod(m *openflow.FlowMod) (removed []answer, e *openflo
 		if !deletes {
 			outPort, outGroup = openflow.PortAny, openflow.GroupAny
 		}
-		return selects(m.TableID, m.Cookie, m.CookieMask, outPort, outGroup, &match, f)
+		return selects(m.TableID, m.Cookie, m.CookieMask, outPort, outGroup, match, f)
 	}
 	switch m.Command {
 	case openflow.FlowAdd:
@@ -145,7 +151,7 @@ func (s *Switch) Expire(reason openflow.FlowRemovedReason, which func(openflow.F
 }
 
 // selects says whether a request that is not strict means flow f.
-func selects(table uint8, cookie, mask uint64, outPort, outGroup uint32, match *openflow.Match, f openflow.FlowStats) bool {
+func selects(table uint8, cookie, mask uint64, outPort, outGroup uint32, match openflow.Match, f openflow.FlowStats) bool {
 	if table != openflow.TableAll && table != f.TableID || f.Cookie&mask != cookie&mask {
 		return false
 	}
@@ -153,12 +159,19 @@ func selects(table uint8, cookie, mask uint64, outPort, outGroup uint32, match *
 	if outGroup != openflow.GroupAny || outPort != openflow.PortAny && !outputs(f.Instructions, outPort) {
 		return false
 	}
-	for _, want := range match.Fields {
-		if !slices.ContainsFunc(f.Match.Fields, func(have openflow.OXM) bool { return within(have, want) }) {
+	for tlv := range match.TLVs() {
+		want, ok := openflow.DecodeOXM(tlv)
+		if !ok {
+			if !slices.ContainsFunc(slices.Collect(f.Match.TLVs()), func(have []byte) bool { return bytes.Equal(have, tlv) }) {
+				return false
+			}
+			continue
+		}
+		if have, ok := f.Match.Find(want.Field); !ok || !within(have, want) {
 			return false
 		}
 	}
-	return bytes.Contains(f.Match.Raw, match.Raw)
+	return true
 }
 
 // within says whether every value that have matches is one that want matches.
@@ -181,8 +194,8 @@ func within(have, want openflow.OXM) bool {
 	return true
 }
 
-func outputs(instructions []openflow.Instruction, port uint32) bool {
-	for _, in := range instructions {
+func outputs(instructions openflow.Instructions, port uint32) bool {
+	for _, in := range instructions.List() {
 		actions, ok := in.(openflow.ApplyActions)
 		if !ok {
 			continue

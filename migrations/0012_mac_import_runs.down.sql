@@ -1,0 +1,2 @@
+DROP INDEX mac_events_id;
+DROP TABLE mac_import_runs;

@@ -1,0 +1,167 @@
+package northbound
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/macloom/macloom/controller/store"
+)
+
+// maxQuota is more than there are addresses.
+const maxQuota = 1 << 48
+
+// limited are the resources that have quotas, in the order of answers.
+var limited = []store.Kind{store.KindSegment, store.KindMACAddress}
+
+func (s *server) mountQuotas(r chi.Router) {
+	r.Get("/quotas/{tenant}", s.handle(s.serveQuota))
+	r.Get("/quotas/{tenant}/details", s.handle(s.serveQuotaDetails))
+	r.Put("/quotas/{tenant}", s.handle(s.serveSetQuota))
+	r.Delete("/quotas/{tenant}", s.handle(s.serveLiftQuota))
+}
+
+// quotaTenant is the tenant that a URL names.
+func quotaTenant(r *http.Request) (string, error) {
+	name := chi.URLParam(r, "tenant")
+	tenant, err := url.PathUnescape(name)
+	if err != nil || !storable(tenant) {
+		return "", missing(store.KindTenant, name)
+	}
+	if _, err := filled(255).parse(tenant); err != nil {
+		return "", invalidValue("tenant_id", "%v", err)
+	}
+	return tenant, nil
+}
+
+// quotas reads the quotas of a tenant that the caller may see.
+func (s *server) quotas(ctx context.Context, p principal, tenant string) ([]store.Quota, error) {
+	if !p.admin && tenant != p.tenantID {
+		return nil, forbidden("get_quota")
+	}
+	found, err := s.store.Quotas(ctx, p.scope(), tenant)
+	slices.SortFunc(found, func(a, b store.Quota) int {
+		return slices.Index(limited, a.Resource) - slices.Index(limited, b.Resource)
+	})
+	return found, err
+}
+
+func (s *server) serveQuota(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := quotaTenant(r)
+	if err != nil {
+		return err
+	}
+	return s.answerQuota(w, r, tenant)
+}
+
+func (s *server) answerQuota(w http.ResponseWriter, r *http.Request, tenant string) error {
+	found, err := s.quotas(r.Context(), principalOf(r.Context()), tenant)
+	if err != nil {
+		return err
+	}
+	writeQuotas(w, found, func(b []byte, q store.Quota) []byte { return strconv.AppendInt(b, q.Limit, 10) })
+	return nil
+}
+
+func (s *server) serveQuotaDetails(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := quotaTenant(r)
+	if err != nil {
+		return err
+	}
+	found, err := s.quotas(r.Context(), principalOf(r.Context()), tenant)
+	if err != nil {
+		return err
+	}
+	writeQuotas(w, found, func(b []byte, q store.Quota) []byte {
+		b = append(b, `{"limit":`...)
+		b = strconv.AppendInt(b, q.Limit, 10)
+		b = append(b, `,"used":`...)
+		b = strconv.AppendInt(b, q.Used, 10)
+		// What is being made is counted when it is there: whoever makes something
+		// holds the quota until then.
+		return append(b, `,"reserved":0}`...)
+	})
+	return nil
+}
+
+func writeQuotas(w http.ResponseWriter, list []store.Quota, value func([]byte, store.Quota) []byte) {
+	b := append([]byte(nil), `{"quota":{`...)
+	for i, q := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, string(q.Resource))
+		b = append(b, ':')
+		b = value(b, q)
+	}
+	writeJSON(w, http.StatusOK, append(b, "}}"...))
+}
+
+// serveSetQuota changes the quotas that the body names.
+func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
+	text, err := readText(r)
+	if err != nil {
+		return err
+	}
+	root, err := parseRoot(text)
+	if err != nil {
+		return err
+	}
+	value, ok := root.get("quota")
+	if !ok {
+		return badRequest("Unable to find 'quota' in request body")
+	}
+	if err := alone(root, "quota"); err != nil {
+		return err
+	}
+	body, ok := value.(object)
+	if !ok {
+		return badRequest("Body contains invalid data: 'quota' is not an object")
+	}
+	limits := make([]int64, len(body))
+	for i, m := range body {
+		if !slices.Contains(limited, store.Kind(m.key)) {
+			return badRequest("Unrecognized attribute(s) '%s'; there are quotas of mac_segment and mac_address", clip(m.key))
+		}
+		if limits[i], err = readInt(m.value, -1, maxQuota); err != nil {
+			return invalidValue(m.key, "%v; -1 is without limit", err)
+		}
+	}
+	tenant, err := quotaTenant(r)
+	if err != nil {
+		return err
+	}
+	p := principalOf(r.Context())
+	if !p.admin {
+		return forbidden("update_quota")
+	}
+	for i, m := range body {
+		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, store.Kind(m.key), limits[i]); err != nil {
+			return err
+		}
+	}
+	return s.answerQuota(w, r, tenant)
+}
+
+// serveLiftQuota takes the limits of a tenant away.
+func (s *server) serveLiftQuota(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := quotaTenant(r)
+	if err != nil {
+		return err
+	}
+	p := principalOf(r.Context())
+	if !p.admin {
+		return forbidden("delete_quota")
+	}
+	for _, resource := range limited {
+		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, resource, -1); err != nil {
+			return err
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
