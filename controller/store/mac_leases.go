@@ -178,12 +178,6 @@ func (l *lessor) lease(ctx context.Context, segmentID string, need int) (bool, e
 			return err
 		}
 		part := leasePart{tx: tx, segment: segmentID, order: mac.NewOrder(info.strategy, block, key), fresh: fresh, size: upper - lower}
-		var used int64
-		err = tx.QueryRow(ctx, `SELECT coalesce(sum(active + reserved + quarantined), 0)::bigint FROM mac_usage_now WHERE segment_id = $1`, segmentID).Scan(&used)
-		if err != nil {
-			return err
-		}
-		part.unused = used <= fresh && lower > 0
 		part.most = max(min(leaseSize, part.size/leaseShare), int64(need)+int64(need)/8, 1)
 		for range leaseTries {
 			lease, more, err := part.next(ctx, l.holder)
@@ -215,9 +209,6 @@ type leasePart struct {
 	order       mac.Order
 	fresh, size int64
 	most        int64 // addresses of a part
-	// unused: there are no more addresses in use than were leased before, so
-	// what was never leased is taken for open. An assignment finds out if not.
-	unused bool
 }
 
 // next leases the first part whose holder left it or died, or else one that
@@ -234,8 +225,7 @@ func (p *leasePart) next(ctx context.Context, holder string) (*allocator.Lease, 
 	if _, err := pgx.ForEachRow(rows, []any{&first, &last, &fence}, func() error { return nil }); err != nil {
 		return nil, false, err
 	}
-	fresh := fence == 0
-	if fresh {
+	if fence == 0 {
 		if p.fresh >= p.size {
 			return nil, false, nil
 		}
@@ -250,13 +240,6 @@ func (p *leasePart) next(ctx context.Context, holder string) (*allocator.Lease, 
 		}
 	}
 	l := &allocator.Lease{SegmentID: p.segment, Fence: fence, Order: p.order, First: uint64(first)}
-	if fresh && p.unused {
-		l.Open = make([]uint32, last-first+1)
-		for i := range l.Open {
-			l.Open[i] = uint32(i)
-		}
-		return l, true, nil
-	}
 	if l.Open, err = p.open(ctx, first, last); err != nil {
 		return nil, false, err
 	}
