@@ -33,6 +33,17 @@ CREATE INDEX mac_events_second_ip ON mac_events ((ips[2]), at) WHERE ips[2] IS N
 CREATE INDEX mac_events_ips ON mac_events USING gin (ips) WHERE cardinality(ips) > 2;
 -- Takes what no month is there for, so that no writer ever fails or waits for want of one.
 CREATE TABLE mac_events_default PARTITION OF mac_events DEFAULT;
+-- The first months; the controller makes the others in time.
+DO $$
+DECLARE
+    month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+BEGIN
+    FOR i IN 0..3 LOOP
+        EXECUTE format('CREATE TABLE mac_events_%s PARTITION OF mac_events FOR VALUES FROM (%L) TO (%L)',
+            to_char(month, 'YYYY_MM'), month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        month := month + interval '1 month';
+    END LOOP;
+END $$;
 COMMENT ON TABLE mac_events IS 'Lineage: what became of every MAC address, when, by whom and where. Only added to, in the transaction of the change; each row is the whole of what was true after it. A partition per month of UTC.';
 COMMENT ON COLUMN mac_events.at IS 'Read from the clock while the row of the address is locked, so that the events of one address are in order.';
 COMMENT ON COLUMN mac_events.until IS 'When the state ends by itself: a reservation expires, a quarantine is over.';

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -159,6 +161,15 @@ func TestEveryAddressOfAPortLeadsToItsLineage(t *testing.T) {
 func TestLineageHasAMonthForEveryEventAndLosesOldOnes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	if n := sql[int](b, `SELECT count(*) FROM pg_class WHERE relname ~ '^mac_events_[0-9]{4}_[0-9]{2}$'`); n != 4 {
+		t.Errorf("%d months from the beginning, want 4", n)
+	}
+	// As it is when the controller was away for long.
+	conn := must(pgx.Connect(b.ctx, b.url))(t)
+	defer conn.Close(context.WithoutCancel(b.ctx))
+	if _, err := conn.Exec(b.ctx, `DROP TABLE mac_events_`+time.Now().UTC().Format("2006_01")); err != nil {
+		t.Fatal(err)
+	}
 	m := b.macs(red, store.MACRequest{})[0]
 	old := time.Now().AddDate(0, -5, 0)
 	sql[int](b, `WITH i AS (INSERT INTO mac_events (at, address, kind, state, tenant_id) VALUES ($1, 7, 'allocate', 'active', 'red') RETURNING 1) SELECT count(*) FROM i`, old)
