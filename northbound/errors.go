@@ -63,6 +63,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		clash    *store.Conflict
 		bad      *store.Invalid
 		inUse    *store.InUse
+		refused  *store.Refused
 	)
 	switch {
 	case errors.As(err, &api):
@@ -71,6 +72,8 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return missing(notFound.Kind, notFound.ID)
 	case errors.As(err, &inUse):
 		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &refused):
+		return invalid(refused.Type, "%s", refused.Message)
 	case errors.As(err, &clash):
 		kind := clash.Type
 		if kind == "" {
@@ -99,6 +102,8 @@ func missing(kind store.Kind, id string) *apiError {
 	words := kind.Words()
 	words = strings.ToUpper(words[:1]) + words[1:]
 	switch kind {
+	case store.KindSubnetPool:
+		e.kind, e.message = "SubnetPoolNotFound", fmt.Sprintf("Subnet pool %s could not be found.", clip(id))
 	case store.KindSecurityGroup, store.KindRule:
 		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
 	default:
@@ -114,6 +119,10 @@ func used(kind store.Kind, id, by string) *apiError {
 		return conflict("NetworkInUse", "Unable to complete operation on network %s. There are one or more ports still in use on the network.", id)
 	case kind == store.KindSubnet:
 		return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
+	case kind == store.KindAddressGroup:
+		return conflict("AddressGroupInUse", "Address group %s is in use on one or more security group rules.", id)
+	case kind == store.KindAddressScope:
+		return conflict("AddressScopeInUse", "Unable to complete operation on address scope %s. There are one or more subnet pools in use on the address scope", id)
 	case kind == store.KindSecurityGroup:
 		return conflict("SecurityGroupInUse", "Security Group %s in use by %s.", id, by)
 	}

@@ -19,6 +19,9 @@ func resources(st *store.Store) []resource {
 		ports(st),
 		securityGroups(st),
 		securityGroupRules(st),
+		addressGroups(st),
+		addressScopes(st),
+		subnetPools(st),
 		switches(st),
 	}
 }

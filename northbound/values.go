@@ -386,6 +386,19 @@ var cidr = valueType[netip.Prefix]{
 	},
 }
 
+// cidrOrNull is an IP prefix or null; host bits are masked.
+var cidrOrNull = valueType[netip.Prefix]{
+	name: "IP prefix or null",
+	parse: func(v any) (netip.Prefix, error) {
+		if v == nil {
+			return netip.Prefix{}, nil
+		}
+		return cidr.parse(v)
+	},
+	append: appendPrefix,
+	filter: cidr.filter,
+}
+
 // remotePrefix is a prefix, an address (a prefix of its full length) or null;
 // host bits stay as given.
 var remotePrefix = valueType[netip.Prefix]{

@@ -51,6 +51,7 @@ type Subnet struct {
 	Pools       []Range      // where automatic addresses come from
 	EnableDHCP  bool
 	Nameservers []netip.Addr
+	PoolID      string // subnet pool that the prefix was cut out of; empty: none
 }
 
 // FixedIP is an address of a port.

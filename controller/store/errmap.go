@@ -124,6 +124,11 @@ var references = map[string]reference{
 	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
 	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
 	"port_security_groups_port_fkey":         {KindPort, "security groups"},
+	"address_groups_tenant_fkey":             {KindTenant, "address groups"},
+	"address_scopes_tenant_fkey":             {KindTenant, "address scopes"},
+	"subnetpools_tenant_fkey":                {KindTenant, "subnet pools"},
+	"subnetpools_address_scope_fkey":         {KindAddressScope, "subnet pools"},
+	"subnets_subnetpool_fkey":                {KindSubnetPool, "subnets"},
 }
 
 // violated tells the two sides apart: the row that refers is missing its
@@ -131,7 +136,7 @@ var references = map[string]reference{
 // called id, and no column that refers is called so.
 func (r reference) violated(pg *pgconn.PgError) error {
 	key := keyOf(pg)
-	if key.columns == "id" {
+	if key.columns == "id" || strings.HasPrefix(key.columns, "id, ") {
 		return &InUse{Kind: r.kind, ID: key.values, By: r.by}
 	}
 	return &NotFound{Kind: r.kind, ID: key.values}
@@ -177,6 +182,15 @@ var conflicts = map[string]func(key) error{
 	},
 	"subnets_no_overlap": func(key) error {
 		return &Invalid{"cidr", "Invalid input for cidr. Reason: the requested cidr overlaps with another subnet of the network"}
+	},
+	"subnets_subnetpool_no_overlap": func(key) error {
+		return &Conflict{"SubnetAllocationError", "cidr", "Failed to allocate subnet: cidr overlaps with another subnet of the pool."}
+	},
+	"subnetpools_default_key": func(key) error {
+		return &Invalid{"is_default", "A default subnetpool for this IP family has already been set. Only one default may exist per IP family (is_default)"}
+	},
+	"subnetpool_prefixes_one_space": func(key) error {
+		return &Conflict{"AddressScopePrefixConflict", "prefixes", "Failed to associate address scope: subnetpools within an address scope must have unique prefixes."}
 	},
 	"subnet_pools_no_overlap": overlappingPools,
 	"subnet_pools_pkey":       overlappingPools,
@@ -253,5 +267,8 @@ var checks = map[string]Invalid{
 	"mac_addresses_address_range":               {"mac_address", "mac_address is not a 48-bit address above zero"},
 	"mac_addresses_address_individual":          {"mac_address", "mac_address has the group bit set; it must be the address of a station"},
 	"fixed_ips_address_is_host":                 {"fixed_ips", "ip_address in fixed_ips is not a host address"},
+	"address_scopes_ip_version_known":           {"ip_version", "ip_version is not 4 or 6"},
+	"subnetpools_default_quota_range":           {"default_quota", "default_quota is negative"},
+	"subnetpools_prefixlen_range":               {"default_prefixlen", "min_prefixlen, default_prefixlen and max_prefixlen do not rise up to the length of an address"},
 	"switches_dpid_hex":                         {"id", "id is not a datapath id of 16 hex digits"},
 }

@@ -53,6 +53,18 @@ type NewPort struct {
 	DefaultGroup bool // subscribe to the tenant's default security group; SecurityGroups must be empty
 }
 
+// NewSubnet is a subnet to create, with what is to be chosen for it.
+//
+// One with a PoolID is cut out of that subnet pool, or out of the default one
+// of its family if that is DefaultPool: its CIDR, or a free prefix if it has
+// none.
+type NewSubnet struct {
+	intent.Subnet
+	IPVersion   int  // 4 or 6; of a subnet of a pool
+	PrefixLen   int  // of the prefix to cut; 0: what the pool says
+	AutoGateway bool // the gateway becomes intent.DefaultGateway; Gateway must be invalid
+}
+
 // PortState is the realized state of a port.
 type PortState struct {
 	ID     string
@@ -76,6 +88,10 @@ const (
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindAddressGroup  Kind = "address_group"
+	KindAddresses     Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope  Kind = "address_scope"
+	KindSubnetPool    Kind = "subnetpool"
 )
 
 // Op is what happened to an object.

@@ -15,7 +15,7 @@ import (
 var subnets = entity[intent.Subnet]{
 	kind:  KindSubnet,
 	table: "subnets",
-	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers,
+	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers, coalesce(subnets.subnetpool_id::text, ''),
 		ARRAY(SELECT first FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first),
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
@@ -28,11 +28,13 @@ var subnets = entity[intent.Subnet]{
 		"gateway_ip":  byAddr("subnets.gateway"),
 		"enable_dhcp": byBool("subnets.enable_dhcp"),
 		"shared":      byBool("false"),
+
+		"subnetpool_id": byOptionalUUID("subnets.subnetpool_id"),
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
 		var gateway *netip.Addr
 		var first, last []netip.Addr
-		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers, &first, &last)...)
+		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers, &n.PoolID, &first, &last)...)
 		if gateway != nil {
 			n.Gateway = *gateway
 		}
@@ -101,45 +103,58 @@ func (s *Store) Subnet(ctx context.Context, sc Scope, id string) (n intent.Subne
 
 // CreateSubnets makes subnets, all or none. With nil Pools they get
 // intent.DefaultPools; an empty list that is not nil stays empty. The gateway
-// stays as it is given: see intent.DefaultGateway.
-func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet) ([]intent.Subnet, error) {
+// stays as it is given, unless it is to be chosen.
+func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []NewSubnet) ([]intent.Subnet, error) {
 	var out []intent.Subnet
 	err := s.write(ctx, func(tx *writeTx) error {
-		out = slices.Clone(in)
+		list := slices.Clone(in)
 		var owners, parents []string
-		for i := range out {
-			n := &out[i]
+		for i := range list {
+			n := &list[i]
 			if err := prepareMeta(sc, &n.Meta); err != nil {
 				return err
 			}
 			if err := networks.ref(&n.NetworkID); err != nil {
 				return err
 			}
-			if err := checkSubnet(n); err != nil {
-				return err
+			if n.PoolID == "" {
+				if err := settleSubnet(n); err != nil {
+					return err
+				}
 			}
 			owners, parents = append(owners, n.TenantID), append(parents, n.NetworkID)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
+		pools, err := holdPools(ctx, tx, sc, list)
+		if err != nil {
+			return err
+		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
-		for i := range out {
-			n := &out[i]
-			err := tx.QueryRow(ctx, `
-				INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING created_at, updated_at`,
-				n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers).
-				Scan(&n.CreatedAt, &n.UpdatedAt)
-			if err != nil {
+		out = make([]intent.Subnet, len(list))
+		for i := range list {
+			n := &list[i]
+			if n.PoolID == "" {
+				n.IPVersion = familyOf(n.CIDR)
+			}
+			if err := keepAffinity(ctx, tx, n); err != nil {
 				return err
 			}
-			if err := insertPools(ctx, tx, n); err != nil {
+			if n.PoolID != "" {
+				if err := cutSubnet(ctx, tx, n, pools[n.PoolID]); err != nil {
+					return err
+				}
+				if err := settleSubnet(n); err != nil {
+					return err
+				}
+			}
+			if err := insertSubnet(ctx, tx, &n.Subnet); err != nil {
 				return err
 			}
-			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+			out[i] = n.Subnet
 		}
 		return nil
 	})
@@ -147,6 +162,30 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		return nil, err
 	}
 	return out, nil
+}
+
+// settleSubnet chooses what hangs on the prefix of a new subnet.
+func settleSubnet(n *NewSubnet) error {
+	if n.AutoGateway && n.CIDR.IsValid() {
+		n.Gateway = intent.DefaultGateway(n.CIDR)
+	}
+	return checkSubnet(&n.Subnet)
+}
+
+func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
+	err := tx.QueryRow(ctx, `
+		INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers, subnetpool_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10, '')::uuid) RETURNING created_at, updated_at`,
+		n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers, n.PoolID).
+		Scan(&n.CreatedAt, &n.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	if err := insertPools(ctx, tx, n); err != nil {
+		return err
+	}
+	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+	return nil
 }
 
 // orNull makes an address that is none a NULL.
@@ -248,7 +287,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.NetworkID, n.CIDR = old.NetworkID, old.CIDR
+		n.NetworkID, n.CIDR, n.PoolID = old.NetworkID, old.CIDR, old.PoolID
 		if err := checkSubnet(&n); err != nil {
 			return err
 		}
