@@ -45,6 +45,10 @@ func (s *server) openAPI() ([]byte, error) {
 		"unauthorized": under("error", objectOf(map[string]schema{
 			"code": {"type": "integer", "const": http.StatusUnauthorized}, "title": {"type": "string"}, "message": {"type": "string"},
 		})),
+		"problem": objectOf(map[string]schema{
+			"type": matching("^urn:macloom:error:[A-Za-z]+$"), "title": {"type": "string"}, "status": between(400, 599), "detail": {"type": "string"},
+			"instance?": {"type": "string", "format": "uri"},
+		}).with(schema{"description": "RFC 9457; for who asks for it by `Accept`."}),
 	}}
 	d.tag("service", "What the server says of itself.")
 	for _, a := range s.open() {
@@ -81,10 +85,10 @@ var securitySchemes = map[string]any{
 
 var commonAnswers = map[string]any{
 	"error": map[string]any{
-		"description": "A refusal, with the name of the fault and what would be right.", "content": inContent(asJSON(ref("neutron_error"))),
+		"description": "A refusal, with the name of the fault and what would be right.", "content": inContent(content{"application/json": ref("neutron_error"), problemType: ref("problem")}),
 	},
 	"unauthorized": map[string]any{
-		"description": "No token, or one that is not valid.", "content": inContent(asJSON(ref("unauthorized"))),
+		"description": "No token, or one that is not valid.", "content": inContent(content{"application/json": ref("unauthorized"), problemType: ref("problem")}),
 	},
 }
 

@@ -231,7 +231,9 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 }
 
 // valueChecker looks at the types of a resource's attributes.
-type valueChecker interface{ checkValues(t *testing.T, pool []string) }
+type valueChecker interface {
+	checkValues(t *testing.T, pool []string)
+}
 
 func (c *collection[E]) checkValues(t *testing.T, pool []string) {
 	d, err := theDocument()
