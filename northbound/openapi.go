@@ -93,7 +93,15 @@ var commonAnswers = map[string]any{
 }
 
 var commonParameters = map[string]any{
-	"fields": parameter{"fields", "Cuts the objects of the answer to these attributes.", schema{"type": "string"}, true}.entry(),
+	wordFields:  parameter{wordFields, "Cuts the objects of the answer to these attributes.", nil, true}.entry(),
+	wordSortDir: parameter{wordSortDir, "The direction of each `sort_key`.", chosen("string", "asc", "desc"), true}.entry(),
+	wordLimit:   parameter{wordLimit, "At most so many; 0: all.", whole, false}.entry(),
+	wordMarker:  parameter{wordMarker, "The `id` of the object after which the page begins.", nil, false}.entry(),
+	wordReverse: parameter{wordReverse, "The page that ends before `marker`.", boolean.shows, false}.entry(),
+}
+
+func commonParameter(name string) any {
+	return map[string]any{"$ref": "#/components/parameters/" + name}
 }
 
 func (d *document) tag(name, doc string) {
@@ -184,14 +192,12 @@ func (c *collection[E]) describe(d *document) {
 	d.schemas[c.single] = shown
 	d.schemas[c.single+"_whole"] = schema{"allOf": []schema{ref(c.single)}, "required": whole}
 	path := "/v2.0/" + c.path
-	fields := map[string]any{"$ref": "#/components/parameters/fields"}
-
 	d.add(http.MethodGet, path, operation{
-		id: "list_" + c.plural, tag: tag, doc: "Those that the caller may see and that pass the filters.", parameters: append([]any{fields}, c.attributes.filterParameters()...),
-		gives: asJSON(under(c.plural, arrayOf(ref(c.single), 0))), code: http.StatusOK, withToken: true,
+		id: "list_" + c.plural, tag: tag, doc: "Those that the caller may see and that pass the filters.", parameters: c.attributes.listParameters(),
+		gives: asJSON(objectOf(map[string]schema{c.plural: arrayOf(ref(c.single), 0), c.plural + "_links?": linksSchema})), code: http.StatusOK, withToken: true,
 	})
 	d.add(http.MethodGet, path+"/{id}", operation{
-		id: "show_" + c.single, tag: tag, parameters: []any{fields},
+		id: "show_" + c.single, tag: tag, parameters: []any{commonParameter(wordFields)},
 		gives: asJSON(under(c.single, ref(c.single))), code: http.StatusOK, withToken: true,
 	})
 	one := under(c.single, ref(c.single+"_whole"))
@@ -295,12 +301,19 @@ func described(s schema, doc string) schema {
 	return s.with(schema{"description": doc})
 }
 
-func (t table[E]) filterParameters() []any {
-	var all []any
+func (t table[E]) listParameters() []any {
+	all := []any{commonParameter(wordFields), commonParameter(wordSortDir), commonParameter(wordLimit), commonParameter(wordMarker), commonParameter(wordReverse)}
+	var sorts []string
 	for _, a := range t {
+		if a.sort {
+			sorts = append(sorts, a.name)
+		}
 		if a.toText != nil && a.seen != nobody {
 			all = append(all, parameter{a.name, fmt.Sprintf("Only those with this `%s`; any of them, if it is repeated.", a.name), nil, true}.entry())
 		}
+	}
+	if len(sorts) > 0 {
+		all = append(all, parameter{wordSortKey, "Sorts by these attributes, the first before the next.", chosen("string", sorts...), true}.entry())
 	}
 	return all
 }

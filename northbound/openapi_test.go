@@ -166,7 +166,7 @@ func (d *declared) check(method string, u *url.URL, got answer) error {
 		return err
 	}
 	if err := s.Validate(value); err != nil {
-		return fmt.Errorf("%s %s: %d is not as the document says: %w\n%.2000s", method, path, got.code, err, got.text)
+		return fmt.Errorf("%s %s: %d is not as the document says: %w\n%.500s", method, path, got.code, err, got.text)
 	}
 	return nil
 }
