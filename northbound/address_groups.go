@@ -31,15 +31,15 @@ func addressGroups(st *store.Store) *collection[intent.AddressGroup] {
 	}
 	addresses := list(strictPrefix, maxGroupAddresses)
 	c.actions = []action{
-		memberAction(c, "addresses", addresses, "add_addresses", st.AddAddresses),
-		memberAction(c, "addresses", addresses, "remove_addresses", st.RemoveAddresses),
+		memberAction(c, "addresses", addresses, "add_addresses", "Puts prefixes into the group that are not in it, and answers the group.", st.AddAddresses),
+		memberAction(c, "addresses", addresses, "remove_addresses", "Takes prefixes out of the group that are in it, and answers the group.", st.RemoveAddresses),
 	}
 	return c
 }
 
 // memberAction is PUT …/{id}/WORD, whose body has the list of one key, beside
 // or under the name of the resource, and whose answer is the object.
-func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word string, do func(context.Context, store.Scope, string, []V) (E, error)) action {
+func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word, doc string, do func(context.Context, store.Scope, string, []V) (E, error)) action {
 	serve := func(w http.ResponseWriter, r *http.Request) error {
 		p := principalOf(r.Context())
 		text, err := readText(r)
@@ -83,12 +83,17 @@ func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word
 		c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
 		return nil
 	}
-	return action{http.MethodPut, "/{id}/" + word, serve}
+	return action{
+		method: http.MethodPut, path: "/{id}/" + word, doc: doc,
+		takes: asJSON(under(key, t.takes.with(schema{"type": "array", "minItems": 1})).closed()), gives: asJSON(under(c.single, ref(c.single+"_whole"))),
+		serve: serve,
+	}
 }
 
 // strictPrefix is an IP prefix without host bits.
 var strictPrefix = valueType[netip.Prefix]{
-	name: "IP prefix without host bits",
+	name:  "IP prefix without host bits",
+	shows: prefixSchema,
 	parse: func(v any) (netip.Prefix, error) {
 		p, err := readPrefix(v)
 		if err == nil && p.Masked() != p {

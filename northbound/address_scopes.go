@@ -12,7 +12,7 @@ func addressScopes(st *store.Store) *collection[intent.AddressScope] {
 		doc: "An address scope is one address space: the prefixes of its subnet pools never overlap. It cannot be deleted while it has pools.",
 		attributes: standard(meta,
 			name(meta),
-			stored("ip_version", oneNumber(4, 6), func(a *intent.AddressScope) *int { return &a.IPVersion }, access{post: required, filter: true}, "The address family."),
+			stored("ip_version", oneNumber(4, 6), func(a *intent.AddressScope) *int { return &a.IPVersion }, access{post: required, filter: true, sort: true}, "The address family."),
 			derived("shared", boolean, func(a *intent.AddressScope) bool { return a.Shared }, access{}, "Whether it is shared with the caller."),
 		),
 		meta:    meta,

@@ -32,22 +32,22 @@ func subnets(st *store.Store) *collection[subnet] {
 			"A subnet cannot be deleted while ports have addresses of it.",
 		attributes: standard(meta,
 			name(meta),
-			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true}, "The network that it belongs to."),
-			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true}, "The address family."),
-			stored("cidr", cidrOrNull, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: optional, filter: true}, "The prefix; host bits are masked. If not given, it is cut out of a subnet pool."),
-			stored("subnetpool_id", idOrNull, func(s *subnet) *string { return &s.PoolID }, access{post: optional, filter: true},
+			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it belongs to."),
+			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true, sort: true}, "The address family."),
+			stored("cidr", cidrOrNull, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: optional, filter: true, sort: true}, "The prefix; host bits are masked. If not given, it is cut out of a subnet pool."),
+			stored("subnetpool_id", idOrNull, func(s *subnet) *string { return &s.PoolID }, access{post: optional, filter: true, sort: true},
 				"The subnet pool that the prefix is cut out of; all subnets of a network and family come from one pool, or from pools of one address scope."),
 			stored("prefixlen", number[int](1, 128), func(s *subnet) *int { return &s.length }, access{post: optional, seen: nobody},
 				"Length of the prefix to cut out of the pool; if not given, the `default_prefixlen` of the pool. Not together with `cidr`."),
 			stored("use_default_subnetpool", boolean, func(s *subnet) *bool { return &s.defaultPool }, access{post: optional, seen: nobody, def: "false"},
 				"Cut the prefix out of the default pool of the family."),
-			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true},
+			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true, sort: true},
 				"The router's address; if not given, the first address; null: none."),
 			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},
 				"Where automatic addresses come from; if not given, all addresses but the gateway's."),
 			stored("dns_nameservers", list(ipAddress, maxNameservers), func(s *subnet) *[]netip.Addr { return &s.Nameservers }, access{post: optional, put: true},
 				"Name servers for instances."),
-			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true},
+			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether instances may get their address by DHCP."),
 		),
 		meta:  meta,
@@ -78,6 +78,8 @@ func (s subnet) bare() intent.Subnet { return s.Subnet }
 // addressRange is {"start": address, "end": address}.
 var addressRange = valueType[intent.Range]{
 	name: `{"start": IP address, "end": IP address}`,
+	shows: objectOf(map[string]schema{"start": ipSchema, "end": ipSchema}).closed().
+		with(schema{"examples": []any{map[string]any{"start": "10.0.0.2", "end": "10.0.0.254"}}}),
 	parse: func(v any) (r intent.Range, err error) {
 		o, ok := v.(object)
 		start, hasStart := o.get("start")

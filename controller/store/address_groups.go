@@ -20,8 +20,9 @@ var addressGroups = entity[intent.AddressGroup]{
 		ARRAY(SELECT a.address FROM address_group_addresses a WHERE a.group_id = address_groups.id ORDER BY a.address)`,
 	from:    "address_groups",
 	visible: "address_groups.tenant_id = $tenant",
-	order:   "address_groups.created_at, address_groups.id",
+	order:   "address_groups.id",
 	filters: metaFilters("address_groups", nil),
+	sorts:   metaSorts("address_groups", nil),
 	scan: func(row pgx.CollectableRow) (g intent.AddressGroup, err error) {
 		return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses)...)
 	},

@@ -15,9 +15,12 @@ var addressScopes = entity[intent.AddressScope]{
 	columns: metaColumns("address_scopes") + ", address_scopes.ip_version",
 	from:    "address_scopes",
 	visible: "address_scopes.tenant_id = $tenant",
-	order:   "address_scopes.created_at, address_scopes.id",
+	order:   "address_scopes.id",
 	filters: metaFilters("address_scopes", map[string]filter{
 		"ip_version": byNumber("address_scopes.ip_version"),
+	}),
+	sorts: metaSorts("address_scopes", map[string]string{
+		"ip_version": "address_scopes.ip_version",
 	}),
 	scan: func(row pgx.CollectableRow) (a intent.AddressScope, err error) {
 		return a, row.Scan(append(metaTargets(&a.Meta), &a.IPVersion)...)

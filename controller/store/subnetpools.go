@@ -20,7 +20,7 @@ var subnetPools = entity[intent.SubnetPool]{
 		ARRAY(SELECT p.prefix FROM subnetpool_prefixes p WHERE p.pool_id = subnetpools.id ORDER BY p.prefix)`,
 	from:    "subnetpools",
 	visible: "subnetpools.tenant_id = $tenant",
-	order:   "subnetpools.created_at, subnetpools.id",
+	order:   "subnetpools.id",
 	filters: metaFilters("subnetpools", map[string]filter{
 		"ip_version":        byNumber("subnetpools.ip_version"),
 		"default_prefixlen": byNumber("subnetpools.default_prefixlen"),
@@ -29,6 +29,15 @@ var subnetPools = entity[intent.SubnetPool]{
 		"default_quota":     byNumber("subnetpools.default_quota"),
 		"is_default":        byBool("subnetpools.is_default"),
 		"address_scope_id":  byOptionalUUID("subnetpools.address_scope_id"),
+	}),
+	sorts: metaSorts("subnetpools", map[string]string{
+		"ip_version":        "subnetpools.ip_version",
+		"default_prefixlen": "subnetpools.default_prefixlen",
+		"min_prefixlen":     "subnetpools.min_prefixlen",
+		"max_prefixlen":     "subnetpools.max_prefixlen",
+		"default_quota":     "coalesce(subnetpools.default_quota, -1)",
+		"is_default":        "subnetpools.is_default",
+		"address_scope_id":  "coalesce(subnetpools.address_scope_id, '00000000-0000-0000-0000-000000000000')",
 	}),
 	scan: func(row pgx.CollectableRow) (p intent.SubnetPool, err error) {
 		return p, row.Scan(append(metaTargets(&p.Meta), &p.IPVersion, &p.DefaultPrefixLen, &p.MinPrefixLen, &p.MaxPrefixLen,
