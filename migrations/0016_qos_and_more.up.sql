@@ -4,6 +4,7 @@ CREATE TABLE qos_policies (
     name        text        NOT NULL DEFAULT '',
     description text        NOT NULL DEFAULT '',
     is_default  boolean     NOT NULL DEFAULT false,
+    tags        text[]      NOT NULL DEFAULT '{}',
     revision    bigint      NOT NULL DEFAULT 1,
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),

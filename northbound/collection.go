@@ -114,13 +114,13 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error 
 		if err != nil {
 			return err
 		}
-		filter[c.within.attr] = []string{around}
+		l.Filter[c.within.attr] = []string{around}
 	}
 	var found []E
 	switch {
 	case !c.readBy.admits(p):
 		if l.Marker != "" {
-			return missing(store.Kind(c.single), l.Marker)
+			return missing(c.kindOf(), l.Marker)
 		}
 	case l.possible:
 		if found, err = c.list(r.Context(), p.scope(), l.Query); err != nil {

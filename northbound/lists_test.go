@@ -222,6 +222,7 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 	owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		path = a.place(path)
 		keys := r.(interface{ sortable() []string }).sortable()
 		if !slices.Contains(keys, "id") {
 			t.Errorf("%s cannot be sorted by id", path)

@@ -46,7 +46,7 @@ var qosRuleKinds = []qosRuleKind{
 		qosRate("max_kbps", "Limit in kbit/s."), qosBurst("max_burst_kbps", "Size of a burst in kbit; 0: chosen by the switch."), qosDirection(intent.Egress, intent.Ingress),
 	}},
 	{intent.QoSDSCPMarking, "A DSCP mark is set in the IP header of packets that the port sends.", table[intent.QoSRule]{
-		stored("dscp_mark", oneNumber(dscpMarks...), func(r *intent.QoSRule) *int { return &r.DSCP }, access{post: required, put: true, filter: true}, "The mark."),
+		stored("dscp_mark", oneNumber(dscpMarks...), func(r *intent.QoSRule) *int { return &r.DSCP }, access{post: required, put: true, filter: true, sort: true}, "The mark."),
 	}},
 	{intent.QoSMinimumBandwidth, "A minimum bandwidth is what the port gets when all others want more, too.", table[intent.QoSRule]{
 		qosRate("min_kbps", "Minimum in kbit/s."), qosDirection(intent.Egress, intent.Ingress),
@@ -61,16 +61,16 @@ var qosRuleKinds = []qosRuleKind{
 }
 
 func qosRate(name, doc string) attribute[intent.QoSRule] {
-	return stored(name, number[int](0, maxRate), func(r *intent.QoSRule) *int { return &r.Rate }, access{post: required, put: true, filter: true}, doc)
+	return stored(name, number[int](0, maxRate), func(r *intent.QoSRule) *int { return &r.Rate }, access{post: required, put: true, filter: true, sort: true}, doc)
 }
 
 func qosBurst(name, doc string) attribute[intent.QoSRule] {
-	return stored(name, number[int](0, maxRate), func(r *intent.QoSRule) *int { return &r.Burst }, access{post: optional, put: true, def: "0", filter: true}, doc)
+	return stored(name, number[int](0, maxRate), func(r *intent.QoSRule) *int { return &r.Burst }, access{post: optional, put: true, def: "0", filter: true, sort: true}, doc)
 }
 
 func qosDirection(words ...intent.Direction) attribute[intent.QoSRule] {
 	return stored("direction", oneOf(words...), func(r *intent.QoSRule) *intent.Direction { return &r.Direction },
-		access{post: optional, put: true, def: `"egress"`, filter: true}, "Seen from the instance: `egress` is what it sends.")
+		access{post: optional, put: true, def: `"egress"`, filter: true, sort: true}, "Seen from the instance: `egress` is what it sends.")
 }
 
 // attributes are the identity of a rule and what its kind has.
@@ -78,7 +78,7 @@ func (k qosRuleKind) attributes() table[intent.QoSRule] {
 	tenant := func(r *intent.QoSRule) *string { return &r.TenantID }
 	owner := access{post: optional, filter: true}
 	return append(table[intent.QoSRule]{
-		derived("id", id, func(r *intent.QoSRule) string { return r.ID }, access{filter: true}, "Identifies the rule; made by the server."),
+		derived("id", id, func(r *intent.QoSRule) string { return r.ID }, access{filter: true, sort: true}, "Identifies the rule; made by the server."),
 		stored("tenant_id", filled(255), tenant, owner, "The tenant that owns the policy."),
 		stored("project_id", filled(255), tenant, owner, "The same as `tenant_id`, in newer words."),
 	}, k.own...)

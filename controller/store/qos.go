@@ -20,11 +20,12 @@ var qosPolicies = record[intent.QoSPolicy]{
 		columns: metaColumns("qos_policies") + ", qos_policies.is_default",
 		from:    "qos_policies",
 		visible: qosPolicyVisible,
-		order:   "qos_policies.created_at, qos_policies.id",
+		order:   "qos_policies.id",
 		filters: metaFilters("qos_policies", map[string]filter{
 			"is_default": byBool("qos_policies.is_default"),
 			"shared":     byBool("false"),
 		}),
+		sorts: metaSorts("qos_policies", nil),
 		scan: func(row pgx.CollectableRow) (p intent.QoSPolicy, err error) {
 			return p, row.Scan(append(metaTargets(&p.Meta), &p.Default)...)
 		},
@@ -61,11 +62,11 @@ func fillQoSRules(ctx context.Context, q querier, list []intent.QoSPolicy) error
 var qosRuleRows = entity[intent.QoSRule]{
 	kind:  KindQoSRule,
 	table: "qos_rules",
-	columns: `qos_rules.id, qos_rules.tenant_id, '', '', qos_rules.revision, qos_rules.created_at, qos_rules.updated_at,
+	columns: `qos_rules.id, qos_rules.tenant_id, '', '', '{}'::text[], qos_rules.revision, qos_rules.created_at, qos_rules.updated_at,
 		qos_rules.policy_id, qos_rules.kind, qos_rules.direction, qos_rules.rate, qos_rules.burst, qos_rules.dscp`,
 	from:    "qos_rules JOIN qos_policies ON qos_policies.id = qos_rules.policy_id",
 	visible: qosPolicyVisible,
-	order:   "qos_rules.created_at, qos_rules.id",
+	order:   "qos_rules.id",
 	filters: metaFilters("qos_rules", map[string]filter{
 		"name": nil, "description": nil,
 		"qos_policy_id":  byUUID("qos_rules.policy_id"),
@@ -78,6 +79,17 @@ var qosRuleRows = entity[intent.QoSRule]{
 		"max_burst_kbps": byNumber("qos_rules.burst"),
 		"max_burst_kpps": byNumber("qos_rules.burst"),
 		"dscp_mark":      byNumber("qos_rules.dscp"),
+	}),
+	sorts: metaSorts("qos_rules", map[string]string{
+		"name": "", "description": "",
+		"direction":      byBytes("qos_rules.direction"),
+		"max_kbps":       "qos_rules.rate",
+		"min_kbps":       "qos_rules.rate",
+		"max_kpps":       "qos_rules.rate",
+		"min_kpps":       "qos_rules.rate",
+		"max_burst_kbps": "qos_rules.burst",
+		"max_burst_kpps": "qos_rules.burst",
+		"dscp_mark":      "qos_rules.dscp",
 	}),
 	scan: func(row pgx.CollectableRow) (r intent.QoSRule, err error) {
 		return r, row.Scan(append(metaTargets(&r.Meta), &r.PolicyID, &r.Kind, &r.Direction, &r.Rate, &r.Burst, &r.DSCP)...)
