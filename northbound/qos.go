@@ -140,9 +140,23 @@ var qosRuleTables = func() map[intent.QoSRuleKind]table[intent.QoSRule] {
 	return m
 }()
 
+// qosRuleSchema is the schema of a rule of any kind inside of its policy.
+func qosRuleSchema() schema {
+	var kinds []schema
+	for _, k := range qosRuleKinds {
+		properties := map[string]schema{"type": {"const": k.kind}, "qos_policy_id": uuidSchema}
+		for _, a := range k.attributes() {
+			properties[a.name] = a.shows
+		}
+		kinds = append(kinds, objectOf(properties))
+	}
+	return anyOf(kinds...)
+}
+
 // qosRuleObject is a rule inside of its policy.
 var qosRuleObject = valueType[intent.QoSRule]{
-	name: "QoS rule",
+	name:  "QoS rule",
+	shows: qosRuleSchema(),
 	append: func(b []byte, r intent.QoSRule) []byte {
 		b = append(b, `{"type":`...)
 		b = appendString(b, string(r.Kind))
