@@ -74,7 +74,7 @@ func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word
 			return err
 		}
 		if !p.writer {
-			return c.refuse(r.Context(), p, id, word)
+			return c.refuse(r, p, id, word)
 		}
 		e, err := do(r.Context(), p.scope(), id, members)
 		if err != nil {

@@ -110,6 +110,8 @@ func missing(kind store.Kind, id string) *apiError {
 	switch kind {
 	case store.KindSubnetPool:
 		e.kind, e.message = "SubnetPoolNotFound", fmt.Sprintf("Subnet pool %s could not be found.", clip(id))
+	case store.KindQoSPolicy, store.KindQoSRule:
+		e.message = fmt.Sprintf("%s %s could not be found.", strings.Replace(words, "Qos", "QoS", 1), clip(id))
 	case store.KindSecurityGroup, store.KindRule:
 		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
 	default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -13,46 +12,55 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-var addressGroups = entity[intent.AddressGroup]{
-	kind:  KindAddressGroup,
-	table: "address_groups",
-	columns: metaColumns("address_groups") + `,
-		ARRAY(SELECT a.address FROM address_group_addresses a WHERE a.group_id = address_groups.id ORDER BY a.address)`,
-	from:    "address_groups",
-	visible: "address_groups.tenant_id = $tenant",
-	order:   "address_groups.id",
-	filters: metaFilters("address_groups", nil),
-	sorts:   metaSorts("address_groups", nil),
-	scan: func(row pgx.CollectableRow) (g intent.AddressGroup, err error) {
-		return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses)...)
+var addressGroups = record[intent.AddressGroup]{
+	entity: entity[intent.AddressGroup]{
+		kind:  KindAddressGroup,
+		table: "address_groups",
+		columns: metaColumns("address_groups") + `,
+			ARRAY(SELECT a.address FROM address_group_addresses a WHERE a.group_id = address_groups.id ORDER BY a.address)`,
+		from:    "address_groups",
+		visible: "address_groups.tenant_id = $tenant",
+		order:   "address_groups.id",
+		filters: metaFilters("address_groups", nil),
+		sorts:   metaSorts("address_groups", nil),
+		scan: func(row pgx.CollectableRow) (g intent.AddressGroup, err error) {
+			return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses)...)
+		},
+	},
+	meta:   func(g *intent.AddressGroup) *intent.Meta { return &g.Meta },
+	fields: []string{"name", "description"},
+	values: func(g *intent.AddressGroup) []any { return []any{g.Name, g.Description} },
+	settle: func(ctx context.Context, tx *writeTx, _ Scope, g, old *intent.AddressGroup) error {
+		g.Addresses = distinctPrefixes(g.Addresses)
+		if old == nil {
+			return nil
+		}
+		if gone := prefixesWithout(old.Addresses, g.Addresses); len(gone) > 0 {
+			if _, err := tx.Exec(ctx, `DELETE FROM address_group_addresses WHERE group_id = $1 AND address = ANY($2::cidr[])`, g.ID, gone); err != nil {
+				return err
+			}
+		}
+		return insertAddresses(ctx, tx, g.ID, prefixesWithout(g.Addresses, old.Addresses))
+	},
+	made: func(ctx context.Context, tx *writeTx, g *intent.AddressGroup) error {
+		return insertAddresses(ctx, tx, g.ID, g.Addresses)
 	},
 }
 
 // AddressGroups lists address groups.
 func (s *Store) AddressGroups(ctx context.Context, sc Scope, q Query) ([]intent.AddressGroup, error) {
-	return readList(ctx, s, &addressGroups, sc, q)
+	return addressGroups.all(ctx, s, sc, q)
 }
 
 // AddressGroup returns one address group.
 func (s *Store) AddressGroup(ctx context.Context, sc Scope, id string) (intent.AddressGroup, error) {
-	return readOne(ctx, s, &addressGroups, sc, id)
+	return addressGroups.show(ctx, s, sc, id)
 }
 
 // CreateAddressGroups makes address groups, all or none.
 func (s *Store) CreateAddressGroups(ctx context.Context, sc Scope, in []intent.AddressGroup) ([]intent.AddressGroup, error) {
-	return createAll(ctx, s, &addressGroups, sc, in, addressGroupMeta, func(tx *writeTx, g *intent.AddressGroup) error {
-		g.Addresses = distinctPrefixes(g.Addresses)
-		err := tx.QueryRow(ctx, `
-			INSERT INTO address_groups (id, tenant_id, name, description) VALUES ($1, $2, $3, $4)
-			RETURNING created_at, updated_at`, g.ID, g.TenantID, g.Name, g.Description).Scan(&g.CreatedAt, &g.UpdatedAt)
-		if err != nil {
-			return err
-		}
-		return insertAddresses(ctx, tx, g.ID, g.Addresses)
-	})
+	return addressGroups.create(ctx, s, sc, in)
 }
-
-func addressGroupMeta(g *intent.AddressGroup) *intent.Meta { return &g.Meta }
 
 // distinctPrefixes sorts prefixes as the database does.
 func distinctPrefixes(list []netip.Prefix) []netip.Prefix {
@@ -81,43 +89,16 @@ func comparePrefix(a, b netip.Prefix) int {
 }
 
 func insertAddresses(ctx context.Context, tx *writeTx, group string, list []netip.Prefix) error {
+	if len(list) == 0 {
+		return nil
+	}
 	_, err := tx.Exec(ctx, `INSERT INTO address_group_addresses (group_id, address) SELECT $1, unnest($2::cidr[])`, group, list)
 	return err
 }
 
-// UpdateAddressGroup changes name, description and addresses of an address
-// group. change may run more than once.
+// UpdateAddressGroup changes an address group. change may run more than once.
 func (s *Store) UpdateAddressGroup(ctx context.Context, sc Scope, id string, change func(*intent.AddressGroup) error) (intent.AddressGroup, error) {
-	var g intent.AddressGroup
-	err := s.write(ctx, func(tx *writeTx) error {
-		old, err := addressGroups.lock(ctx, tx, sc, id)
-		if err != nil {
-			return err
-		}
-		g = old
-		g.Addresses = slices.Clone(old.Addresses)
-		if err := change(&g); err != nil {
-			return err
-		}
-		keep(&g.Meta, &old.Meta)
-		g.Addresses = distinctPrefixes(g.Addresses)
-		if reflect.DeepEqual(g, old) {
-			return nil
-		}
-		if gone := prefixesWithout(old.Addresses, g.Addresses); len(gone) > 0 {
-			if _, err := tx.Exec(ctx, `DELETE FROM address_group_addresses WHERE group_id = $1 AND address = ANY($2::cidr[])`, g.ID, gone); err != nil {
-				return err
-			}
-		}
-		if err := insertAddresses(ctx, tx, g.ID, prefixesWithout(g.Addresses, old.Addresses)); err != nil {
-			return err
-		}
-		tx.changed(KindAddressGroup, g.ID, g.TenantID, OpUpdate)
-		return tx.QueryRow(ctx, `
-			UPDATE address_groups SET name = $2, description = $3, revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at`, g.ID, g.Name, g.Description).Scan(&g.Revision, &g.UpdatedAt)
-	})
-	return g, err
+	return addressGroups.update(ctx, s, sc, id, change)
 }
 
 // AddAddresses puts prefixes into an address group that are not in it.
@@ -127,7 +108,7 @@ func (s *Store) AddAddresses(ctx context.Context, sc Scope, id string, list []ne
 		if both := prefixesWithout(list, prefixesWithout(list, g.Addresses)); len(both) > 0 {
 			return &Refused{"AddressesAlreadyExist", fmt.Sprintf("Addresses %s already exist in the address group %s.", prefixWords(both), id)}
 		}
-		g.Addresses = append(g.Addresses, list...)
+		g.Addresses = slices.Concat(g.Addresses, list)
 		return nil
 	})
 }
@@ -163,13 +144,5 @@ func prefixWords(list []netip.Prefix) string {
 
 // DeleteAddressGroup deletes an address group that no rule refers to.
 func (s *Store) DeleteAddressGroup(ctx context.Context, sc Scope, id string) error {
-	return s.write(ctx, func(tx *writeTx) error {
-		g, err := addressGroups.lock(ctx, tx, sc, id)
-		if err != nil {
-			return err
-		}
-		tx.changed(KindAddressGroup, g.ID, g.TenantID, OpDelete)
-		_, err = tx.Exec(ctx, `DELETE FROM address_groups WHERE id = $1`, g.ID)
-		return err
-	})
+	return addressGroups.remove(ctx, s, sc, id)
 }

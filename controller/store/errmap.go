@@ -122,6 +122,11 @@ var references = map[string]reference{
 	"port_security_groups_group_fkey":        {KindSecurityGroup, "ports"},
 	"security_group_rules_group_fkey":        {KindSecurityGroup, "security group rules"},
 	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
+	"qos_policies_tenant_fkey":               {KindTenant, "QoS policies"},
+	"qos_rules_tenant_fkey":                  {KindTenant, "QoS rules"},
+	"qos_rules_policy_fkey":                  {KindQoSPolicy, "QoS rules"},
+	"networks_qos_policy_fkey":               {KindQoSPolicy, "networks"},
+	"ports_qos_policy_fkey":                  {KindQoSPolicy, "ports"},
 	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
 	"port_security_groups_port_fkey":         {KindPort, "security groups"},
 	"address_groups_tenant_fkey":             {KindTenant, "address groups"},
@@ -132,14 +137,16 @@ var references = map[string]reference{
 }
 
 // violated tells the two sides apart: the row that refers is missing its
-// object, or the object is still referred to. Referred are always columns
-// called id, and no column that refers is called so.
+// object, or the object is still referred to. The first column that is referred
+// to is always called id, and no column that refers is called so.
 func (r reference) violated(pg *pgconn.PgError) error {
 	key := keyOf(pg)
-	if key.columns == "id" || strings.HasPrefix(key.columns, "id, ") {
-		return &InUse{Kind: r.kind, ID: key.values, By: r.by}
+	first, _, _ := strings.Cut(key.columns, ", ")
+	id, _, _ := strings.Cut(key.values, ", ")
+	if first == "id" {
+		return &InUse{Kind: r.kind, ID: id, By: r.by}
 	}
-	return &NotFound{Kind: r.kind, ID: key.values}
+	return &NotFound{Kind: r.kind, ID: id}
 }
 
 // key is what the detail of an error says of the row: "Key (a, b)=(1, 2) …",
@@ -200,6 +207,12 @@ var conflicts = map[string]func(key) error{
 	},
 	"security_group_rules_no_duplicate": func(key) error {
 		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
+	},
+	"qos_policies_default_key": func(k key) error {
+		return &Conflict{"QoSPolicyDefaultAlreadyExists", "is_default", fmt.Sprintf("A default QoS policy exists for project %s.", k.values)}
+	},
+	"qos_rules_no_conflict": func(key) error {
+		return &Conflict{"QoSRulesConflict", "direction", "the policy has a rule of the same type and direction already"}
 	},
 	"switches_pkey": func(k key) error {
 		return &Conflict{"SwitchExists", "id", fmt.Sprintf("switch %s is known already; change its admitted", k.values)}
@@ -270,5 +283,9 @@ var checks = map[string]Invalid{
 	"address_scopes_ip_version_known":           {"ip_version", "ip_version is not 4 or 6"},
 	"subnetpools_default_quota_range":           {"default_quota", "default_quota is negative"},
 	"subnetpools_prefixlen_range":               {"default_prefixlen", "min_prefixlen, default_prefixlen and max_prefixlen do not rise up to the length of an address"},
+	"qos_rules_direction_known":                 {"direction", "direction is not ingress or egress; a minimum packet rate may also have any"},
+	"qos_rules_rate_range":                      {"max_kbps", "the rate of a rule is negative"},
+	"qos_rules_burst_range":                     {"max_burst_kbps", "the burst of a rule is negative"},
+	"qos_rules_dscp_known":                      {"dscp_mark", "dscp_mark is not a DSCP value that has a meaning"},
 	"switches_dpid_hex":                         {"id", "id is not a datapath id of 16 hex digits"},
 }

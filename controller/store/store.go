@@ -86,6 +86,8 @@ const (
 	KindAddresses     Kind = "addresses" // of an address group; never in a Change
 	KindAddressScope  Kind = "address_scope"
 	KindSubnetPool    Kind = "subnetpool"
+	KindQoSPolicy     Kind = "qos_policy"
+	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
 )
 
 // Op is what happened to an object.
