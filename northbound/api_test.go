@@ -39,13 +39,21 @@ type api struct {
 
 func setup(t testing.TB) *api {
 	t.Helper()
+	return setupWith(t, func(*http.Server) {})
+}
+
+// setupWith is setup with other settings of the HTTP server.
+func setupWith(t testing.TB, configure func(*http.Server)) *api {
+	t.Helper()
 	st := storetest.New(t)
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	srv := httptest.NewUnstartedServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	configure(srv.Config)
+	srv.Start()
 	t.Cleanup(srv.Close)
 	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }
