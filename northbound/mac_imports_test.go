@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/controller/store/storetest"
 )
 
 // load posts an import.
@@ -105,9 +108,15 @@ func TestForeignAddressesAreImportedCheckedAndExported(t *testing.T) {
 func TestAnImportLastsLongerThanTheTimeoutsOfTheServer(t *testing.T) {
 	t.Parallel()
 	const timeout, chunk = 300 * time.Millisecond, 10_000 // lines from one word on the progress to the next
-	a := setupWith(t, func(srv *http.Server) { srv.ReadTimeout, srv.WriteTimeout = timeout, timeout })
+	var o Options
+	setupOn(t, storetest.New(t), func(of *Options) { o = *of })
+	o.Metrics = prometheus.NewRegistry()
+	srv := httptest.NewUnstartedServer(New(o))
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = timeout, timeout
+	srv.Start()
+	defer srv.Close()
 	body, lines := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/v2.0/mac-imports?source=slow", body)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/v2.0/mac-imports?source=slow", body)
 	if err != nil {
 		t.Fatal(err)
 	}
