@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -60,10 +61,12 @@ func TestWhatIsOnlyHistoryIsForgottenAfterTheRetention(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		slices.Sort(list)
 		return list
 	}
 	want := func(lines ...string) {
 		t.Helper()
+		slices.Sort(lines)
 		if diff := cmp.Diff(lines, known()); diff != "" {
 			t.Errorf("known (-want +got)\n%s", diff)
 		}
