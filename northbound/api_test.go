@@ -33,13 +33,15 @@ tokens:
 type api struct {
 	t     testing.TB
 	url   string
+	pg    string // address of the database
 	store *store.Store
 	logs  *observer.ObservedLogs
 }
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	st := storetest.New(t)
+	pg := storetest.URL(t)
+	st := storetest.Open(t, pg)
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +49,7 @@ func setup(t testing.TB) *api {
 	core, logs := observer.New(zapcore.DebugLevel)
 	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
 	t.Cleanup(srv.Close)
-	return &api{t: t, url: srv.URL, store: st, logs: logs}
+	return &api{t: t, url: srv.URL, pg: pg, store: st, logs: logs}
 }
 
 // answer is what came back.
