@@ -33,7 +33,7 @@ tokens:
 type api struct {
 	t     testing.TB
 	url   string
-	pg    string // address of the database
+	pg    string // address of the database; setup gives it
 	store *store.Store
 	logs  *observer.ObservedLogs
 }
@@ -41,15 +41,24 @@ type api struct {
 func setup(t testing.TB) *api {
 	t.Helper()
 	pg := storetest.URL(t)
-	st := storetest.Open(t, pg)
+	a := setupOn(t, storetest.Open(t, pg), func(*Options) {})
+	a.pg = pg
+	return a
+}
+
+// setupOn is setup on a given store, with other options.
+func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
+	t.Helper()
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
+	change(&o)
+	srv := httptest.NewServer(New(o))
 	t.Cleanup(srv.Close)
-	return &api{t: t, url: srv.URL, pg: pg, store: st, logs: logs}
+	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }
 
 // answer is what came back.
