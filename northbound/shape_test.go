@@ -99,7 +99,7 @@ func (s *shape) change() string {
 
 // sample is a value that a schema allows.
 func sample(s schema) string {
-	if named := examples(s); len(named) > 0 {
+	if named := examples(s); len(named) > 0 && s["properties"] == nil { // an empty object, where it may be: its members may need others
 		return named[0]
 	}
 	if forms, ok := s["anyOf"].([]schema); ok {
