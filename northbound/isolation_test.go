@@ -21,7 +21,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	ids, bodies = map[string]string{}, map[string]string{}
 	add := func(path, token, body string) {
 		bodies[path] = body
-		ids[path] = idOf(a.make("/v2.0/"+path, token, body))
+		ids[path] = idOf(a.make("/v2.0/"+a.place(path), token, body))
 	}
 	add("networks", "red", `{"network": {"name": "n"}}`)
 	add("subnets", "red", `{"subnet": {"network_id": "`+ids["networks"]+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
@@ -32,6 +32,13 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
+	for _, k := range qosRuleKinds {
+		inPolicy, alias := qosRules(nil, k)
+		attr := k.own[0].name
+		add(inPolicy.path, "admin", `{"`+inPolicy.single+`": {"`+attr+`": 8}}`)
+		ids[alias.path] = ids[inPolicy.path]
+	}
 	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
 	if err != nil || !found {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
@@ -59,19 +66,29 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 			t.Errorf("no object of %s to try", s.path)
 			continue
 		}
+		place := a.place(s.path)
 		for _, token := range []string{"blue", "red-reader", "red"} {
 			mine := token != "blue" && s.visibleToOwner()
 			if token == "red" && s.writeBy == everyone {
 				continue // may do as it likes
 			}
-			for _, o := range a.want(200, "GET", "/v2.0/"+s.path, token, "").list(t) {
+			list := 200
+			if s.nested && !mine {
+				list = 404
+			}
+			var seen []map[string]any
+			if got := a.want(list, "GET", "/v2.0/"+place, token, ""); list == 200 {
+				seen = got.list(t)
+			}
+			for _, o := range seen {
 				if tenant := o["tenant_id"]; !mine && (tenant != token && tenant != "" || idOf(o) == id) {
 					t.Errorf("%s: %s sees %v in the list", s.path, token, o)
 				}
 			}
 			change := s.change()
+			at := "/v2.0/" + place + "/" + id
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
-				got := a.do(method, "/v2.0/"+s.path+"/"+id, token, change)
+				got := a.do(method, at, token, change)
 				want := 404
 				switch missing := s.missingVerb(method); {
 				case missing != 0:
@@ -154,8 +171,8 @@ func TestReadersCannotWrite(t *testing.T) {
 					}
 				}
 			})
-			kind, message := a.want(403, "POST", "/v2.0/"+s.path, token, mine).message(t)
-			if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_"+s.single) {
+			kind, message := a.want(403, "POST", "/v2.0/"+a.place(s.path), token, mine).message(t)
+			if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_"+s.kind) {
 				t.Errorf("POST %s by %s: %s %s", s.path, token, kind, message)
 			}
 		}
@@ -170,7 +187,8 @@ func TestMembersNeitherGiveNorSeeWhatIsForAdministrators(t *testing.T) {
 	ids, bodies := owned(a)
 	tried := 0
 	for _, s := range shapes(t) {
-		at := "/v2.0/" + s.path + "/" + ids[s.path]
+		list := "/v2.0/" + a.place(s.path)
+		at := list + "/" + ids[s.path]
 		if !s.visibleToOwner() {
 			continue
 		}
@@ -183,16 +201,16 @@ func TestMembersNeitherGiveNorSeeWhatIsForAdministrators(t *testing.T) {
 				if got := a.want(200, "GET", at+"?fields="+url.QueryEscape(attr.name), "admin", "").object(t); len(got) != 1 {
 					t.Errorf("%s: an administrator does not see %s: %v", s.path, attr.name, got)
 				}
-				a.want(400, "GET", "/v2.0/"+s.path+"?"+url.QueryEscape(attr.name)+"=x", "red", "")
-				a.want(400, "GET", "/v2.0/"+s.path+"?sort_dir=asc&sort_key="+url.QueryEscape(attr.name), "red", "")
+				a.want(400, "GET", list+"?"+url.QueryEscape(attr.name)+"=x", "red", "")
+				a.want(400, "GET", list+"?sort_dir=asc&sort_key="+url.QueryEscape(attr.name), "red", "")
 			}
 			if s.writeBy != everyone {
 				continue
 			}
-			rule := s.single + ":" + attr.name + " is disallowed by policy"
+			rule := s.kind + ":" + attr.name + " is disallowed by policy"
 			if attr.post != never && attr.byPost == admins && s.verbs["POST"] {
 				tried++
-				if _, message := a.want(403, "POST", "/v2.0/"+s.path, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:create_"+rule {
+				if _, message := a.want(403, "POST", list, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:create_"+rule {
 					t.Errorf("POST %s with %s: %s", s.path, attr.name, message)
 				}
 			}
@@ -215,7 +233,7 @@ func TestAdministratorsActForEveryTenant(t *testing.T) {
 	a := setup(t)
 	ids, _ := owned(a)
 	for path, id := range ids {
-		a.want(200, "GET", "/v2.0/"+path+"/"+id, "admin", "")
+		a.want(200, "GET", "/v2.0/"+a.place(path)+"/"+id, "admin", "")
 	}
 	got := a.make("/v2.0/ports", "admin", `{"port": {"network_id": "`+ids["networks"]+`", "project_id": "blue"}}`)
 	if got["tenant_id"] != "blue" {
@@ -242,7 +260,8 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	ids, _ := owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
-		shown := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path], "admin", "").object(t)
+		at := a.place(path)
+		shown := a.want(200, "GET", "/v2.0/"+at+"/"+ids[path], "admin", "").object(t)
 		for _, name := range r.(interface{ filterable() []string }).filterable() {
 			value := fmt.Sprint(shown[name])
 			switch v := shown[name].(type) {
@@ -257,7 +276,7 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 				}
 			}
 			found := false
-			for _, o := range a.want(200, "GET", "/v2.0/"+path+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
+			for _, o := range a.want(200, "GET", "/v2.0/"+at+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
 				found = found || o["id"] == ids[path]
 			}
 			if !found {

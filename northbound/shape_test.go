@@ -14,9 +14,11 @@ import (
 // read from its declaration.
 type shape struct {
 	single, plural, path string
+	kind                 string          // in the names of rules
 	verbs                map[string]bool // POST, PUT, DELETE
 	readBy, writeBy      audience
 	bulk                 bool // POST takes a list
+	nested               bool // within every object of another collection
 	attributes           []attributeShape
 }
 
@@ -40,7 +42,7 @@ func (c *collection[E]) shape(t testing.TB) shape {
 		t.Fatal(err)
 	}
 	s := shape{
-		single: c.single, plural: c.plural, path: c.path, readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
+		single: c.single, plural: c.plural, path: c.path, kind: string(c.kindOf()), nested: c.nested(), readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
 		verbs: map[string]bool{"POST": c.create != nil || c.post != nil, "PUT": c.update != nil, "DELETE": c.remove != nil},
 	}
 	for _, a := range c.attributes {
