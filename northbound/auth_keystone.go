@@ -102,8 +102,8 @@ func NewKeystone(o KeystoneOptions) (*Keystone, error) {
 	switch {
 	case o.Token == "" && (o.User == "" || o.Password == "" || o.Project == "" || o.Domain == ""):
 		return nil, errors.New("northbound: to ask Keystone, a token is needed, or a user with password, project and domain")
-	case o.Token != "" && (o.User != "" || o.Password != "" || o.Project != ""):
-		return nil, errors.New("northbound: for Keystone, give either a token or a user with password and project")
+	case o.Token != "" && (o.User != "" || o.Password != ""):
+		return nil, errors.New("northbound: for Keystone, give either a token or a user with password")
 	case strings.ContainsFunc(o.Token, unfitForHeader):
 		return nil, errors.New("northbound: the token for Keystone has a character that a header cannot carry")
 	}

@@ -444,7 +444,7 @@ func TestATokenOfTheOperatorIsUsedAsItIs(t *testing.T) {
 	t.Parallel()
 	f := newFakeKeystone(t)
 	k, _ := f.asked(func(o *KeystoneOptions) {
-		*o = KeystoneOptions{URL: f.srv.URL + "/v3/", Token: "service-secret", Log: o.Log}
+		*o = KeystoneOptions{URL: f.srv.URL + "/v3/", Token: "service-secret", Project: "service", Domain: "Default", Log: o.Log}
 	})
 	token := f.issue("alice", "p", "member")
 	if got := outcome(t, k, token); got != "503" {
