@@ -172,7 +172,7 @@ func TestReadersCannotWrite(t *testing.T) {
 				}
 			})
 			kind, message := a.want(403, "POST", "/v2.0/"+a.place(s.path), token, mine).message(t)
-			if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_"+s.kind) {
+			if kind != "PolicyNotAuthorized" || !strings.Contains(message, s.rule("create")) {
 				t.Errorf("POST %s by %s: %s %s", s.path, token, kind, message)
 			}
 		}
@@ -207,16 +207,15 @@ func TestMembersNeitherGiveNorSeeWhatIsForAdministrators(t *testing.T) {
 			if s.writeBy != everyone {
 				continue
 			}
-			rule := s.kind + ":" + attr.name + " is disallowed by policy"
 			if attr.post != never && attr.byPost == admins && s.verbs["POST"] {
 				tried++
-				if _, message := a.want(403, "POST", list, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:create_"+rule {
+				if _, message := a.want(403, "POST", list, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("create")+":"+attr.name+" is disallowed by policy" {
 					t.Errorf("POST %s with %s: %s", s.path, attr.name, message)
 				}
 			}
 			if attr.put && attr.byPut == admins && s.verbs["PUT"] {
 				tried++
-				if _, message := a.want(403, "PUT", at, "red", put(t, `{"`+s.single+`": {}}`, attr.name, sample(attr.takes))).message(t); message != "rule:update_"+rule {
+				if _, message := a.want(403, "PUT", at, "red", put(t, `{"`+s.single+`": {}}`, attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("update")+":"+attr.name+" is disallowed by policy" {
 					t.Errorf("PUT %s with %s: %s", s.path, attr.name, message)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 // read from its declaration.
 type shape struct {
 	single, plural, path string
-	kind                 string          // in the names of rules
+	rule                 func(verb string) string
 	verbs                map[string]bool // POST, PUT, DELETE
 	readBy, writeBy      audience
 	bulk                 bool // POST takes a list
@@ -42,7 +42,7 @@ func (c *collection[E]) shape(t testing.TB) shape {
 		t.Fatal(err)
 	}
 	s := shape{
-		single: c.single, plural: c.plural, path: c.path, kind: string(c.kindOf()), nested: c.nested(), readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
+		single: c.single, plural: c.plural, path: c.path, rule: c.rule, nested: c.nested(), readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
 		verbs: map[string]bool{"POST": c.create != nil || c.post != nil, "PUT": c.update != nil, "DELETE": c.remove != nil},
 	}
 	for _, a := range c.attributes {
