@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 )
 
@@ -226,6 +225,30 @@ var idOrNull = valueType[string]{
 	},
 }
 
+// orNull makes a type one whose zero value is null.
+func orNull[V comparable](of valueType[V]) valueType[V] {
+	var none V
+	return valueType[V]{
+		name: of.name + ", or null",
+		parse: func(v any) (V, error) {
+			if v == nil {
+				return none, nil
+			}
+			return of.parse(v)
+		},
+		append: func(b []byte, v V) []byte {
+			if v == none {
+				return append(b, "null"...)
+			}
+			return of.append(b, v)
+		},
+		filter: of.filter,
+	}
+}
+
+// textOrNull is a string or null; the empty string is null inside.
+func textOrNull(most int) valueType[string] { return orNull(text(most)) }
+
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {
@@ -414,22 +437,4 @@ var timestamp = valueType[time.Time]{
 		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05Z")
 		return append(b, '"')
 	},
-}
-
-// datapath is a datapath id in 16 hex digits, in lower case; empty: none.
-var datapath = valueType[string]{
-	name: "datapath id of a switch, 16 hex digits; empty or null: unbound",
-	parse: func(v any) (string, error) {
-		if v == nil || v == "" {
-			return "", nil
-		}
-		s, _ := v.(string)
-		d, err := intent.ParseDPID(s)
-		if err != nil {
-			return "", fmt.Errorf("%s is not a datapath id of 16 hex digits such as 00000000000000a1, and not \"\" to unbind", show(v))
-		}
-		return d.String(), nil
-	},
-	append: appendString,
-	filter: func(s string) (string, bool, error) { return strings.ToLower(s), true, nil },
 }
