@@ -29,26 +29,36 @@ type collection[E any] struct {
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
 
-	// post serves POST in the place of create.
-	post func(http.ResponseWriter, *http.Request) error
+	// post serves POST in the place of create, with one object and not with a
+	// list; postGives is the schema of its answer where that is another than the
+	// object.
+	post      func(http.ResponseWriter, *http.Request) error
+	postGives schema
 	// removal chooses by the query string how DELETE removes; nil: remove does.
-	removal func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removal      func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removalQuery []parameter // that removal reads
 	// actions are what a client can do beside the verbs.
 	actions []action
 
 	backend[E]
 }
 
-// action is a further route below the path of a collection.
+// action is a route beside the verbs, with what the OpenAPI document says of it.
+// Its path is below that of its collection, or below /v2.0 if it has none.
 type action struct {
 	method, path string
 	serve        func(http.ResponseWriter, *http.Request) error
+	doc          string
+	query        []parameter
+	takes, gives content // bodies; nil: none
+	code         int     // of success; 0: 200
 }
 
 // resource is a collection of whatever type.
 type resource interface {
 	names() (single, plural, path string)
 	mount(r chi.Router, s *server)
+	describe(d *document)
 }
 
 func (c *collection[E]) names() (single, plural, path string) { return c.single, c.plural, c.path }
@@ -79,17 +89,26 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
 	}
-	filter, possible, err := c.attributes.filters(query, p)
+	l, err := c.attributes.listing(query, p)
 	if err != nil {
 		return err
 	}
 	var found []E
-	if possible && c.readBy.admits(p) {
-		if found, err = c.list(r.Context(), p.scope(), store.Query{Filter: filter}); err != nil {
+	switch {
+	case !c.readBy.admits(p):
+		if l.Marker != "" {
+			return missing(store.Kind(c.single), l.Marker)
+		}
+	case l.possible:
+		if found, err = c.list(r.Context(), p.scope(), l.Query); err != nil {
 			return err
 		}
 	}
-	c.answerAll(w, http.StatusOK, c.attributes.visible(p, query["fields"]), found)
+	var first, end string
+	if len(found) > 0 {
+		first, end = c.attributes.identity(&found[0]), c.attributes.identity(&found[len(found)-1])
+	}
+	c.answerPage(w, http.StatusOK, l.visible, found, l.links(r, query, len(found), first, end))
 	return nil
 }
 
@@ -410,8 +429,13 @@ func (c *collection[E]) answer(w http.ResponseWriter, code int, visible table[E]
 	writeJSON(w, code, append(b, '}'))
 }
 
-// answerAll writes a list through one buffer of bounded size.
 func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table[E], all []E) {
+	c.answerPage(w, code, visible, all, nil)
+}
+
+// answerPage writes a list, with the links to those beside it, through one
+// buffer of bounded size.
+func (c *collection[E]) answerPage(w http.ResponseWriter, code int, visible table[E], all []E, links []link) {
 	const enough = 32 << 10
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -431,5 +455,6 @@ func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table
 			b = b[:0]
 		}
 	}
-	_, _ = w.Write(append(b, "]}"...))
+	b = appendLinks(append(b, ']'), c.plural, links)
+	_, _ = w.Write(append(b, '}'))
 }

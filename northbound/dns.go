@@ -16,6 +16,9 @@ const (
 	localDomain = "openstacklocal."
 )
 
+// dnsText is a name as readName reads it.
+const dnsText = `[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*`
+
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // readName reads a domain name, without regard to case.
@@ -40,11 +43,16 @@ func readName(v any) (string, error) {
 }
 
 // dnsName is the name of a host, or empty.
-var dnsName = valueType[string]{name: "DNS name of a host; empty: none", parse: readName, append: appendString}
+var dnsName = valueType[string]{
+	name:  "DNS name of a host; empty: none",
+	shows: matching(`^(` + dnsText + `\.?)?$`).with(schema{"maxLength": maxDomain, "examples": []any{"web-1"}}),
+	parse: readName, append: appendString,
+}
 
 // dnsDomain is a full domain name, or empty.
 var dnsDomain = valueType[string]{
-	name: "DNS domain that ends in a dot; empty: none",
+	name:  "DNS domain that ends in a dot; empty: none",
+	shows: matching(`^(` + dnsText + `\.)?$`).with(schema{"maxLength": maxDomain, "examples": []any{"example.org."}}),
 	parse: func(v any) (string, error) {
 		s, err := readName(v)
 		if err == nil && s != "" && !strings.HasSuffix(s, ".") {
@@ -80,7 +88,8 @@ func dnsRecords(p *store.NewPort) []dnsRecord {
 
 // dnsAssignment is shown only.
 var dnsAssignment = valueType[dnsRecord]{
-	name: `{"ip_address": IP address, "hostname": string, "fqdn": string}`,
+	name:  `{"ip_address": IP address, "hostname": string, "fqdn": string}`,
+	shows: objectOf(map[string]schema{"ip_address": ipSchema, "hostname": text(maxDomain).shows, "fqdn": text(2 * maxDomain).shows}),
 	append: func(b []byte, r dnsRecord) []byte {
 		b = append(b, `{"ip_address":`...)
 		b = appendIP(b, r.addr)

@@ -33,7 +33,9 @@ func askedHost(p *store.NewPort) *string {
 
 // hostID is a datapath id, in lower case, the name of a host, or empty: none.
 var hostID = valueType[string]{
-	name: "datapath id of a switch, 16 hex digits, or name of a host; empty or null: unbound",
+	name:  "datapath id of a switch, 16 hex digits, or name of a host; empty or null: unbound",
+	shows: text(255).shows,
+	takes: text(255).shows.with(schema{"examples": []any{"00000000000000a1", "compute-1"}}).orNull(),
 	parse: func(v any) (string, error) {
 		if v == nil {
 			return "", nil
@@ -58,7 +60,8 @@ var hostID = valueType[string]{
 
 // vifDetails follows from the type.
 var vifDetails = valueType[string]{
-	name: "object",
+	name:  "object",
+	shows: schema{"type": "object"},
 	append: func(b []byte, vif string) []byte {
 		if vif != "ovs" {
 			return append(b, "{}"...)
@@ -75,9 +78,14 @@ type plug struct {
 	rest          string // a JSON object, or empty
 }
 
+var plugSchema = objectOf(map[string]schema{"interface_name?": filled(255).shows, "port_no?": between(1, maxOFPort)}).
+	with(schema{"additionalProperties": true, "not": schema{"required": []string{"interface_name", "port_no"}}, "examples": []any{map[string]any{"port_no": 3, "card": "pci-7"}}})
+
 // profile is an object of which interface_name and port_no mean something.
 var profile = valueType[plug]{
-	name: `object, with "interface_name": string or "port_no": integer; {} or null: none`,
+	name:  `object, with "interface_name": string or "port_no": integer; {} or null: none`,
+	shows: plugSchema,
+	takes: plugSchema.orNull(),
 	parse: func(v any) (p plug, err error) {
 		if v == nil {
 			return p, nil
@@ -158,7 +166,10 @@ func appendValue(b []byte, v any) []byte {
 
 // addressPair is {"ip_address": address or prefix, "mac_address": address}.
 var addressPair = valueType[intent.AddressPair]{
-	name: `{"ip_address": IP address or prefix, "mac_address": MAC address}`,
+	name:  `{"ip_address": IP address or prefix, "mac_address": MAC address}`,
+	shows: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address": macSchema}),
+	takes: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address?": station.taken().orNull()}).closed().
+		with(schema{"examples": []any{map[string]any{"ip_address": "10.0.0.100"}}}),
 	parse: func(v any) (pair intent.AddressPair, err error) {
 		o, ok := v.(object)
 		if !ok {
@@ -243,7 +254,10 @@ type dhcpChange struct {
 
 // dhcpOption is {"opt_name": string, "opt_value": string or null, "ip_version": 4 or 6}.
 var dhcpOption = valueType[dhcpChange]{
-	name: `{"opt_name": string, "opt_value": string or null, "ip_version": 4 or 6}`,
+	name:  `{"opt_name": string, "opt_value": string or null, "ip_version": 4 or 6}`,
+	shows: objectOf(map[string]schema{"opt_name": filled(64).shows, "opt_value": filled(255).shows, "ip_version": chosen("integer", 4, 6)}),
+	takes: objectOf(map[string]schema{"opt_name": filled(64).shows, "opt_value": filled(255).shows.orNull(), "ip_version?": chosen("integer", 4, 6)}).closed().
+		with(schema{"examples": []any{map[string]any{"opt_name": "bootfile-name", "opt_value": "pxelinux.0"}}}),
 	parse: func(v any) (d dhcpChange, err error) {
 		o, ok := v.(object)
 		value, hasValue := o.get("opt_value")

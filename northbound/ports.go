@@ -31,21 +31,21 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			"Its `status` is `ACTIVE` when the switch has confirmed its flows. `DELETE …?keep_mac=true` reserves the MAC for the next port of the same `device_id` on the same network.",
 		attributes: standard(meta,
 			name(meta),
-			stored("network_id", id, func(p *port) *string { return &p.NetworkID }, access{post: required, filter: true}, "The network that it is on."),
-			stored("admin_state_up", boolean, func(p *port) *bool { return &p.AdminUp }, access{post: optional, put: true, def: "true", filter: true},
+			stored("network_id", id, func(p *port) *string { return &p.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it is on."),
+			stored("admin_state_up", boolean, func(p *port) *bool { return &p.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether the port carries traffic."),
-			derived("status", oneOf(intent.PortDown, intent.PortActive, intent.PortError), func(p *port) intent.PortStatus { return p.Status }, access{filter: true},
+			derived("status", oneOf(intent.PortDown, intent.PortActive, intent.PortError), func(p *port) intent.PortStatus { return p.Status }, access{filter: true, sort: true},
 				"`ACTIVE`: its flows are in the switch; `DOWN`: they are not (yet); `ERROR`: the binding cannot be met."),
 			derived("status_reason", text(255), func(p *port) string { return p.StatusReason }, access{}, "Why the port is in `ERROR` or still `DOWN`."),
-			stored("mac_address", station, func(p *port) *mac.Addr { return &p.MAC }, access{post: optional, put: true, byPut: admins, filter: true},
+			stored("mac_address", station, func(p *port) *mac.Addr { return &p.MAC }, access{post: optional, put: true, byPut: admins, filter: true, sort: true},
 				"Unique over all networks. If not given, it is the one that was kept for the instance, else one is taken from a segment of the host, of the network, of the tenant, or a shared one; if given, it must lie in such a segment if there is one of the network or the tenant."),
 			derived("segment_id", idOrNull, func(p *port) string { return p.SegmentID }, access{}, "The MAC segment that the address is of; null: of none."),
 			stored("fixed_ips", list(fixedIP, maxFixedIPs), func(p *port) *[]intent.FixedIP { return &p.FixedIPs }, access{post: optional, put: true, filter: true},
 				"Addresses; an entry may have only a subnet (an address is chosen) or only an address. If not given, one of the first subnet of each family; `[]`: none. Filter: `fixed_ips=ip_address=A`, `fixed_ips=ip_address_substr=TEXT`, `fixed_ips=subnet_id=S`."),
 			stored("security_groups", list(id, maxPortGroups), func(p *port) *[]string { return &p.SecurityGroups }, access{post: optional, put: true, filter: true},
 				"Ids of its security groups; if not given, the tenant's group `default`; `[]`: none, so nothing may pass."),
-			stored("device_id", text(255), func(p *port) *string { return &p.DeviceID }, access{post: optional, put: true, def: `""`, filter: true}, "The instance that uses it."),
-			stored("device_owner", text(255), func(p *port) *string { return &p.DeviceOwner }, access{post: optional, put: true, def: `""`, filter: true}, "What kind of service uses it."),
+			stored("device_id", text(255), func(p *port) *string { return &p.DeviceID }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "The instance that uses it."),
+			stored("device_owner", text(255), func(p *port) *string { return &p.DeviceOwner }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "What kind of service uses it."),
 			stored("binding:host_id", hostID, askedHost, hostAccess, "The switch that it is plugged into, or the name of a host that has switches. If it is left empty, the one where an open interface appears that carries the id of the port in `external_ids:iface-id`, as long as that stays; if given, only an interface there counts."),
 			mapped("binding:profile", profile, func(p *port) plug { return plug{p.Binding.InterfaceName, p.Binding.PortNo, p.Extras.Profile} },
 				func(p *port, v plug) {
@@ -74,8 +74,9 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			mapped("propagate_uplink_status", boolean, func(p *port) bool { return !p.Extras.NoUplinkStatus }, func(p *port, v bool) { p.Extras.NoUplinkStatus = !v },
 				access{post: optional, def: "true"}, "Whether the state of the uplink is passed on: a record."),
 		),
-		meta:  meta,
-		check: checkPort,
+		meta:         meta,
+		check:        checkPort,
+		removalQuery: []parameter{{name: "keep_mac", doc: "Whether the MAC stays reserved for the next port of the same `device_id` on the same network.", value: boolean.shows}},
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {
 			return portRemoval(st, query)
 		},
@@ -142,7 +143,10 @@ func checkPort(before, p *store.NewPort, given given) error {
 
 // fixedIP is {"subnet_id": id, "ip_address": address}, one of them at least.
 var fixedIP = valueType[intent.FixedIP]{
-	name: `{"subnet_id": UUID, "ip_address": IP address}`,
+	name:  `{"subnet_id": UUID, "ip_address": IP address}`,
+	shows: objectOf(map[string]schema{"subnet_id": uuidSchema, "ip_address": ipSchema}),
+	takes: objectOf(map[string]schema{"subnet_id?": uuidSchema, "ip_address?": ipSchema}).closed().
+		with(schema{"minProperties": 1, "examples": []any{map[string]any{"ip_address": "10.0.0.9"}}}),
 	parse: func(v any) (f intent.FixedIP, err error) {
 		o, ok := v.(object)
 		if !ok || len(o) == 0 {

@@ -3,6 +3,7 @@ package northbound
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -15,22 +16,22 @@ import (
 func ruleMeta(r *intent.Rule) *intent.Meta { return &r.Meta }
 
 var ruleAttributes = standard(ruleMeta,
-	stored("security_group_id", id, func(r *intent.Rule) *string { return &r.GroupID }, access{post: required, filter: true}, "The group that it belongs to."),
-	stored("direction", oneOf(intent.Ingress, intent.Egress), func(r *intent.Rule) *intent.Direction { return &r.Direction }, access{post: required, filter: true},
+	stored("security_group_id", id, func(r *intent.Rule) *string { return &r.GroupID }, access{post: required, filter: true, sort: true}, "The group that it belongs to."),
+	stored("direction", oneOf(intent.Ingress, intent.Egress), func(r *intent.Rule) *intent.Direction { return &r.Direction }, access{post: required, filter: true, sort: true},
 		"`ingress` is towards the instance."),
-	stored("ethertype", oneOf(intent.IPv4, intent.IPv6), func(r *intent.Rule) *intent.EtherType { return &r.EtherType }, access{post: optional, def: `"IPv4"`, filter: true},
+	stored("ethertype", oneOf(intent.IPv4, intent.IPv6), func(r *intent.Rule) *intent.EtherType { return &r.EtherType }, access{post: optional, def: `"IPv4"`, filter: true, sort: true},
 		"The address family."),
-	stored("protocol", protocol, func(r *intent.Rule) *string { return &r.ProtocolName }, access{post: optional, filter: true},
+	stored("protocol", protocol, func(r *intent.Rule) *string { return &r.ProtocolName }, access{post: optional, filter: true, sort: true},
 		"IP protocol; null: any. `icmpv6`, and `icmp` of IPv6, are kept as `ipv6-icmp`."),
-	stored("port_range_min", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true},
+	stored("port_range_min", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true, sort: true},
 		"First port of TCP, UDP or SCTP; for ICMP the type. Needs `protocol`. Also taken for DCCP and UDP-Lite, where a switch cannot match ports: such a rule admits nothing."),
-	stored("port_range_max", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true},
+	stored("port_range_max", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true, sort: true},
 		"Last port; for ICMP the code."),
-	stored("remote_ip_prefix", remotePrefix, func(r *intent.Rule) *netip.Prefix { return &r.RemotePrefix }, access{post: optional, filter: true},
+	stored("remote_ip_prefix", remotePrefix, func(r *intent.Rule) *netip.Prefix { return &r.RemotePrefix }, access{post: optional, filter: true, sort: true},
 		"The other side's addresses; null: any."),
-	derived("normalized_cidr", remotePrefix, func(r *intent.Rule) netip.Prefix { return r.RemotePrefix.Masked() }, access{filter: true},
+	derived("normalized_cidr", remotePrefix, func(r *intent.Rule) netip.Prefix { return r.RemotePrefix.Masked() }, access{filter: true, sort: true},
 		"`remote_ip_prefix` without its host bits."),
-	stored("remote_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteGroupID }, access{post: optional, filter: true},
+	stored("remote_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteGroupID }, access{post: optional, filter: true, sort: true},
 		"The other side is a port of this group; not together with `remote_ip_prefix`."),
 	stored("remote_address_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteAddressGroupID }, access{post: optional, filter: true},
 		"The other side is in this address group; not together with another remote."),
@@ -66,9 +67,16 @@ var (
 	protocolOfAnyPacket = uint8(0) // Neutron takes "ip" and 0 for any
 )
 
+var (
+	protocolNames = chosen("string", slices.Sorted(maps.Keys(protocolNumbers))...)
+	protocolText  = matching(`^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$`)
+)
+
 // protocol is a name, a number from 0 to 255 (kept as its text) or null.
 var protocol = valueType[string]{
-	name: "protocol name, 0 to 255, or null",
+	name:  "protocol name, 0 to 255, or null",
+	shows: anyOf(protocolNames, protocolText, schema{"type": "null"}),
+	takes: anyOf(protocolNames, protocolText, between(0, 255), schema{"type": "null"}),
 	parse: func(v any) (string, error) {
 		var s string
 		switch v := v.(type) {
@@ -98,7 +106,8 @@ var protocol = valueType[string]{
 
 // portNumber is 0 to 65535 or null.
 var portNumber = valueType[*uint16]{
-	name: "integer, 0 to 65535, or null",
+	name:  "integer, 0 to 65535, or null",
+	shows: between(0, 65535).orNull(),
 	parse: func(v any) (*uint16, error) {
 		if v == nil {
 			return nil, nil

@@ -32,22 +32,22 @@ func subnets(st *store.Store) *collection[subnet] {
 			"A subnet cannot be deleted while ports have addresses of it.",
 		attributes: standard(meta,
 			name(meta),
-			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true}, "The network that it belongs to."),
-			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true}, "The address family."),
-			stored("cidr", cidr, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: required, filter: true}, "The prefix; host bits are masked."),
-			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true},
+			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it belongs to."),
+			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true, sort: true}, "The address family."),
+			stored("cidr", cidr, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: required, filter: true, sort: true}, "The prefix; host bits are masked."),
+			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true, sort: true},
 				"The router's address; if not given, the first address; null: none."),
 			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},
 				"Where automatic addresses come from; if not given, all addresses but the gateway's."),
 			stored("dns_nameservers", list(ipAddress, maxNameservers), func(s *subnet) *[]netip.Addr { return &s.Nameservers }, access{post: optional, put: true},
 				"Name servers for instances."),
-			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true},
+			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether instances may get their address by DHCP."),
 			stored("host_routes", list(hostRoute, maxHostRoutes), func(s *subnet) *[]intent.Route { return &s.HostRoutes }, access{post: optional, put: true},
 				"Routes for instances."),
-			stored("ipv6_ra_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.RAMode }, access{post: optional, filter: true},
+			stored("ipv6_ra_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.RAMode }, access{post: optional, filter: true, sort: true},
 				"How routers announce an IPv6 prefix. With `slaac` or `dhcpv6-stateless` the prefix has 64 bits, and every port of the network but a router's has the address that its MAC forms there."),
-			stored("ipv6_address_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.AddressMode }, access{post: optional, filter: true},
+			stored("ipv6_address_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.AddressMode }, access{post: optional, filter: true, sort: true},
 				"How instances get an address of an IPv6 prefix; the same as `ipv6_ra_mode` if both are given."),
 			stored("service_types", list(serviceType, maxServiceTypes), func(s *subnet) *[]string { return &s.ServiceTypes }, access{post: optional, put: true, byPost: admins, byPut: admins},
 				"The `device_owner` of ports that get their addresses here rather than from subnets without; none: any."),
@@ -72,6 +72,8 @@ func (s subnet) bare() intent.Subnet { return s.Subnet }
 // addressRange is {"start": address, "end": address}.
 var addressRange = valueType[intent.Range]{
 	name: `{"start": IP address, "end": IP address}`,
+	shows: objectOf(map[string]schema{"start": ipSchema, "end": ipSchema}).closed().
+		with(schema{"examples": []any{map[string]any{"start": "10.0.0.2", "end": "10.0.0.254"}}}),
 	parse: func(v any) (r intent.Range, err error) {
 		o, ok := v.(object)
 		start, hasStart := o.get("start")
@@ -105,6 +107,8 @@ var ipv6Mode = orNull(oneOf(intent.SLAAC, intent.DHCPv6Stateful, intent.DHCPv6St
 // hostRoute is {"destination": prefix, "nexthop": address}.
 var hostRoute = valueType[intent.Route]{
 	name: `{"destination": IP prefix, "nexthop": IP address}`,
+	shows: objectOf(map[string]schema{"destination": prefixSchema, "nexthop": ipSchema}).closed().
+		with(schema{"examples": []any{map[string]any{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}}}),
 	parse: func(v any) (r intent.Route, err error) {
 		o, ok := v.(object)
 		destination, hasDestination := o.get("destination")
@@ -132,7 +136,8 @@ var hostRoute = valueType[intent.Route]{
 
 // serviceType is the start of what a device_owner can be.
 var serviceType = valueType[string]{
-	name: "device_owner: network:…, compute:…, baremetal:… or trunk:…",
+	name:  "device_owner: network:…, compute:…, baremetal:… or trunk:…",
+	shows: matching("^(network|compute|baremetal|trunk):").with(schema{"maxLength": 255, "examples": []any{"compute:nova"}}),
 	parse: func(v any) (string, error) {
 		s, err := text(255).parse(v)
 		if err != nil {

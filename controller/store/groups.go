@@ -25,6 +25,7 @@ var groups = entity[intent.SecurityGroup]{
 		"shared":   byBool("false"),
 		"stateful": byBool("security_groups.stateful"),
 	}),
+	sorts: metaSorts("security_groups", nil),
 	scan: func(row pgx.CollectableRow) (g intent.SecurityGroup, err error) {
 		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num, &g.Stateless)...)
 	},

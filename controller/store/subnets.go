@@ -21,7 +21,7 @@ var subnets = entity[intent.Subnet]{
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
 	visible: "subnets.tenant_id = $tenant",
-	order:   "subnets.created_at, subnets.id",
+	order:   "subnets.id",
 	filters: metaFilters("subnets", map[string]filter{
 		"network_id":  byUUID("subnets.network_id"),
 		"ip_version":  byNumber("family(subnets.cidr)"),
@@ -32,6 +32,16 @@ var subnets = entity[intent.Subnet]{
 		"ipv6_ra_mode":      byText("subnets.ra_mode"),
 		"ipv6_address_mode": byText("subnets.address_mode"),
 		"shared":            byBool("false"),
+	}),
+	sorts: metaSorts("subnets", map[string]string{
+		"network_id":  "subnets.network_id",
+		"ip_version":  "family(subnets.cidr)",
+		"cidr":        "subnets.cidr",
+		"gateway_ip":  "coalesce(subnets.gateway, '0.0.0.0')",
+		"enable_dhcp": "subnets.enable_dhcp",
+
+		"ipv6_ra_mode":      byBytes("subnets.ra_mode"),
+		"ipv6_address_mode": byBytes("subnets.address_mode"),
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
 		var gateway *netip.Addr
