@@ -39,13 +39,20 @@ type api struct {
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	st := storetest.New(t)
+	return setupOn(t, storetest.New(t), func(*Options) {})
+}
+
+// setupOn is setup on a given store, with other options.
+func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
+	t.Helper()
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
+	change(&o)
+	srv := httptest.NewServer(New(o))
 	t.Cleanup(srv.Close)
 	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }
@@ -189,7 +196,24 @@ func (a *api) snapshot() map[string]string {
 	all := map[string]string{}
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
-		all[path] = indented(a.t, a.want(http.StatusOK, http.MethodGet, "/v2.0/"+path, "admin", "").text)
+		if path = a.place(path); path != "" {
+			all[path] = indented(a.t, a.want(http.StatusOK, http.MethodGet, "/v2.0/"+path, "admin", "").text)
+		}
 	}
 	return all
+}
+
+// place is a path with the first object of the collection around it in the
+// place of its parameter; empty: there is no such object.
+func (a *api) place(path string) string {
+	a.t.Helper()
+	around, rest, nested := strings.Cut(path, "/{")
+	if !nested {
+		return path
+	}
+	_, rest, _ = strings.Cut(rest, "}")
+	if all := a.want(http.StatusOK, http.MethodGet, "/v2.0/"+around, "admin", "").list(a.t); len(all) > 0 {
+		return around + "/" + idOf(all[0]) + rest
+	}
+	return ""
 }

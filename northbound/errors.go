@@ -49,6 +49,9 @@ func forbidden(rule string) *apiError {
 
 var (
 	errNobody     = &apiError{http.StatusUnauthorized, "Unauthorized", "The request you have made requires authentication."}
+	errTooFast    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many requests with this token."}
+	errManyBad    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many invalid tokens from this address."}
+	errKeystone   = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The identity service is not available; try again."}
 	errNoResource = &apiError{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
 	errMethod     = &apiError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
 	errAccept     = &apiError{http.StatusNotAcceptable, "HTTPNotAcceptable", "Only application/json is served."}
@@ -102,6 +105,8 @@ func missing(kind store.Kind, id string) *apiError {
 	words := kind.Words()
 	words = strings.ToUpper(words[:1]) + words[1:]
 	switch kind {
+	case store.KindQoSPolicy, store.KindQoSRule:
+		e.message = fmt.Sprintf("%s %s could not be found.", strings.Replace(words, "Qos", "QoS", 1), clip(id))
 	case store.KindSecurityGroup, store.KindRule:
 		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
 	default:

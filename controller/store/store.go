@@ -73,6 +73,8 @@ const (
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindQoSPolicy     Kind = "qos_policy"
+	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
 )
 
 // Op is what happened to an object.
@@ -93,6 +95,7 @@ type Store struct {
 
 	leases  *lessor
 	singles singles
+	gate    tenantGate
 
 	// Addresses that transactions of this process are about to insert, so that
 	// they do not run into each other. Only a hint: the constraints decide.
