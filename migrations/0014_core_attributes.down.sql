@@ -15,7 +15,6 @@ DROP INDEX switches_hostname;
 ALTER TABLE ports
     DROP COLUMN port_security,
     DROP COLUMN vnic_type,
-    DROP COLUMN qos_policy_id,
     DROP COLUMN extras;
 COMMENT ON COLUMN ports.host IS 'Datapath id as 16 hex digits that was asked for, or empty: wherever an interface with the id of the port appears.';
 
@@ -35,7 +34,6 @@ ALTER TABLE networks
     DROP COLUMN external,
     DROP COLUMN is_default,
     DROP COLUMN port_security,
-    DROP COLUMN qos_policy_id,
     DROP COLUMN dns_domain,
     DROP COLUMN zone_hints,
     ADD CONSTRAINT networks_vni_range CHECK (vni BETWEEN 1 AND 16777215) NOT VALID;

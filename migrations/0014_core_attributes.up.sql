@@ -6,7 +6,6 @@ ALTER TABLE networks
     ADD COLUMN external         boolean NOT NULL DEFAULT false,
     ADD COLUMN is_default       boolean NOT NULL DEFAULT false,
     ADD COLUMN port_security    boolean NOT NULL DEFAULT true,
-    ADD COLUMN qos_policy_id    uuid,
     ADD COLUMN dns_domain       text    NOT NULL DEFAULT '',
     ADD COLUMN zone_hints       text[]  NOT NULL DEFAULT '{}';
 UPDATE networks SET segmentation_id = vni;
@@ -30,7 +29,6 @@ CREATE UNIQUE INDEX networks_flat_key ON networks (physical_network) WHERE netwo
 CREATE UNIQUE INDEX networks_tunnel_key ON networks (network_type, segmentation_id) WHERE network_type IN ('geneve', 'gre');
 CREATE UNIQUE INDEX networks_default_key ON networks (is_default) WHERE is_default;
 CREATE INDEX networks_external ON networks (id) WHERE external;
-CREATE INDEX networks_qos_policy ON networks (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 COMMENT ON COLUMN networks.vni IS 'The metadata of its packets in the pipeline: the VNI of a VXLAN network, a number above all VNIs for any other.';
 COMMENT ON COLUMN networks.segmentation_id IS 'As the operator names it: VNI, VLAN id, GRE key; none for flat and local networks.';
 
@@ -52,11 +50,9 @@ ALTER TABLE subnets
 ALTER TABLE ports
     ADD COLUMN port_security boolean NOT NULL DEFAULT true,
     ADD COLUMN vnic_type     text    NOT NULL DEFAULT 'normal',
-    ADD COLUMN qos_policy_id uuid,
     ADD COLUMN extras        jsonb   NOT NULL DEFAULT '{}',
     ADD CONSTRAINT ports_vnic_type_length CHECK (length(vnic_type) <= 64),
     ADD CONSTRAINT ports_extras_object CHECK (jsonb_typeof(extras) = 'object');
-CREATE INDEX ports_qos_policy ON ports (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 COMMENT ON COLUMN ports.port_security IS 'Whether the spoof guard and security groups apply.';
 COMMENT ON COLUMN ports.extras IS 'intent.PortExtras: address pairs, DHCP options, the free part of binding:profile, names.';
 COMMENT ON COLUMN ports.host IS 'What was asked for: a datapath id as 16 hex digits, the name of a host, or empty: wherever an interface with the id of the port appears.';

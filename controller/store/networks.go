@@ -97,6 +97,9 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			return err
 		}
 		for i := range out {
+			if err := seePolicy(ctx, tx, sc, out[i].QoSPolicyID); err != nil {
+				return err
+			}
 			if err := insertNetwork(ctx, tx, &out[i]); err != nil {
 				return err
 			}
@@ -177,6 +180,11 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 		}
 		if err := checkProviderChange(n.Provider, old.Provider); err != nil {
 			return err
+		}
+		if n.QoSPolicyID != old.QoSPolicyID {
+			if err := seePolicy(ctx, tx, sc, n.QoSPolicyID); err != nil {
+				return err
+			}
 		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `

@@ -45,7 +45,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 	}
 	var tenantIDs, networkIDs, groupIDs []string
 	var macs macScope
-	var hosts []string
+	var hosts, policyIDs []string
 	for i := range list {
 		p := &list[i]
 		if err := sortGroups(&p.Port); err != nil {
@@ -53,6 +53,9 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		}
 		tenantIDs, networkIDs = append(tenantIDs, p.TenantID), append(networkIDs, p.NetworkID)
 		groupIDs = append(groupIDs, p.SecurityGroups...)
+		if p.QoSPolicyID != "" {
+			policyIDs = append(policyIDs, p.QoSPolicyID)
+		}
 		switch {
 		case p.MAC != 0:
 			macs.given = append(macs.given, int64(p.MAC))
@@ -107,6 +110,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 			return missingGroup(groupIDs, found)
 		})
 	}
+	queuePolicies(&b, sc, policyIDs)
 	pl.macs.queue(&b, macs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err

@@ -315,9 +315,14 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 	if err := seeGroups(ctx, tx, sc, added); err != nil {
 		return err
 	}
+	if p.QoSPolicyID != old.QoSPolicyID {
+		if err := seePolicy(ctx, tx, sc, p.QoSPolicyID); err != nil {
+			return err
+		}
+	}
 	var pl *plan
 	wanted := []NewPort{{Port: *p}}
-	wanted[0].SecurityGroups = nil
+	wanted[0].SecurityGroups, wanted[0].QoSPolicyID = nil, ""
 	if newMAC || newIPs {
 		var err error
 		if pl, err = s.newPlan(ctx, tx, Scope{Admin: true}, wanted); err != nil {
