@@ -247,6 +247,32 @@ var idOrNull = valueType[string]{
 	},
 }
 
+// orNull makes a type one whose zero value is null.
+func orNull[V comparable](of valueType[V]) valueType[V] {
+	var none V
+	return valueType[V]{
+		name:  of.name + ", or null",
+		shows: of.shows.orNull(),
+		takes: of.taken().orNull(),
+		parse: func(v any) (V, error) {
+			if v == nil {
+				return none, nil
+			}
+			return of.parse(v)
+		},
+		append: func(b []byte, v V) []byte {
+			if v == none {
+				return append(b, "null"...)
+			}
+			return of.append(b, v)
+		},
+		filter: of.filter,
+	}
+}
+
+// textOrNull is a string or null; the empty string is null inside.
+func textOrNull(most int) valueType[string] { return orNull(text(most)) }
+
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {
@@ -413,20 +439,6 @@ var cidr = valueType[netip.Prefix]{
 		p, err := readPrefix(s)
 		return p.Masked().String(), err == nil, nil
 	},
-}
-
-// cidrOrNull is an IP prefix or null; host bits are masked.
-var cidrOrNull = valueType[netip.Prefix]{
-	name:  "IP prefix or null",
-	shows: prefixSchema.orNull(),
-	parse: func(v any) (netip.Prefix, error) {
-		if v == nil {
-			return netip.Prefix{}, nil
-		}
-		return cidr.parse(v)
-	},
-	append: appendPrefix,
-	filter: cidr.filter,
 }
 
 // remotePrefix is a prefix, an address (a prefix of its full length) or null;
