@@ -23,6 +23,7 @@ type collection[E any] struct {
 	meta           func(*E) *intent.Meta // nil: has no owner
 	readBy         audience              // to anybody else the collection is empty
 	writeBy        audience              // create, update, delete
+	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 
 	// check ties attributes to each other. It runs on the object with the
@@ -67,6 +68,9 @@ func (c *collection[E]) mount(r chi.Router, s *server) {
 	}
 	if c.remove != nil {
 		r.Delete("/"+c.path+"/{id}", s.handle(c.serveDelete))
+	}
+	if c.tags != "" {
+		c.mountTags(r, s)
 	}
 	for _, a := range c.actions {
 		r.Method(a.method, "/"+c.path+a.path, s.handle(a.serve))
@@ -253,7 +257,7 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 	if rule := c.refusal(p, "update", ch.onlyFor); rule != "" {
 		return c.refuse(r.Context(), p, key, rule)
 	}
-	e, err := c.update(r.Context(), p.scope(), key, func(e *E) error {
+	e, err := c.update(conditional(r, key), p.scope(), key, func(e *E) error {
 		before := *e
 		ch.to(e)
 		if c.check == nil {
@@ -287,7 +291,7 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 	if rule := c.refusal(p, "delete", ""); rule != "" {
 		return c.refuse(r.Context(), p, key, rule)
 	}
-	if err := remove(r.Context(), p.scope(), key); err != nil {
+	if err := remove(conditional(r, key), p.scope(), key); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -8,9 +8,9 @@ import (
 func networks(st *store.Store) *collection[intent.Network] {
 	meta := func(n *intent.Network) *intent.Meta { return &n.Meta }
 	return &collection[intent.Network]{
-		single: "network", plural: "networks", path: "networks",
+		single: "network", plural: "networks", path: "networks", tags: "networks",
 		doc: "A network is one layer-2 broadcast domain, isolated from all others. Deleting it deletes its subnets; it cannot be deleted while it has ports.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("admin_state_up", boolean, func(n *intent.Network) *bool { return &n.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether the network carries traffic."),
@@ -23,7 +23,7 @@ func networks(st *store.Store) *collection[intent.Network] {
 			derived("provider:physical_network", idOrNull, func(*intent.Network) string { return "" }, access{seen: admins}, "Always null."),
 			derived("provider:segmentation_id", number[uint32](1, 1<<24-1), func(n *intent.Network) uint32 { return n.VNI }, access{seen: admins, filter: true},
 				"The VNI, chosen by the server."),
-		),
+		)),
 		meta:    meta,
 		backend: backend[intent.Network]{st.Networks, st.Network, st.CreateNetworks, st.UpdateNetwork, st.DeleteNetwork},
 	}

@@ -27,10 +27,10 @@ func ports(st *store.Store) *collection[store.NewPort] {
 	hostAccess := byAdmins
 	hostAccess.filter, hostAccess.def = true, `""`
 	return &collection[port]{
-		single: "port", plural: "ports", path: "ports",
+		single: "port", plural: "ports", path: "ports", tags: "ports",
 		doc: "A port connects an instance to a network: it has a MAC address, IP addresses and security groups, and obeys them once it is bound to a port of a switch. " +
 			"Its `status` is `ACTIVE` when the switch has confirmed its flows. `DELETE …?keep_mac=true` reserves the MAC for the next port of the same `device_id` on the same network.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{post: optional}, standard(meta,
 			name(meta),
 			stored("network_id", id, func(p *port) *string { return &p.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it is on."),
 			stored("admin_state_up", boolean, func(p *port) *bool { return &p.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
@@ -54,7 +54,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			derived("binding:vif_type", text(16), vifType, access{seen: admins}, "`unbound`, or `ovs` when `binding:host_id` is set."),
 			mapped("binding:vnic_type", oneOf("normal"), func(*port) string { return "normal" }, func(*port, string) {}, access{post: optional, put: true},
 				"Always `normal`."),
-		),
+		)),
 		meta:  meta,
 		check: checkPort,
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {

@@ -150,6 +150,9 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 		if reflect.DeepEqual(n, old) {
 			return nil
 		}
+		if err := networks.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
 			UPDATE networks SET name = $2, description = $3, mtu = $4, admin_up = $5, revision = revision + 1, updated_at = now()

@@ -117,6 +117,7 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		adminUp, portNos                            = make([]bool, n), make([]int64, n)
 		at                                          = make(map[string]*intent.Port, n)
 		groups                                      []groupOf
+		tags                                        = map[string][]string{}
 	)
 	for i := range pl.ports {
 		p := &pl.ports[i].Port
@@ -124,6 +125,9 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		ids[i], tenants[i], networks[i], names[i], descriptions[i] = p.ID, p.TenantID, p.NetworkID, p.Name, p.Description
 		deviceIDs[i], deviceOwners[i], adminUp[i] = p.DeviceID, p.DeviceOwner, p.AdminUp
 		hosts[i], interfaces[i], portNos[i] = p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)
+		if len(p.Tags) > 0 {
+			tags[p.ID] = p.Tags
+		}
 		if len(p.SecurityGroups) > 0 {
 			groups = append(groups, groupOf{p.ID, p.SecurityGroups})
 		}
@@ -143,6 +147,11 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			})
 			return err
 		})
+	if len(tags) > 0 {
+		b.Queue(`
+			UPDATE ports SET tags = ARRAY(SELECT jsonb_array_elements_text(t.value))
+			FROM jsonb_each($1::jsonb) AS t WHERE ports.id = t.key::uuid`, tags)
+	}
 	queueGroups(&b, groups)
 	return pl.give(ctx, &b, true, true, true)
 }

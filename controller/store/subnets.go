@@ -278,6 +278,9 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
 			return err
 		}
+		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
 			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,
