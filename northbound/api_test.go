@@ -83,7 +83,15 @@ func (a *api) send(req *http.Request) answer {
 	if !strings.HasPrefix(resp.Header.Get("X-Openstack-Request-Id"), "req-") {
 		a.t.Errorf("%s %s: no request id", req.Method, req.URL.Path)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	got := answer{resp.StatusCode, resp.Header, string(text)}
+	d, err := theDocument()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := d.check(req.Method, req.URL, got); err != nil {
+		a.t.Errorf("OpenAPI: %v", err)
+	}
+	return got
 }
 
 // want asks and ends the test at another code.

@@ -9,13 +9,15 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
+const headerIfMatch = "If-Match"
+
 var ifMatch = regexp.MustCompile(`^\s*revision_number=([0-9]{1,18})\s*$`)
 
 // conditional is the context in which a request changes an object: with the
 // revision that it must have if the client says one by If-Match. Any other
 // condition is ignored, as Neutron does.
 func conditional(r *http.Request, key string) context.Context {
-	m := ifMatch.FindStringSubmatch(r.Header.Get("If-Match"))
+	m := ifMatch.FindStringSubmatch(r.Header.Get(headerIfMatch))
 	if m == nil {
 		return r.Context()
 	}

@@ -36,6 +36,7 @@ var tagList = func() valueType[[]string] {
 		}
 		return tags, nil
 	}
+	t.shows, t.takes = t.shows.with(schema{"uniqueItems": true}), t.takes.with(schema{"uniqueItems": true})
 	t.filter = func(s string) (string, bool, error) { return s, true, nil }
 	return t
 }()
@@ -54,14 +55,22 @@ func tagged[E any](meta func(*E) *intent.Meta, a access, t table[E]) table[E] {
 	)
 }
 
-func (c *collection[E]) mountTags(r chi.Router, s *server) {
+// tagActions are the routes of the tags of a resource.
+func (c *collection[E]) tagActions() []action {
+	if c.tags == "" {
+		return nil
+	}
 	all := "/" + c.tags + "/{id}/tags"
-	r.Get(all, s.handle(c.serveTags))
-	r.Put(all, s.handle(c.serveSetTags))
-	r.Delete(all, s.handle(c.serveClearTags))
-	r.Get(all+"/{tag}", s.handle(c.serveTag))
-	r.Put(all+"/{tag}", s.handle(c.serveAddTag))
-	r.Delete(all+"/{tag}", s.handle(c.serveRemoveTag))
+	one := all + "/{tag}"
+	answer := asJSON(under("tags", tagList.shows))
+	return []action{
+		{method: http.MethodGet, path: all, serve: c.serveTags, doc: "The tags of an object.", gives: answer},
+		{method: http.MethodPut, path: all, serve: c.serveSetTags, doc: "Replaces the tags of an object.", takes: asJSON(under("tags", tagList.shows).closed()), gives: answer},
+		{method: http.MethodDelete, path: all, serve: c.serveClearTags, doc: "Takes all tags from an object.", code: http.StatusNoContent},
+		{method: http.MethodGet, path: one, serve: c.serveTag, doc: "Whether an object has a tag; 404 if not.", code: http.StatusNoContent},
+		{method: http.MethodPut, path: one, serve: c.serveAddTag, doc: "Gives an object a tag.", code: http.StatusCreated},
+		{method: http.MethodDelete, path: one, serve: c.serveRemoveTag, doc: "Takes a tag from an object; 404 if it has not got it.", code: http.StatusNoContent},
+	}
 }
 
 func (c *collection[E]) serveTags(w http.ResponseWriter, r *http.Request) error {
