@@ -39,13 +39,20 @@ type api struct {
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	st := storetest.New(t)
+	return setupOn(t, storetest.New(t), func(*Options) {})
+}
+
+// setupOn is setup on a given store, with other options.
+func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
+	t.Helper()
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
+	change(&o)
+	srv := httptest.NewServer(New(o))
 	t.Cleanup(srv.Close)
 	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }

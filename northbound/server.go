@@ -32,18 +32,21 @@ const (
 	maxHeader       = 64 << 10
 )
 
-// Options are what the API needs. All are required but Ready.
+// Options are what the API needs. Store, Tokens, Log and Metrics are
+// required.
 type Options struct {
-	Store   *store.Store
-	Tokens  *Tokens
-	Log     *zap.Logger
-	Metrics *prometheus.Registry            // served at /metrics; the API adds its own
-	Ready   func(ctx context.Context) error // why the controller has not caught up; nil: it has
+	Store     *store.Store
+	Tokens    *Tokens
+	Keystone  *Keystone // knows the callers that Tokens does not; nil: nobody does
+	RateLimit int       // requests per second and token; 0: no limit
+	Log       *zap.Logger
+	Metrics   *prometheus.Registry            // served at /metrics; the API adds its own
+	Ready     func(ctx context.Context) error // why the controller has not caught up; nil: it has
 }
 
 type server struct {
 	store     *store.Store
-	tokens    *Tokens
+	callers   *callers
 	log       *zap.Logger
 	ready     func(context.Context) error
 	resources []resource
@@ -77,7 +80,7 @@ func (s *server) groups() []group {
 // /healthz, /readyz and /metrics.
 func New(o Options) http.Handler {
 	s := &server{
-		store: o.Store, tokens: o.Tokens, log: o.Log.Named("northbound"), ready: o.Ready,
+		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready,
 		resources: resources(o.Store),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "macloom_http_requests_total",
