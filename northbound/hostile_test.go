@@ -32,12 +32,16 @@ func TestNoValueOfAnyAttributeBreaksTheServer(t *testing.T) {
 	for _, method := range []string{"POST", "PUT"} { // first while what they refer to is sane
 		for _, r := range resources(nil) {
 			single, _, path := r.names()
+			place := a.place(path)
+			if method == "POST" && bodies[path] == "" { // nothing is made there
+				continue
+			}
 			for _, attr := range r.(interface{ writable() []string }).writable() {
 				for _, value := range hostile {
 					pair := `"` + attr + `": ` + value
-					at, body := path, swap(bodies[path], attr, pair)
-					if method == "PUT" {
-						at, body = path+"/"+ids[path], `{"`+single+`": {`+pair+`}}`
+					at, body := place+"/"+ids[path], `{"`+single+`": {`+pair+`}}`
+					if method == "POST" {
+						at, body = place, swap(bodies[path], attr, pair)
 					}
 					if got := a.do(method, "/v2.0/"+at, "admin", body); got.code >= 500 {
 						t.Errorf("%s %s %s: %d %s", method, at, body, got.code, got.text)
@@ -75,6 +79,7 @@ func TestNoQueryBreaksTheServer(t *testing.T) {
 	values := []string{"", "%00", "%ff", "null", "True", "-1", "99999999999999999999", "1.5", "ip_address%3D", "subnet_id%3D", "ip_address_substr%3D%25", "[]", "::1", "10.0.0.0%2F99", "%27--", strings.Repeat("x", 4000)}
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		path = a.place(path)
 		names := maps.Keys(a.want(200, "GET", "/v2.0/"+path+"?", "admin", "").firstOr(t, map[string]any{"id": ""}))
 		for _, name := range slices.Sorted(names) {
 			for _, value := range values {

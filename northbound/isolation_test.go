@@ -17,7 +17,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	ids, bodies = map[string]string{}, map[string]string{}
 	add := func(path, token, body string) {
 		bodies[path] = body
-		ids[path] = idOf(a.make("/v2.0/"+path, token, body))
+		ids[path] = idOf(a.make("/v2.0/"+a.place(path), token, body))
 	}
 	add("networks", "red", `{"network": {"name": "n"}}`)
 	add("subnets", "red", `{"subnet": {"network_id": "`+ids["networks"]+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
@@ -28,6 +28,13 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
+	for _, k := range qosRuleKinds {
+		inPolicy, alias := qosRules(nil, k)
+		attr := k.own[0].name
+		add(inPolicy.path, "admin", `{"`+inPolicy.single+`": {"`+attr+`": 8}}`)
+		ids[alias.path] = ids[inPolicy.path]
+	}
 	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
 	if err != nil || !found {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
@@ -38,13 +45,38 @@ func owned(a *api) (ids, bodies map[string]string) {
 	return ids, bodies
 }
 
+// change is the body of a PUT that would be right.
+func (c *collection[E]) change() string {
+	attr, value := "description", `"mine"`
+	if a := c.attributes.find(attr); a == nil || !a.put {
+		for _, a := range c.attributes {
+			if !a.put {
+				continue
+			}
+			attr = a.name
+			choice, isChoice := strings.CutPrefix(a.typ, "one of ")
+			first, _, _ := strings.Cut(choice, ",")
+			switch {
+			case a.typ == boolean.name:
+				value = "false"
+			case strings.HasPrefix(a.typ, "integer"), isChoice && first == "0":
+				value = "8"
+			case isChoice:
+				value = strconv.Quote(first)
+			}
+			break
+		}
+	}
+	return `{"` + c.single + `": {"` + attr + `": ` + value + `}}`
+}
+
 func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	ids, _ := owned(a)
 	before := a.snapshot()
 	for _, r := range resources(nil) {
-		single, _, path := r.names()
+		_, _, path := r.names()
 		id, made := ids[path]
 		if !made {
 			t.Errorf("no object of %s to try", path)
@@ -52,20 +84,21 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 		}
 		for _, token := range []string{"blue", "red-reader"} {
 			mine := token == "red-reader" && path != "tenants" && path != "switches" && path != "mac-imports"
-			for _, o := range a.want(200, "GET", "/v2.0/"+path, token, "").list(t) {
+			at := a.place(path)
+			var seen []map[string]any
+			if mine || !r.nested() {
+				seen = a.want(200, "GET", "/v2.0/"+at, token, "").list(t)
+			} else {
+				a.want(404, "GET", "/v2.0/"+at, token, "")
+			}
+			for _, o := range seen {
 				if tenant := o["tenant_id"]; !mine && tenant != "blue" && tenant != "" || idOf(o) == id && !mine {
 					t.Errorf("%s: %s sees %v in the list", path, token, o)
 				}
 			}
-			change := `{"` + single + `": {"description": "mine"}}`
-			switch path {
-			case "switches":
-				change = `{"switch": {"admitted": false}}`
-			case "mac-addresses":
-				change = `{"mac_address": {"device_id": "mine"}}`
-			}
+			change := r.(interface{ change() string }).change()
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
-				got := a.do(method, "/v2.0/"+path+"/"+id, token, change)
+				got := a.do(method, "/v2.0/"+at+"/"+id, token, change)
 				want := 404
 				switch {
 				case path == "mac-imports" && method != "GET", method == "PUT" && path == "mac-conflicts":
@@ -141,7 +174,7 @@ func TestReadersCannotWrite(t *testing.T) {
 		case "mac-addresses":
 			body = `{"mac_address": {}}`
 		}
-		kind, message := a.want(403, "POST", "/v2.0/"+path, "red-reader", body).message(t)
+		kind, message := a.want(403, "POST", "/v2.0/"+a.place(path), "red-reader", body).message(t)
 		if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_") {
 			t.Errorf("POST %s: %s %s", path, kind, message)
 		}
@@ -175,7 +208,7 @@ func TestAdministratorsActForEveryTenant(t *testing.T) {
 	a := setup(t)
 	ids, _ := owned(a)
 	for path, id := range ids {
-		a.want(200, "GET", "/v2.0/"+path+"/"+id, "admin", "")
+		a.want(200, "GET", "/v2.0/"+a.place(path)+"/"+id, "admin", "")
 	}
 	got := a.make("/v2.0/ports", "admin", `{"port": {"network_id": "`+ids["networks"]+`", "project_id": "blue"}}`)
 	if got["tenant_id"] != "blue" {
@@ -205,7 +238,8 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 		if under := r.(interface{ taggedAt() string }).taggedAt(); under != "" {
 			a.want(201, "PUT", "/v2.0/"+under+"/"+ids[path]+"/tags/t", "admin", "")
 		}
-		shown := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path], "admin", "").object(t)
+		at := a.place(path)
+		shown := a.want(200, "GET", "/v2.0/"+at+"/"+ids[path], "admin", "").object(t)
 		for _, name := range r.(interface{ filterable() []string }).filterable() {
 			value := fmt.Sprint(shown[name])
 			switch v := shown[name].(type) {
@@ -220,7 +254,7 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 				}
 			}
 			found := false
-			for _, o := range a.want(200, "GET", "/v2.0/"+path+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
+			for _, o := range a.want(200, "GET", "/v2.0/"+at+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
 				found = found || o["id"] == ids[path]
 			}
 			if !found {

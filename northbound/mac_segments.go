@@ -340,7 +340,7 @@ func splitSegment(c *collection[segment], b segmentBackend, w http.ResponseWrite
 	}
 	const rule = "split_mac_segment"
 	if !p.writer {
-		return c.refuse(r.Context(), p, key, rule)
+		return c.refuse(r, p, key, rule)
 	}
 	if err := b.own(r.Context(), p.scope(), key, rule); err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c *collection[E]) tagActions() []action {
 }
 
 func (c *collection[E]) serveTags(w http.ResponseWriter, r *http.Request) error {
-	e, err := c.seek(r.Context(), principalOf(r.Context()), chi.URLParam(r, "id"))
+	e, err := c.seek(r, principalOf(r.Context()))
 	if err != nil {
 		return c.untaggable(r, err)
 	}
@@ -87,7 +87,7 @@ func (c *collection[E]) serveTag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := c.seek(r.Context(), principalOf(r.Context()), chi.URLParam(r, "id"))
+	e, err := c.seek(r, principalOf(r.Context()))
 	if err != nil {
 		return c.untaggable(r, err)
 	}
@@ -182,7 +182,7 @@ func (c *collection[E]) retag(r *http.Request, change func([]string) ([]string, 
 		return nil, c.untaggable(r, err)
 	}
 	if rule := c.refusal(p, "update", ""); rule != "" {
-		return nil, c.untaggable(r, c.refuse(r.Context(), p, key, rule+":tags"))
+		return nil, c.untaggable(r, c.refuse(r, p, key, rule+":tags"))
 	}
 	e, err := c.update(conditional(r, key), p.scope(), key, func(e *E) (err error) {
 		m := c.meta(e)

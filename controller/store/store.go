@@ -70,6 +70,8 @@ const (
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindQoSPolicy     Kind = "qos_policy"
+	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
 )
 
 // Op is what happened to an object.
