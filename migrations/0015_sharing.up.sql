@@ -71,6 +71,7 @@ CREATE TABLE subnetpools (
     CONSTRAINT subnetpools_description_length CHECK (length(description) <= 255)
 );
 CREATE INDEX subnetpools_tenant ON subnetpools (tenant_id);
+CREATE INDEX subnetpools_tags ON subnetpools USING gin (tags) WHERE tags <> '{}';
 CREATE INDEX subnetpools_address_scope ON subnetpools (address_scope_id) WHERE address_scope_id IS NOT NULL;
 CREATE UNIQUE INDEX subnetpools_default_key ON subnetpools (ip_version) WHERE is_default;
 COMMENT ON TABLE subnetpools IS 'Prefixes that subnets are cut out of.';

@@ -76,7 +76,7 @@ func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word
 		if !p.writer {
 			return c.refuse(r, p, id, word)
 		}
-		e, err := do(r.Context(), p.scope(), id, members)
+		e, err := do(conditional(r, id), p.scope(), id, members)
 		if err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func TestSubnetPoolRoundTrip(t *testing.T) {
 		`{"subnetpool": {"name": "p", "prefixes": ["10.1.0.0/16", "10.0.0.0/16", "10.9.0.0/24"], "default_prefixlen": "26", "address_scope_id": "`+scope+`", "default_quota": 512}}`)
 	a.wantBody(names, made, `{"subnetpool":{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"p","prefixes":["10.0.0.0/15","10.9.0.0/24"],
 		"ip_version":4,"default_prefixlen":"26","min_prefixlen":"8","max_prefixlen":"32","default_quota":512,"address_scope_id":"SCOPE","is_default":false,"shared":false,
-		"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
+		"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}}`)
 	pool := "/v2.0/subnetpools/" + idOf(made.object(t))
 	if got := a.make("/v2.0/subnetpools", "red", `{"subnetpool": {"prefixes": ["2001:db8::/32"]}}`); got["min_prefixlen"] != "64" || got["default_prefixlen"] != "64" || got["max_prefixlen"] != "128" || got["ip_version"] != 6.0 {
 		t.Errorf("defaults of IPv6: %v", got)

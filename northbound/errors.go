@@ -70,6 +70,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		bad      *store.Invalid
 		inUse    *store.InUse
 		refused  *store.Refused
+		stale    *store.StaleRevision
 	)
 	switch {
 	case errors.As(err, &api):
@@ -80,6 +81,9 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return used(inUse.Kind, inUse.ID, inUse.By)
 	case errors.As(err, &refused):
 		return invalid(refused.Type, "%s", refused.Message)
+	case errors.As(err, &stale):
+		return &apiError{http.StatusPreconditionFailed, "RevisionNumberConstraintFailed",
+			fmt.Sprintf("Constrained to %d, but current revision is %d", stale.Expected, stale.Current)}
 	case errors.As(err, &clash):
 		kind := clash.Type
 		if kind == "" {

@@ -17,10 +17,10 @@ func subnetPools(st *store.Store) *collection[intent.SubnetPool] {
 		return stored(name, prefixLength, at, access{post: optional, put: true, filter: true, sort: true}, doc)
 	}
 	c := &collection[pool]{
-		single: "subnetpool", plural: "subnetpools", path: "subnetpools",
+		single: "subnetpool", plural: "subnetpools", path: "subnetpools", tags: "subnetpools",
 		doc: "A subnet pool is a set of prefixes that subnets are cut out of: `POST` of a subnet with `subnetpool_id` and a `prefixlen` or a `cidr`. " +
 			"Subnets of a pool never overlap. `PUT …/add_prefixes` and `…/remove_prefixes` take `{\"prefixes\": […]}`.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("prefixes", list(cidr, maxPoolPrefixes), func(p *pool) *[]netip.Prefix { return &p.Prefixes }, access{post: required, put: true},
 				"The prefixes of one family, merged where they adjoin; in PUT with all that are there already."),
@@ -35,7 +35,7 @@ func subnetPools(st *store.Store) *collection[intent.SubnetPool] {
 			stored("is_default", boolean, func(p *pool) *bool { return &p.IsDefault }, access{post: optional, put: true, byPost: admins, byPut: admins, def: "false", filter: true, sort: true},
 				"Whether subnets come from it that set `use_default_subnetpool`; one of each family may be."),
 			derived("shared", boolean, func(p *pool) bool { return p.Shared }, access{}, "Whether it is shared with the caller."),
-		),
+		)),
 		meta:    meta,
 		check:   checkPool,
 		backend: backend[pool]{st.SubnetPools, st.SubnetPool, st.CreateSubnetPools, st.UpdateSubnetPool, st.DeleteSubnetPool},

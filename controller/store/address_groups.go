@@ -21,7 +21,7 @@ var addressGroups = record[intent.AddressGroup]{
 		from:    "address_groups",
 		visible: "address_groups.tenant_id = $tenant",
 		order:   "address_groups.id",
-		filters: metaFilters("address_groups", nil),
+		filters: untagged(metaFilters("address_groups", nil)),
 		sorts:   metaSorts("address_groups", nil),
 		scan: func(row pgx.CollectableRow) (g intent.AddressGroup, err error) {
 			return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses)...)

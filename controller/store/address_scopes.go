@@ -16,9 +16,9 @@ var addressScopes = record[intent.AddressScope]{
 		from:    "address_scopes",
 		visible: "address_scopes.tenant_id = $tenant",
 		order:   "address_scopes.id",
-		filters: metaFilters("address_scopes", map[string]filter{
+		filters: untagged(metaFilters("address_scopes", map[string]filter{
 			"ip_version": byNumber("address_scopes.ip_version"),
-		}),
+		})),
 		sorts: metaSorts("address_scopes", map[string]string{
 			"ip_version": "address_scopes.ip_version",
 		}),
