@@ -181,10 +181,12 @@ func (f *inFlight[K]) claim(k K) bool {
 	return true
 }
 
-func (f *inFlight[K]) release(k K) {
+func (f *inFlight[K]) release(keys ...K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.held, k)
+	for _, k := range keys {
+		delete(f.held, k)
+	}
 }
 
 func (f *inFlight[K]) size() int {
