@@ -1,3 +1,11 @@
+DROP FUNCTION quotas_check;
+DROP FUNCTION quotas_used;
+DELETE FROM quotas WHERE resource NOT IN ('mac_segment', 'mac_address');
+ALTER TABLE quotas
+    DROP CONSTRAINT quotas_resource_known,
+    ADD CONSTRAINT quotas_resource_known CHECK (resource IN ('mac_segment', 'mac_address'));
+DROP TABLE trunk_subports;
+DROP TABLE trunks;
 ALTER TABLE ports DROP CONSTRAINT ports_qos_policy_fkey;
 ALTER TABLE networks DROP CONSTRAINT networks_qos_policy_fkey;
 DROP TABLE qos_rules;

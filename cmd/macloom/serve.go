@@ -18,6 +18,7 @@ import (
 	"github.com/macloom/macloom/controller"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/northbound"
 	"github.com/macloom/macloom/southbound/listen"
 )
@@ -89,6 +90,12 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
+
+	limits, err := store.ParseQuotas(cfg.Quota)
+	if err != nil {
+		return err
+	}
+	db.LimitTenants(limits)
 
 	tokens, tokenNote, err := loadTokens(cfg, log)
 	if err != nil {

@@ -87,6 +87,7 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			}
 			n.Subnets = []string{}
 			owners[i] = n.TenantID
+			tx.spends(KindNetwork, n.TenantID)
 			tx.changed(KindNetwork, n.ID, n.TenantID, OpCreate)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {

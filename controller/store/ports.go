@@ -133,6 +133,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			}
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
+			tx.spends(KindPort, p.TenantID)
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
 		}
 		pl, err := s.newPlan(ctx, tx, sc, list)
