@@ -50,13 +50,13 @@ COMMENT ON COLUMN qos_rules.rate IS 'Limit or minimum: kbit/s, or thousands of p
 COMMENT ON COLUMN qos_rules.burst IS 'How far above the limit a burst may go, in kbit or thousands of packets.';
 
 ALTER TABLE networks
-    ADD COLUMN IF NOT EXISTS qos_policy_id uuid,
+    ADD COLUMN qos_policy_id uuid,
     ADD CONSTRAINT networks_qos_policy_fkey FOREIGN KEY (qos_policy_id) REFERENCES qos_policies (id) ON DELETE NO ACTION;
-CREATE INDEX IF NOT EXISTS networks_qos_policy ON networks (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
+CREATE INDEX networks_qos_policy ON networks (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 ALTER TABLE ports
-    ADD COLUMN IF NOT EXISTS qos_policy_id uuid,
+    ADD COLUMN qos_policy_id uuid,
     ADD CONSTRAINT ports_qos_policy_fkey FOREIGN KEY (qos_policy_id) REFERENCES qos_policies (id) ON DELETE NO ACTION;
-CREATE INDEX IF NOT EXISTS ports_qos_policy ON ports (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
+CREATE INDEX ports_qos_policy ON ports (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 
 CREATE TABLE trunks (
     id          uuid        NOT NULL,

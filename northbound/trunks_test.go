@@ -60,6 +60,10 @@ func TestTrunksRefuseWhatDoesNotGoTogether(t *testing.T) {
 	sub := func(port, rest string) string { return `{"sub_ports": [{"port_id": "` + port + `"` + rest + `}]}` }
 	const vlan = `, "segmentation_type": "vlan", "segmentation_id": 9`
 	trunk := "/v2.0/trunks/" + idOf(a.make("/v2.0/trunks", "red", `{"trunk": {"port_id": "`+parent+`", "sub_ports": [{"port_id": "`+used+`"`+vlan+`}]}}`))
+	vlan77 := idOf(a.make("/v2.0/networks", "admin", `{"network": {"tenant_id": "red", "provider:network_type": "vlan", "provider:physical_network": "p", "provider:segmentation_id": 77, "mtu": 1400}}`))
+	if got := a.want(200, "PUT", trunk+"/add_subports", "red", sub(port(vlan77, "red"), `, "segmentation_type": "inherit"`)).text; !strings.Contains(got, `"segmentation_id":77,"segmentation_type":"vlan"`) {
+		t.Errorf("inherited from a VLAN: %s", got)
+	}
 	before := a.want(200, "GET", trunk, "red", "").text
 	for _, c := range []struct {
 		method, path, body string

@@ -108,6 +108,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
 		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit,
 		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
+		MACs:        store.MACUpkeep{Retention: cfg.LineageRetention},
 		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{

@@ -143,11 +143,16 @@ func (s *Store) AllQuotas(ctx context.Context) ([]TenantQuotas, error) {
 	return all, err
 }
 
-// SetQuotas limits what a tenant may have; -1 is any number. A limit below
-// what is used is allowed: nothing more can be made then.
+// SetQuotas limits what a tenant may have of resources, all or none; -1 is any
+// number. A limit below what is used is allowed: nothing more can be made then.
 func (s *Store) SetQuotas(ctx context.Context, sc Scope, tenantID string, limits map[Kind]int64) error {
 	if !sc.Admin {
 		return &NotFound{KindTenant, tenantID}
+	}
+	var resources []string
+	var values []int64
+	for _, resource := range slices.Sorted(maps.Keys(limits)) {
+		resources, values = append(resources, string(resource)), append(values, limits[resource])
 	}
 	return s.write(ctx, func(tx *writeTx) error {
 		m := intent.Meta{TenantID: tenantID}
@@ -157,15 +162,11 @@ func (s *Store) SetQuotas(ctx context.Context, sc Scope, tenantID string, limits
 		if err := ensureTenants(ctx, tx, []string{tenantID}); err != nil {
 			return err
 		}
-		for _, resource := range slices.Sorted(maps.Keys(limits)) {
-			_, err := tx.Exec(ctx, `
-				INSERT INTO quotas (tenant_id, resource, "limit") VALUES ($1, $2, $3)
-				ON CONFLICT ON CONSTRAINT quotas_pkey DO UPDATE SET "limit" = excluded."limit"`, tenantID, string(resource), limits[resource])
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := tx.Exec(ctx, `
+			INSERT INTO quotas (tenant_id, resource, "limit")
+			SELECT $1, resource, "limit" FROM unnest($2::text[], $3::bigint[]) AS q (resource, "limit")
+			ON CONFLICT ON CONSTRAINT quotas_pkey DO UPDATE SET "limit" = excluded."limit"`, tenantID, resources, values)
+		return err
 	})
 }
 

@@ -79,6 +79,7 @@ func manageable(t *intent.Trunk) error {
 // trunkPort is what a trunk must know of a port.
 type trunkPort struct {
 	mtu          int
+	vlan         int    // of its network; 0: that is none
 	parent, part string // the trunk that it is the parent or a sub-port of
 }
 
@@ -94,7 +95,8 @@ func (p trunkPort) free(id string) error {
 }
 
 // trunkPorts holds the parent of a trunk and ports that are to become its
-// sub-ports, so that nobody puts them into another one, and checks the latter.
+// sub-ports, so that nobody puts them into another one, and checks the latter. The
+// VLANs that these inherit are filled in.
 func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs []intent.SubPort) (map[string]trunkPort, error) {
 	ids := []string{parent}
 	for i := range subs {
@@ -112,7 +114,7 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 	}
 	a := args{ids}
 	rows, err := tx.Query(ctx, `
-		SELECT ports.id, networks.mtu, coalesce(trunks.id::text, ''), coalesce(trunk_subports.trunk_id::text, '')
+		SELECT ports.id, networks.mtu, CASE networks.network_type WHEN 'vlan' THEN networks.segmentation_id ELSE 0 END, coalesce(trunks.id::text, ''), coalesce(trunk_subports.trunk_id::text, '')
 		FROM ports JOIN networks ON networks.id = ports.network_id
 		LEFT JOIN trunks ON trunks.port_id = ports.id LEFT JOIN trunk_subports ON trunk_subports.port_id = ports.id
 		WHERE ports.id = ANY($1::uuid[]) AND `+ports.scoped(sc, &a), a...)
@@ -122,7 +124,7 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 	found := map[string]trunkPort{}
 	var id string
 	var p trunkPort
-	if _, err := pgx.ForEachRow(rows, []any{&id, &p.mtu, &p.parent, &p.part}, func() error { found[id] = p; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &p.mtu, &p.vlan, &p.parent, &p.part}, func() error { found[id] = p; return nil }); err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
@@ -130,10 +132,14 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 			return nil, &NotFound{KindPort, id}
 		}
 	}
-	for i, s := range subs {
+	for i := range subs {
+		s := &subs[i]
 		p := found[s.PortID]
 		if err := p.free(s.PortID); err != nil {
 			return nil, err
+		}
+		if s.VLAN == 0 {
+			s.VLAN = p.vlan
 		}
 		switch {
 		case slices.ContainsFunc(subs[:i], func(o intent.SubPort) bool { return o.PortID == s.PortID }):
@@ -187,11 +193,12 @@ func (s *Store) DeleteTrunk(ctx context.Context, sc Scope, id string) error {
 
 // AddSubPorts puts ports on a trunk, all or none.
 func (s *Store) AddSubPorts(ctx context.Context, sc Scope, id string, in []intent.SubPort) (intent.Trunk, error) {
+	var subs []intent.SubPort
 	return s.changeSubPorts(ctx, sc, id, func(tx *writeTx, t *intent.Trunk) error {
-		return insertSubPorts(ctx, tx, t.ID, in)
+		return insertSubPorts(ctx, tx, t.ID, subs)
 	}, func(tx *writeTx, seen *intent.Trunk) error {
-		in = slices.Clone(in)
-		_, err := trunkPorts(ctx, tx, sc, seen.PortID, in)
+		subs = slices.Clone(in)
+		_, err := trunkPorts(ctx, tx, sc, seen.PortID, subs)
 		return err
 	})
 }
