@@ -69,6 +69,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		clash    *store.Conflict
 		bad      *store.Invalid
 		inUse    *store.InUse
+		stale    *store.StaleRevision
 	)
 	switch {
 	case errors.As(err, &api):
@@ -77,6 +78,9 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return missing(notFound.Kind, notFound.ID)
 	case errors.As(err, &inUse):
 		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &stale):
+		return &apiError{http.StatusPreconditionFailed, "RevisionNumberConstraintFailed",
+			fmt.Sprintf("Constrained to %d, but current revision is %d", stale.Expected, stale.Current)}
 	case errors.As(err, &clash):
 		kind := clash.Type
 		if kind == "" {

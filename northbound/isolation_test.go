@@ -261,6 +261,9 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	ids, _ := owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		if under := r.(interface{ taggedAt() string }).taggedAt(); under != "" {
+			a.want(201, "PUT", "/v2.0/"+under+"/"+ids[path]+"/tags/t", "admin", "")
+		}
 		at := a.place(path)
 		shown := a.want(200, "GET", "/v2.0/"+at+"/"+ids[path], "admin", "").object(t)
 		for _, name := range r.(interface{ filterable() []string }).filterable() {

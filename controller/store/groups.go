@@ -196,6 +196,9 @@ func (s *Store) UpdateSecurityGroup(ctx context.Context, sc Scope, id string, ch
 				return err
 			}
 		}
+		if err := groups.retag(ctx, tx, &g.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
 			UPDATE security_groups SET name = $2, description = $3, stateful = $4, revision = revision + 1, updated_at = now()

@@ -191,6 +191,9 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 				return err
 			}
 		}
+		if err := networks.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
 			UPDATE networks SET name = $2, description = $3, mtu = $4, admin_up = $5, segmentation_id = nullif($6::bigint, 0), external = $7, is_default = $8,

@@ -230,6 +230,9 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
 			return err
 		}
+		if err := ports.retag(ctx, tx, &p.Meta, &old.Meta); err != nil {
+			return err
+		}
 		extras, err := extrasText(&p.Extras)
 		if err != nil {
 			return err
@@ -438,6 +441,11 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 		return &NotFound{KindPort, id}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
+		if _, conditional := expectedRevision(ctx, canonical); conditional {
+			if _, err := ports.lock(ctx, tx, sc, id); err != nil {
+				return err
+			}
+		}
 		var tenant string
 		var found bool
 		var b pgx.Batch

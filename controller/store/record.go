@@ -188,6 +188,9 @@ func (r *record[T]) update(ctx context.Context, s *Store, sc Scope, id string, c
 		for i, value := range r.values(&v) {
 			sets = append(sets, r.fields[i]+" = "+a.add(value))
 		}
+		if err := r.retag(ctx, tx, m, r.meta(&old)); err != nil {
+			return err
+		}
 		if r.parent == nil {
 			tx.changed(r.kind, m.ID, m.TenantID, OpUpdate)
 		}

@@ -331,6 +331,9 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
 			return err
 		}
+		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
 		destinations, hops := splitRoutes(n.HostRoutes)
 		return tx.QueryRow(ctx, `
