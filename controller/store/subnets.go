@@ -162,6 +162,7 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 			if err := insertPools(ctx, tx, n); err != nil {
 				return err
 			}
+			tx.spends(KindSubnet, n.TenantID)
 			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
 		}
 		return nil
