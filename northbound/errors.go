@@ -129,6 +129,10 @@ func used(kind store.Kind, id, by string) *apiError {
 	switch {
 	case kind == store.KindNetwork && strings.Contains(by, "port"):
 		return conflict("NetworkInUse", "Unable to complete operation on network %s. There are one or more ports still in use on the network.", id)
+	case kind == store.KindPort && by == "a trunk, as its parent":
+		return conflict("PortInUseAsTrunkParent", "Port %s is currently a parent port of a trunk.", id)
+	case kind == store.KindPort && by == "a trunk":
+		return conflict("PortInUseAsSubPort", "Port %s is currently a sub-port of a trunk.", id)
 	case kind == store.KindSubnet:
 		return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 	case kind == store.KindAddressGroup:

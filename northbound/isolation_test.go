@@ -35,6 +35,8 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("subnetpools", "red", `{"subnetpool": {"prefixes": ["172.16.0.0/16"], "address_scope_id": "`+ids["address-scopes"]+`"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	parent := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": []}}`))
+	add("trunks", "red", `{"trunk": {"port_id": "`+parent+`"}}`)
 	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
 	for _, k := range qosRuleKinds {
 		inPolicy, alias := qosRules(nil, k)

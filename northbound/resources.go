@@ -23,6 +23,7 @@ func resources(st *store.Store) []resource {
 		addressScopes(st),
 		subnetPools(st),
 		switches(st),
+		trunks(st),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {

@@ -154,6 +154,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			}
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
+			tx.spends(KindPort, p.TenantID)
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
 		}
 		if len(named) > 0 {

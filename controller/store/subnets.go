@@ -207,6 +207,7 @@ func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
 	if err := insertPools(ctx, tx, n); err != nil {
 		return err
 	}
+	tx.spends(KindSubnet, n.TenantID)
 	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
 	return nil
 }
