@@ -84,7 +84,6 @@ func settleSubnetPool(ctx context.Context, tx *writeTx, sc Scope, p, old *intent
 		return err
 	}
 	if old == nil {
-		tx.spends(KindSubnetPool, p.TenantID)
 		return useScope(ctx, tx, sc, p)
 	}
 	if p.IPVersion != old.IPVersion {
