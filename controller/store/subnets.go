@@ -151,6 +151,11 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []NewSubnet) ([]
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(list, func(n NewSubnet) bool { return n.Automatic() }) {
+			if err := holdNetworks(ctx, tx, parents); err != nil {
+				return err
+			}
+		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
@@ -209,7 +214,10 @@ func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
 	}
 	tx.spends(KindSubnet, n.TenantID)
 	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
-	return nil
+	if !n.Automatic() {
+		return nil
+	}
+	return addFormed(ctx, tx, n)
 }
 
 // splitRoutes takes routes apart, as the columns hold them.
@@ -395,7 +403,8 @@ func refuseUsedGateway(ctx context.Context, tx *writeTx, n *intent.Subnet) error
 	return &Conflict{"GatewayIpInUse", "gateway_ip", fmt.Sprintf("gateway_ip %s is in use by port %s", n.Gateway, port)}
 }
 
-// DeleteSubnet deletes a subnet that no port has an address of.
+// DeleteSubnet deletes a subnet that no port has an address of, except where
+// all ports of the network have one by themselves.
 func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		seen, err := subnets.get(ctx, tx, sc, id)
@@ -407,6 +416,9 @@ func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 		}
 		n, err := subnets.lock(ctx, tx, sc, id)
 		if err != nil {
+			return err
+		}
+		if err := dropAddresses(ctx, tx, &n); err != nil {
 			return err
 		}
 		var used int
