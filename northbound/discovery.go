@@ -71,7 +71,10 @@ type extension struct {
 // extensions lists exactly what works. Those of Neutron have Neutron's names
 // and dates.
 var extensions = []extension{
+	{"address-group", "Address group", "Support address group", "2020-07-15T10:00:00-00:00", []link{}},
+	{"address-scope", "Address scope", "Address scopes extension.", "2015-07-26T10:00:00-00:00", []link{}},
 	{"binding", "Port Binding", "Expose port bindings of a virtual port to external application", "2014-02-03T10:00:00-00:00", []link{}},
+	{"default-subnetpools", "Default Subnetpools", "Provides ability to mark and use a subnetpool as the default.", "2016-02-18T18:00:00-00:00", []link{}},
 	{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00", []link{}},
 	{"filter-validation", "Filter parameters validation", "Provides validation on filter parameters.", "2018-03-21T10:00:00-00:00", []link{}},
 	{"ip-substring-filtering", "IP address substring filtering", "Provides IP address substring filtering when listing ports", "2017-11-28T09:00:00-00:00", []link{}},
@@ -97,8 +100,10 @@ var extensions = []extension{
 	{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00", []link{}},
 	{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00", []link{}},
 	{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00", []link{}},
-	{"standard-attr-tag", "Tag support for resources with standard attribute: network, subnet, port, security_group, mac_segment", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00", []link{}},
+	{"standard-attr-tag", "Tag support for resources with standard attribute: network, subnet, port, subnetpool, security_group, mac_segment", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00", []link{}},
 	{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00", []link{}},
+	{"subnet_allocation", "Subnet Allocation", "Enables allocation of subnets from a subnet pool", "2015-03-30T10:00:00-00:00", []link{}},
+	{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Provides support for adjusting the prefix list of subnet pools", "2019-02-08T10:00:00-00:00", []link{}},
 	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Allow to tag ports during bulk creation", "2019-12-29T19:00:00-00:00", []link{}},
 	{"trunk", "Trunk Extension", "Provides support for trunk ports", "2016-01-01T10:00:00-00:00", []link{}},
 
