@@ -110,7 +110,7 @@ func TestSubnetsServeTheDeviceOwnersThatTheyAreFor(t *testing.T) {
 	b := setup(t)
 	n := b.network(red, "n")
 	typed := func(cidr string, types ...string) {
-		must(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: {NetworkID: n.ID, CIDR: netip.MustParsePrefix(cidr), EnableDHCP: true, ServiceTypes: types}}}))(t)
+		must(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: intent.Subnet{NetworkID: n.ID, CIDR: netip.MustParsePrefix(cidr), EnableDHCP: true, ServiceTypes: types}}}))(t)
 	}
 	port := func(owner string) store.NewPort {
 		p := newPort(n)
