@@ -1,3 +1,5 @@
+DELETE FROM rbac_policies WHERE qos_policy_id IS NOT NULL;
+ALTER TABLE rbac_policies DROP CONSTRAINT rbac_policies_qos_policy_fkey;
 DROP FUNCTION quotas_check;
 DROP FUNCTION quotas_used;
 DELETE FROM quotas WHERE resource NOT IN ('mac_segment', 'mac_address');

@@ -155,3 +155,6 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION quotas_check IS 'Refuses a transaction that has made more than tenants may have. It runs last: objects are counted with those of the transaction.';
+
+ALTER TABLE rbac_policies
+    ADD CONSTRAINT rbac_policies_qos_policy_fkey FOREIGN KEY (qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE;

@@ -131,6 +131,11 @@ func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 	return append(append(t, own...), history(meta)...)
 }
 
+// without takes an attribute away that a resource does not have.
+func (t table[E]) without(name string) table[E] {
+	return slices.DeleteFunc(t, func(a attribute[E]) bool { return a.name == name })
+}
+
 func name[E any](meta func(*E) *intent.Meta) attribute[E] {
 	return stored("name", text(255), func(e *E) *string { return &meta(e).Name },
 		access{post: optional, put: true, def: `""`, filter: true, sort: true}, "A name for people; it need not be unique.")

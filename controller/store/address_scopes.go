@@ -12,28 +12,40 @@ var addressScopes = record[intent.AddressScope]{
 	entity: entity[intent.AddressScope]{
 		kind:    KindAddressScope,
 		table:   "address_scopes",
-		columns: metaColumns("address_scopes") + ", address_scopes.ip_version",
+		columns: metaColumns("address_scopes") + ", address_scopes.ip_version, " + isShared("address_scopes.id"),
 		from:    "address_scopes",
-		visible: "address_scopes.tenant_id = $tenant",
+		visible: ownOrShared("address_scopes", KindAddressScope),
+		owner:   "address_scopes.tenant_id",
 		order:   "address_scopes.id",
 		filters: untagged(metaFilters("address_scopes", map[string]filter{
 			"ip_version": byNumber("address_scopes.ip_version"),
+			"shared":     byBool(isShared("address_scopes.id")),
 		})),
 		sorts: metaSorts("address_scopes", map[string]string{
 			"ip_version": "address_scopes.ip_version",
 		}),
 		scan: func(row pgx.CollectableRow) (a intent.AddressScope, err error) {
-			return a, row.Scan(append(metaTargets(&a.Meta), &a.IPVersion)...)
+			return a, row.Scan(append(metaTargets(&a.Meta), &a.IPVersion, &a.Shared)...)
 		},
 	},
 	meta:   func(a *intent.AddressScope) *intent.Meta { return &a.Meta },
 	fields: []string{"name", "description", "ip_version"},
 	values: func(a *intent.AddressScope) []any { return []any{a.Name, a.Description, a.IPVersion} },
-	settle: func(_ context.Context, _ *writeTx, _ Scope, a, old *intent.AddressScope) error {
-		if old != nil {
-			a.IPVersion = old.IPVersion
+	settle: func(ctx context.Context, tx *writeTx, _ Scope, a, old *intent.AddressScope) error {
+		if old == nil {
+			return nil
 		}
-		return nil
+		a.IPVersion = old.IPVersion
+		if a.Shared == old.Shared {
+			return nil
+		}
+		return shareWithAll(ctx, tx, KindAddressScope, a.ID, a.TenantID, intent.AccessAsShared, a.Shared)
+	},
+	made: func(ctx context.Context, tx *writeTx, a *intent.AddressScope) error {
+		if !a.Shared {
+			return nil
+		}
+		return shareWithAll(ctx, tx, KindAddressScope, a.ID, a.TenantID, intent.AccessAsShared, true)
 	},
 }
 

@@ -213,6 +213,9 @@ func (r *record[T]) remove(ctx context.Context, s *Store, sc Scope, id string) e
 			}
 		}
 		m := r.meta(&v)
+		if err := unshare(ctx, tx, r.kind, m.ID); err != nil {
+			return err
+		}
 		if r.parent == nil {
 			tx.changed(r.kind, m.ID, m.TenantID, OpDelete)
 		}

@@ -89,6 +89,7 @@ const (
 	KindAddresses     Kind = "addresses" // of an address group; never in a Change
 	KindAddressScope  Kind = "address_scope"
 	KindSubnetPool    Kind = "subnetpool"
+	KindRBACPolicy    Kind = "rbac_policy"
 	KindQoSPolicy     Kind = "qos_policy"
 	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
 	KindTrunk         Kind = "trunk"
