@@ -2,6 +2,8 @@ package northbound
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -243,5 +245,51 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A list that is longer than what is held of it comes whole.
+func TestALongListIsWrittenWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	many := strings.Repeat(`{"network_id": "`+network+`", "name": "`+strings.Repeat("n", 255)+`"},`, 600)
+	made := a.want(201, "POST", "/v2.0/ports", "red", `{"ports": [`+strings.TrimSuffix(many, ",")+`]}`).list(t)
+	got := a.want(200, "GET", "/v2.0/ports", "red", "")
+	if len(got.text) < 2*maxHeld {
+		t.Fatalf("the list has %d bytes, too few to be a long one", len(got.text))
+	}
+	if diff := cmp.Diff(values(made, "id"), values(got.list(t), "id")); diff != "" {
+		t.Errorf("listed (-made +listed):\n%s", diff)
+	}
+	if p := a.page("/v2.0/ports?limit=599", "red"); len(p.objects) != 599 || p.links["next"] == "" {
+		t.Errorf("page of %d with links %v, want 599 and a next", len(p.objects), p.links)
+	}
+}
+
+// A client that does not take its answer gives its place to others.
+func TestAClientThatGoesEndsItsList(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	many := strings.Repeat(`{"network_id": "`+network+`", "name": "`+strings.Repeat("n", 255)+`"},`, 1000)
+	for range 4 {
+		a.want(201, "POST", "/v2.0/ports", "red", `{"ports": [`+strings.TrimSuffix(many, ",")+`]}`)
+	}
+	for range 30 { // more than there are places
+		conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "GET /v2.0/ports HTTP/1.1\r\nHost: x\r\nX-Auth-Token: red\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	if got := a.page("/v2.0/ports?fields=id", "red"); len(got.objects) != 4000 {
+		t.Errorf("%d ports, want 4000", len(got.objects))
 	}
 }

@@ -165,6 +165,7 @@ func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 // record is what the access log and the metrics say about a request.
 type record struct {
 	id           string
+	client       context.Context // ends when the client goes, and not when its time is over
 	tenant, user string
 }
 
@@ -173,6 +174,14 @@ type recordKey struct{}
 func recordOf(ctx context.Context) *record {
 	rec, _ := ctx.Value(recordKey{}).(*record)
 	return rec
+}
+
+// clientOf ends when the client of a request has gone.
+func clientOf(r *http.Request) context.Context {
+	if rec := recordOf(r.Context()); rec != nil {
+		return rec.client
+	}
+	return r.Context()
 }
 
 func requestID(ctx context.Context) string {
@@ -211,7 +220,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{id: "req-" + uuid.NewString()}
+		rec := &record{id: "req-" + uuid.NewString(), client: r.Context()}
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -206,8 +207,28 @@ func metaFilters(table string, own map[string]filter) map[string]filter {
 
 func byText(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		return expr + " = ANY(" + a.add(values) + "::text[])", nil
+		return among(a, expr, "text", values), nil
 	}
+}
+
+// byFilledText is byText where an index holds what is not empty.
+func byFilledText(expr string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		cond := among(a, expr, "text", values)
+		if !slices.Contains(values, "") {
+			cond += " AND " + expr + " <> ''" // the index is not taken without
+		}
+		return cond, nil
+	}
+}
+
+// among is the condition that an expression has one of the values of an SQL
+// type. What is equal to one value comes out of an index in its order.
+func among[V any](a *args, expr, sqlType string, values []V) string {
+	if len(values) == 1 {
+		return expr + " = " + a.add(values[0]) + "::" + sqlType
+	}
+	return expr + " = ANY(" + a.add(values) + "::" + sqlType + "[])"
 }
 
 // byTags compares all tags that the values name, each with commas between
@@ -234,7 +255,7 @@ func untagged(filters map[string]filter) map[string]filter {
 // byOptionalUUID also finds objects without the attribute, asked for by "".
 func byOptionalUUID(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		cond := expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])"
+		cond := among(a, expr, "uuid", uuids(values))
 		for _, v := range values {
 			if v == "" {
 				return "(" + cond + " OR " + expr + " IS NULL)", nil
@@ -246,7 +267,7 @@ func byOptionalUUID(expr string) filter {
 
 func byUUID(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		return expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])", nil
+		return among(a, expr, "uuid", uuids(values)), nil
 	}
 }
 
@@ -260,7 +281,7 @@ func byNumber(expr string) filter {
 			}
 			numbers[i] = n
 		}
-		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+		return among(a, expr, "bigint", numbers), nil
 	}
 }
 
@@ -290,7 +311,7 @@ func byMAC(expr string) filter {
 			}
 			numbers[i] = int64(m)
 		}
-		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+		return among(a, expr, "bigint", numbers), nil
 	}
 }
 

@@ -115,6 +115,7 @@ type Store struct {
 
 	leases  *lessor
 	singles singles
+	streams chan struct{} // a place for each list that is being read
 	gate    tenantGate
 
 	// Addresses that transactions of this process are about to insert, so that
@@ -147,7 +148,7 @@ func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: opening the database: %w", err)
 	}
-	s := &Store{pool: pool, log: log}
+	s := &Store{pool: pool, log: log, streams: make(chan struct{}, max(1, cfg.MaxConns/2))}
 	if err := s.checkServer(ctx); err != nil {
 		pool.Close()
 		return nil, err
