@@ -74,25 +74,29 @@ type Kind string
 
 // The kinds, in the words of the API.
 const (
-	KindTenant        Kind = "tenant"
-	KindSegment       Kind = "mac_segment"
-	KindNetwork       Kind = "network"
-	KindSubnet        Kind = "subnet"
-	KindPort          Kind = "port"
-	KindSecurityGroup Kind = "security_group"
-	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
-	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
-	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
-	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
-	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
-	KindAddressGroup  Kind = "address_group"
-	KindAddresses     Kind = "addresses" // of an address group; never in a Change
-	KindAddressScope  Kind = "address_scope"
-	KindSubnetPool    Kind = "subnetpool"
-	KindQoSPolicy     Kind = "qos_policy"
-	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
-	KindTrunk         Kind = "trunk"
-	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindTenant         Kind = "tenant"
+	KindSegment        Kind = "mac_segment"
+	KindNetwork        Kind = "network"
+	KindSubnet         Kind = "subnet"
+	KindPort           Kind = "port"
+	KindSecurityGroup  Kind = "security_group"
+	KindRule           Kind = "security_group_rule" // never in a Change: its group is what changes
+	KindSwitch         Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
+	KindMACAddress     Kind = "mac_address"         // in a Change by its text, and only when no port has it
+	KindMACConflict    Kind = "mac_conflict"        // never in a Change: a fact
+	KindMACImport      Kind = "mac_import"          // never in a Change: a fact
+	KindAddressGroup   Kind = "address_group"
+	KindAddresses      Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope   Kind = "address_scope"
+	KindSubnetPool     Kind = "subnetpool"
+	KindQoSPolicy      Kind = "qos_policy"
+	KindQoSRule        Kind = "qos_rule" // never in a Change: its policy is what changes
+	KindTrunk          Kind = "trunk"
+	KindSubPort        Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindMeteringLabel  Kind = "metering_label"
+	KindMeteringRule   Kind = "metering_label_rule" // never in a Change: its label is what changes
+	KindFlavor         Kind = "flavor"
+	KindServiceProfile Kind = "service_profile"
 )
 
 // Op is what happened to an object.
