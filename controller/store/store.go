@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,11 +72,12 @@ const (
 	KindSubnet        Kind = "subnet"
 	KindPort          Kind = "port"
 	KindSecurityGroup Kind = "security_group"
-	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
+	KindRule          Kind = "security_group_rule" // its group changes with it
 	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
 )
 
 // Op is what happened to an object.
@@ -93,6 +95,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *zap.Logger
 	feed *publisher
+
+	describer atomic.Pointer[Describer]
 
 	leases  *lessor
 	singles singles

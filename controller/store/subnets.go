@@ -139,7 +139,7 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 			if err := insertPools(ctx, tx, n); err != nil {
 				return err
 			}
-			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
 		}
 		return nil
 	})
@@ -271,7 +271,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
 			return err
 		}
-		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
+		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate).to(&n)
 		return tx.QueryRow(ctx, `
 			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,
 				revision = revision + 1, updated_at = now()

@@ -66,7 +66,7 @@ func (s *Store) CreateTenants(ctx context.Context, sc Scope, in []intent.Tenant)
 			if err != nil {
 				return err
 			}
-			tx.changed(KindTenant, t.ID, t.ID, OpCreate)
+			tx.changed(KindTenant, t.ID, t.ID, OpCreate).to(t)
 		}
 		return nil
 	})
@@ -93,7 +93,7 @@ func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change fu
 		if reflect.DeepEqual(t, old) {
 			return nil
 		}
-		tx.changed(KindTenant, t.ID, t.ID, OpUpdate)
+		tx.changed(KindTenant, t.ID, t.ID, OpUpdate).to(&t)
 		return tx.QueryRow(ctx, `
 			UPDATE tenants SET name = $2, description = $3, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`, t.ID, t.Name, t.Description).Scan(&t.Revision, &t.UpdatedAt)
