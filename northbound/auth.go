@@ -276,7 +276,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 		p, ok := s.tokens.find(token)
 		if token == "" || !ok {
 			w.Header().Set("WWW-Authenticate", `Keystone uri="`+endpoint(r)+`"`)
-			writeJSON(w, http.StatusUnauthorized, []byte(`{"error":{"code":401,"title":"Unauthorized","message":"The request you have made requires authentication."}}`))
+			writeError(w, r, errNobody)
 			return
 		}
 		if rec := recordOf(r.Context()); rec != nil {

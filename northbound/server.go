@@ -131,7 +131,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
-			writeError(w, asAPIError(r.Context(), s.log, err))
+			writeError(w, r, asAPIError(r.Context(), s.log, err))
 		}
 	}
 }
@@ -206,7 +206,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 				if sw.code != 0 {
 					panic(http.ErrAbortHandler) // too late for another answer: cut this one off
 				}
-				writeError(sw, errBroken)
+				writeError(sw, r, errBroken)
 			}
 			s.account(r, rec, sw.code, time.Since(start))
 		}()
@@ -270,7 +270,7 @@ func plain(u *url.URL) string {
 func acceptJSON(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "json") && !strings.Contains(accept, "*") {
-			writeError(w, errAccept)
+			writeError(w, r, errAccept)
 			return
 		}
 		next.ServeHTTP(w, r)
