@@ -43,6 +43,10 @@ var lineageEvent = func() table[intent.MACEvent] {
 // bound; null: never.
 var exactTime = valueType[time.Time]{
 	name: "UTC time, or null",
+	filter: func(s string) (string, bool, error) {
+		t, err := readTime(s)
+		return t.UTC().Format(time.RFC3339Nano), true, err
+	},
 	append: func(b []byte, t time.Time) []byte {
 		if t.IsZero() {
 			return append(b, "null"...)

@@ -55,8 +55,9 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			mapped("binding:vnic_type", oneOf("normal"), func(*port) string { return "normal" }, func(*port, string) {}, access{post: optional, put: true},
 				"Always `normal`."),
 		),
-		meta:  meta,
-		check: checkPort,
+		meta:      meta,
+		fromStore: within(func(p intent.Port) port { return port{Port: p} }),
+		check:     checkPort,
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {
 			return portRemoval(st, query)
 		},

@@ -8,7 +8,7 @@ import (
 
 // resources declares everything under /v2.0/.
 func resources(st *store.Store) []resource {
-	return []resource{
+	all := []resource{
 		tenants(st),
 		macSegments(st),
 		macAddresses(st),
@@ -21,6 +21,7 @@ func resources(st *store.Store) []resource {
 		securityGroupRules(st),
 		switches(st),
 	}
+	return append(all, auditLog(st, all))
 }
 
 // backend is the functions of the store for one kind of object, with its

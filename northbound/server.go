@@ -67,6 +67,7 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
+	o.Store.DescribeBy(describer(s.resources))
 	o.Metrics.MustRegister(s.requests, s.duration)
 
 	r := chi.NewRouter()

@@ -1,0 +1,117 @@
+package northbound
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// entries are lines of the audit log without what differs from run to run, the
+// earliest first.
+func entries(t *testing.T, got answer) (lines []string) {
+	t.Helper()
+	for _, e := range got.list(t) {
+		text, err := json.Marshal([]any{e["actor"], e["tenant_id"], e["action"], e["resource"], e["from"], e["to"]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append([]string{string(text)}, lines...)
+	}
+	return lines
+}
+
+func TestAuditLogTellsWhoChangedWhatFromWhatToWhat(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	made := a.want(201, "POST", "/v2.0/networks", "red", `{"network": {"name": "n\"1"}}`)
+	id := idOf(made.object(t))
+	a.want(200, "PUT", "/v2.0/networks/"+id, "admin", `{"network": {"name": "n2", "mtu": 1400}}`)
+	a.want(200, "PUT", "/v2.0/networks/"+id, "admin", `{"network": {"name": "n2"}}`) // as it is
+	a.want(400, "PUT", "/v2.0/networks/"+id, "red", `{"network": {"mtu": 1}}`)
+	a.want(201, "POST", "/v2.0/subnets", "red", `{"subnet": {"network_id": "`+id+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
+	a.want(204, "DELETE", "/v2.0/networks/"+id, "red", "")
+	want := []string{
+		`["alice","red","create","network",null,{"admin_state_up":true,"mtu":1450,"name":"n\"1","tenant_id":"red"}]`,
+		`["root","red","update","network",{"mtu":1450,"name":"n\"1"},{"mtu":1400,"name":"n2"}]`,
+		`["alice","red","delete","network",{"admin_state_up":true,"mtu":1400,"name":"n2","tenant_id":"red"},null]`,
+	}
+	log := a.want(200, "GET", "/v2.0/audit-log?resource_id="+id, "red", "")
+	if diff := cmp.Diff(want, entries(t, log)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	request := made.header.Get("X-Openstack-Request-Id")
+	first := log.list(t)[2]
+	if first["request_id"] != request || first["resource_id"] != id || first["project_id"] != "red" {
+		t.Errorf("the first entry is %v, want request %s", first, request)
+	}
+	for query, want := range map[string]int{
+		"request_id=" + request + "&resource=network": 1,
+		"actor=root":                                        1,
+		"actor=root&actor=alice&resource=subnet":            2,
+		"action=delete":                                     2,
+		"project_id=blue":                                   0,
+		"resource=network&until=2001-01-01T00:00:00Z":       0,
+		"resource=network&since=2001-01-01T00:00:00Z":       3,
+		"resource=network&since=2001-01-01T00%3A00%3A00Z":   3,
+		"resource_id=" + id + "&since=" + at(first) + "":    3,
+		"resource_id=" + id + "&until=" + at(first) + "":    0,
+		"id=" + idOf(first) + "&id=1000000&fields=resource": 1,
+	} {
+		if got := a.want(200, "GET", "/v2.0/audit-log?"+query, "red", "").list(t); len(got) != want {
+			t.Errorf("%s: %d entries, want %d: %v", query, len(got), want, got)
+		}
+	}
+	a.want(400, "GET", "/v2.0/audit-log?since=yesterday", "red", "")
+	if got := a.want(200, "GET", "/v2.0/audit-log", "blue", "").list(t); len(got) != 0 {
+		t.Errorf("another tenant is shown %v", got)
+	}
+}
+
+func at(entry map[string]any) string { s, _ := entry["at"].(string); return s }
+
+func TestAuditLogHidesFromMembersWhatTheyDoNotSeeInTheObject(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`", "name": "p", "security_groups": []}}`))
+	a.want(200, "PUT", "/v2.0/ports/"+port, "admin", `{"port": {"name": "q", "binding:host_id": "00000000000000a1"}}`)
+	for token, want := range map[string]string{
+		"red":   `["root","red","update","port",{"name":"p"},{"name":"q"}]`,
+		"admin": `["root","red","update","port",{"binding:host_id":"","name":"p"},{"binding:host_id":"00000000000000a1","name":"q"}]`,
+	} {
+		got := entries(t, a.want(200, "GET", "/v2.0/audit-log?action=update&resource_id="+port, token, ""))
+		if diff := cmp.Diff([]string{want}, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", token, diff)
+		}
+	}
+}
+
+// What is a fact or has a record of its own is in no audit log.
+var unaudited = map[string]bool{"mac-addresses": true, "mac-conflicts": true, "mac-imports": true, "audit-log": true}
+
+func TestAuditLogTellsOfEveryResource(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	ids, _ := owned(a)
+	for path, id := range ids {
+		if unaudited[path] {
+			continue
+		}
+		list := a.want(200, "GET", "/v2.0/audit-log?action=create&resource_id="+id, "admin", "").list(t)
+		if len(list) != 1 || list[0]["to"] == nil || list[0]["from"] != nil || list[0]["actor"] == "" {
+			t.Errorf("%s: the making of one is told as %v", path, list)
+		}
+	}
+	// In the order in which they can go.
+	for _, path := range []string{"ports", "subnets", "networks", "security-group-rules", "security-groups", "mac-segments", "tenants", "switches"} {
+		if path == "mac-segments" {
+			a.want(204, "DELETE", "/v2.0/mac-addresses/"+ids["mac-addresses"], "red", "")
+		}
+		a.want(204, "DELETE", "/v2.0/"+path+"/"+ids[path], "admin", "")
+		list := a.want(200, "GET", "/v2.0/audit-log?action=delete&resource_id="+ids[path], "admin", "").list(t)
+		if len(list) != 1 || list[0]["from"] == nil || list[0]["to"] != nil {
+			t.Errorf("%s: the end of one is told as %v", path, list)
+		}
+	}
+}
