@@ -83,17 +83,26 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
 	}
-	filter, possible, err := c.attributes.filters(query, p)
+	l, err := c.attributes.listing(query, p)
 	if err != nil {
 		return err
 	}
 	var found []E
-	if possible && c.readBy.admits(p) {
-		if found, err = c.list(r.Context(), p.scope(), store.Query{Filter: filter}); err != nil {
+	switch {
+	case !c.readBy.admits(p):
+		if l.Marker != "" {
+			return missing(store.Kind(c.single), l.Marker)
+		}
+	case l.possible:
+		if found, err = c.list(r.Context(), p.scope(), l.Query); err != nil {
 			return err
 		}
 	}
-	c.answerAll(w, http.StatusOK, c.attributes.visible(p, query["fields"]), found)
+	var first, end string
+	if len(found) > 0 {
+		first, end = c.attributes.identity(&found[0]), c.attributes.identity(&found[len(found)-1])
+	}
+	c.answerPage(w, http.StatusOK, l.visible, found, l.links(r, query, len(found), first, end))
 	return nil
 }
 
@@ -414,8 +423,13 @@ func (c *collection[E]) answer(w http.ResponseWriter, code int, visible table[E]
 	writeJSON(w, code, append(b, '}'))
 }
 
-// answerAll writes a list through one buffer of bounded size.
 func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table[E], all []E) {
+	c.answerPage(w, code, visible, all, nil)
+}
+
+// answerPage writes a list, with the links to those beside it, through one
+// buffer of bounded size.
+func (c *collection[E]) answerPage(w http.ResponseWriter, code int, visible table[E], all []E, links []link) {
 	const enough = 32 << 10
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -435,5 +449,6 @@ func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table
 			b = b[:0]
 		}
 	}
-	_, _ = w.Write(append(b, "]}"...))
+	b = appendLinks(append(b, ']'), c.plural, links)
+	_, _ = w.Write(append(b, '}'))
 }

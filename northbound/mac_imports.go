@@ -31,7 +31,7 @@ const importPath = "/mac-imports"
 
 func macImports(st *store.Store) *collection[intent.MACImport] {
 	type run = intent.MACImport
-	found := access{filter: true}
+	found := access{filter: true, sort: true}
 	count := number[int64](0, 1<<62)
 	return &collection[run]{
 		single: "mac_import", plural: "mac_imports", path: "mac-imports", readBy: admins,
@@ -42,13 +42,13 @@ func macImports(st *store.Store) *collection[intent.MACImport] {
 			derived("tenant_id", text(255), func(m *run) string { return m.TenantID }, found, "Who has the addresses here."),
 			derived("project_id", text(255), func(m *run) string { return m.TenantID }, found, "The same as `tenant_id`."),
 			derived("dry_run", boolean, func(m *run) bool { return m.DryRun }, found, "Whether it only checked."),
-			derived("lines", count, func(m *run) int64 { return m.Lines }, access{}, "How many machines there were."),
+			derived("lines", count, func(m *run) int64 { return m.Lines }, access{sort: true}, "How many machines there were."),
 			derived("imported", count, func(m *run) int64 { return m.Imported }, access{}, "Addresses that were free and are the tenant's since."),
 			derived("mapped", count, func(m *run) int64 { return m.Mapped }, access{}, "External ids that were kept."),
 			derived("conflicts", count, func(m *run) int64 { return m.Conflicts }, access{}, "Lines with an address that somebody has here, or with what an earlier line has."),
 			derived("invalid", count, func(m *run) int64 { return m.Invalid }, access{}, "Lines without a right address or external id."),
 			derived("actor", text(255), func(m *run) string { return m.Actor }, found, "Who did it."),
-			derived("created_at", timestamp, func(m *run) time.Time { return m.CreatedAt }, access{}, "When it was done."),
+			derived("created_at", timestamp, func(m *run) time.Time { return m.CreatedAt }, access{sort: true}, "When it was done."),
 		},
 		backend: backend[run]{list: st.MACImports, get: st.MACImport},
 	}

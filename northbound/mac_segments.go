@@ -37,8 +37,8 @@ type usage struct {
 func macSegments(st *store.Store) *collection[segment] {
 	meta := func(s *segment) *intent.Meta { return &s.Meta }
 	tenant := func(s *segment) *string { return &s.TenantID }
-	owner := access{post: optional, filter: true}
-	operators := access{post: optional, put: true, byPost: admins, byPut: admins, filter: true}
+	owner := access{post: optional, filter: true, sort: true}
+	operators := access{post: optional, put: true, byPost: admins, byPut: admins, filter: true, sort: true}
 	shared, host := operators, operators
 	shared.def, host.def = "false", `""`
 	c := &collection[segment]{
@@ -47,7 +47,7 @@ func macSegments(st *store.Store) *collection[segment] {
 			"A port gets its MAC from the segments of its host, else from those of its network, else from those of its tenant, else from a shared one. Members see their own and the shared ones; " +
 			"they write their own, and make new ones only inside these.",
 		attributes: append(table[segment]{
-			derived("id", id, func(s *segment) string { return s.ID }, access{filter: true}, "Identifies the segment; made by the server."),
+			derived("id", id, func(s *segment) string { return s.ID }, access{filter: true, sort: true}, "Identifies the segment; made by the server."),
 			name(meta),
 			description(meta),
 			stored("tenant_id", text(255), tenant, owner, "The tenant that the segment serves; empty: a segment of the operator. A member's is always its own."),
@@ -58,9 +58,9 @@ func macSegments(st *store.Store) *collection[segment] {
 				"The only network that the segment serves; null: any network of its tenant."),
 			stored("host", text(255), func(s *segment) *string { return &s.Host }, host,
 				"Serves only the ports with this `binding:host_id`; empty: any host."),
-			stored("base_address", macAddress, func(s *segment) *mac.Addr { return &s.base }, access{post: optional, filter: true},
+			stored("base_address", macAddress, func(s *segment) *mac.Addr { return &s.base }, access{post: optional, filter: true, sort: true},
 				"The lowest address; no bit after the prefix may be set, nor the group bit. Given with `prefix_length`, or neither and `size` instead."),
-			stored("prefix_length", number[int](mac.MinPrefixLen, mac.MaxPrefixLen), func(s *segment) *int { return &s.bits }, access{post: optional, put: true, filter: true},
+			stored("prefix_length", number[int](mac.MinPrefixLen, mac.MaxPrefixLen), func(s *segment) *int { return &s.bits }, access{post: optional, put: true, filter: true, sort: true},
 				"How many leading bits the addresses share. A change resizes the segment and is made alone: a smaller one if the space that it grows over is free, a larger one if nothing is in use there."),
 			mapped("size", number[uint64](1, maxSegmentSize), func(s *segment) uint64 { return s.Block.Size() }, func(s *segment, n uint64) { s.size = n }, access{post: optional},
 				"How many addresses it has. In POST, instead of a block: the smallest free block with so many is taken, rounded up to a power of two."),

@@ -69,8 +69,13 @@ func (a *attribute[E]) row() []string {
 		doc += " Shown to administrators."
 	}
 	filter := "–"
-	if a.toText != nil {
-		filter = "yes"
+	switch {
+	case a.toText != nil && a.sort:
+		filter = "filter, sort"
+	case a.toText != nil:
+		filter = "filter"
+	case a.sort:
+		filter = "sort"
 	}
 	return []string{"`" + a.name + "`", a.typ, when(a.post != never, post, a.byPost), when(a.put, "may", a.byPut), def, filter, doc}
 }
@@ -85,7 +90,7 @@ func (ref reference) markdown() string {
 	case ref.adminWrite:
 		b.WriteString(" Only administrators write.")
 	}
-	b.WriteString("\n\n| attribute | value | POST | PUT | default | filter | |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n\n| attribute | value | POST | PUT | default | lists | |\n|---|---|---|---|---|---|---|\n")
 	for _, row := range ref.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}

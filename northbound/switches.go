@@ -23,17 +23,17 @@ func switches(st *store.Store) *collection[intent.Switch] {
 			"A host may be listed by its `system_id` before its datapath id is known. Only a switch that is not connected can be deleted; interfaces on it bind ports no more then.",
 		attributes: table[sw]{
 			mapped("id", datapathID, func(s *sw) string { return s.DPID.String() }, func(s *sw, v string) { s.DPID, _ = intent.ParseDPID(v) },
-				access{post: optional, filter: true}, "The datapath id; what `binding:host_id` of a port names. If only `system_id` is given, the one that macloom will give to the bridge of that host."),
-			stored("system_id", text(255), func(s *sw) *string { return &s.SystemID }, access{post: optional, def: `""`, filter: true}, "The Open vSwitch that has the datapath (`external_ids:system-id`); empty: not known."),
-			stored("admitted", boolean, func(s *sw) *bool { return &s.Admitted }, access{post: optional, put: true, def: "true", filter: true}, "Whether it may connect. Changing it to false ends its connections."),
+				access{post: optional, filter: true, sort: true}, "The datapath id; what `binding:host_id` of a port names. If only `system_id` is given, the one that macloom will give to the bridge of that host."),
+			stored("system_id", text(255), func(s *sw) *string { return &s.SystemID }, access{post: optional, def: `""`, filter: true, sort: true}, "The Open vSwitch that has the datapath (`external_ids:system-id`); empty: not known."),
+			stored("admitted", boolean, func(s *sw) *bool { return &s.Admitted }, access{post: optional, put: true, def: "true", filter: true, sort: true}, "Whether it may connect. Changing it to false ends its connections."),
 			derived("turned_away_at", timeOrNull, func(s *sw) time.Time { return s.TurnedAwayAt }, access{}, "When it was last turned away; it is noted once a minute."),
 			derived("turned_away_reason", text(255), func(s *sw) string { return s.TurnedAwayReason }, access{}, "Why."),
-			derived("connected", boolean, func(s *sw) bool { return s.Connected }, access{filter: true}, "Whether an OpenFlow session is up."),
-			derived("ovsdb_connected", boolean, func(s *sw) bool { return s.OVSDBConnected }, access{filter: true}, "Whether an OVSDB connection to its host is up."),
+			derived("connected", boolean, func(s *sw) bool { return s.Connected }, access{filter: true, sort: true}, "Whether an OpenFlow session is up."),
+			derived("ovsdb_connected", boolean, func(s *sw) bool { return s.OVSDBConnected }, access{filter: true, sort: true}, "Whether an OVSDB connection to its host is up."),
 			derived("address", text(255), func(s *sw) string { return s.Address }, access{}, "Where the last session came from."),
-			derived("hostname", text(255), func(s *sw) string { return s.Hostname }, access{filter: true}, "The name of its host, by OVSDB."),
+			derived("hostname", text(255), func(s *sw) string { return s.Hostname }, access{filter: true, sort: true}, "The name of its host, by OVSDB."),
 			derived("description", text(255), func(s *sw) string { return s.Description }, access{}, "Manufacturer, hardware and software, in its own words."),
-			derived("version", text(255), func(s *sw) string { return s.Version }, access{filter: true}, "The version of Open vSwitch, by OVSDB."),
+			derived("version", text(255), func(s *sw) string { return s.Version }, access{filter: true, sort: true}, "The version of Open vSwitch, by OVSDB."),
 			derived("datapath_type", text(255), func(s *sw) string { return s.DatapathType }, access{}, "`system`: of the kernel; `netdev`: userspace; empty: not known without OVSDB."),
 			derived("capabilities", answers, func(s *sw) map[string]string { return s.Capabilities }, access{}, "What it can do, by feature: `yes`, `no` or `unknown`, found by asking it."),
 			derived("ports", list(switchPort, 0), func(s *sw) []intent.SwitchPort { return s.Ports }, access{}, "Its ports."),
@@ -62,7 +62,10 @@ func switches(st *store.Store) *collection[intent.Switch] {
 		backend: backend[sw]{
 			list: func(ctx context.Context, _ store.Scope, q store.Query) ([]sw, error) {
 				all, err := st.Switches(ctx)
-				return slices.DeleteFunc(all, func(s sw) bool { return !selected(&s, q.Filter) }), err
+				if err != nil {
+					return nil, err
+				}
+				return selectFrom(store.KindSwitch, all, q, switchID, switchShows)
 			},
 			get: func(ctx context.Context, _ store.Scope, id string) (sw, error) {
 				dpid, err := intent.ParseDPID(id)
@@ -90,18 +93,18 @@ func switches(st *store.Store) *collection[intent.Switch] {
 	}
 }
 
-// selected says whether a switch passes the filters of a list.
-func selected(s *intent.Switch, filter map[string][]string) bool {
-	is := map[string]string{
-		"id": s.DPID.String(), "system_id": s.SystemID, "hostname": s.Hostname, "version": s.Version, "admitted": strconv.FormatBool(s.Admitted),
-		"connected": strconv.FormatBool(s.Connected), "ovsdb_connected": strconv.FormatBool(s.OVSDBConnected),
-	}
-	for name, values := range filter {
-		if !slices.Contains(values, is[name]) {
-			return false
-		}
-	}
-	return true
+func switchID(s *intent.Switch) string { return s.DPID.String() }
+
+// switchShows are the attributes that a list of switches is filtered and
+// sorted by.
+var switchShows = map[string]func(*intent.Switch) string{
+	"id":              switchID,
+	"system_id":       func(s *intent.Switch) string { return s.SystemID },
+	"hostname":        func(s *intent.Switch) string { return s.Hostname },
+	"version":         func(s *intent.Switch) string { return s.Version },
+	"admitted":        func(s *intent.Switch) string { return strconv.FormatBool(s.Admitted) },
+	"connected":       func(s *intent.Switch) string { return strconv.FormatBool(s.Connected) },
+	"ovsdb_connected": func(s *intent.Switch) string { return strconv.FormatBool(s.OVSDBConnected) },
 }
 
 var errNoDatapath = errors.New("a datapath id of 16 hex digits, not all of them 0, is needed")

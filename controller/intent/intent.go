@@ -18,7 +18,8 @@ type Meta struct {
 	TenantID    string
 	Name        string
 	Description string
-	Revision    int64 // rises with every change, of a child's too where Neutron says so
+	Tags        []string // words of clients, sorted; of kinds that have them
+	Revision    int64    // rises with every change, of a child's too where Neutron says so
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 }

@@ -24,6 +24,7 @@ var groups = entity[intent.SecurityGroup]{
 		"shared":   byBool("false"),
 		"stateful": byBool("true"),
 	}),
+	sorts: metaSorts("security_groups", nil),
 	scan: func(row pgx.CollectableRow) (g intent.SecurityGroup, err error) {
 		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num)...)
 	},

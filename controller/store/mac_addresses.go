@@ -354,6 +354,12 @@ var macAddresses = entity[intent.MACAddress]{
 	from:    "mac_addresses",
 	visible: "mac_addresses.tenant_id = $tenant",
 	order:   "mac_addresses.address",
+	always:  "mac_addresses.state <> 'free'",
+	key:     "mac_addresses.address",
+	parseID: func(id string) (any, bool) {
+		a, err := mac.Parse(id)
+		return int64(a), err == nil
+	},
 	filters: map[string]filter{
 		"address":    byMAC("mac_addresses.address"),
 		"segment_id": byUUID("mac_addresses.segment_id"),
@@ -363,6 +369,16 @@ var macAddresses = entity[intent.MACAddress]{
 		"port_id":    byUUID("mac_addresses.port_id"),
 		"network_id": byUUID("mac_addresses.network_id"),
 		"device_id":  byText("mac_addresses.device_id"),
+	},
+	sorts: map[string]string{
+		"id":         "mac_addresses.address",
+		"address":    "mac_addresses.address",
+		"tenant_id":  byBytes("mac_addresses.tenant_id"),
+		"project_id": byBytes("mac_addresses.tenant_id"),
+		"state":      byBytes("mac_addresses.state"),
+		"device_id":  byBytes("mac_addresses.device_id"),
+		"created_at": "mac_addresses.created_at",
+		"updated_at": "mac_addresses.changed_at",
 	},
 	scan: func(row pgx.CollectableRow) (m intent.MACAddress, err error) {
 		var address int64
@@ -383,7 +399,6 @@ var macAddresses = entity[intent.MACAddress]{
 func (s *Store) MACAddresses(ctx context.Context, sc Scope, q Query) (list []intent.MACAddress, err error) {
 	err = s.read(ctx, func(db querier) (err error) {
 		list, err = macAddresses.list(ctx, db, sc, q)
-		list = slices.DeleteFunc(list, func(m intent.MACAddress) bool { return m.State == intent.MACFree })
 		return err
 	})
 	return list, err

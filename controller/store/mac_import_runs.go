@@ -40,6 +40,16 @@ var macImports = entity[intent.MACImport]{
 		"dry_run":    byBool("mac_import_runs.dry_run"),
 		"actor":      byText("mac_import_runs.actor"),
 	},
+	sorts: map[string]string{
+		"id":         "mac_import_runs.id",
+		"source":     byBytes("mac_import_runs.source"),
+		"tenant_id":  byBytes("mac_import_runs.tenant_id"),
+		"project_id": byBytes("mac_import_runs.tenant_id"),
+		"dry_run":    "mac_import_runs.dry_run",
+		"actor":      byBytes("mac_import_runs.actor"),
+		"lines":      "mac_import_runs.lines",
+		"created_at": "mac_import_runs.created_at",
+	},
 	scan: func(row pgx.CollectableRow) (m intent.MACImport, err error) {
 		err = row.Scan(&m.ID, &m.Source, &m.TenantID, &m.DryRun, &m.Lines, &m.Imported, &m.Mapped, &m.Conflicts, &m.Invalid, &m.Actor, &m.CreatedAt)
 		return m, err

@@ -27,7 +27,7 @@ var networks = entity[intent.Network]{
 		ARRAY(SELECT subnets.id FROM subnets WHERE subnets.network_id = networks.id ORDER BY subnets.created_at, subnets.id)`,
 	from:    "networks",
 	visible: "networks.tenant_id = $tenant",
-	order:   "networks.created_at, networks.id",
+	order:   "networks.id",
 	filters: metaFilters("networks", map[string]filter{
 		"admin_state_up":            byBool("networks.admin_up"),
 		"mtu":                       byNumber("networks.mtu"),
@@ -38,6 +38,11 @@ var networks = entity[intent.Network]{
 		"shared":                    byBool("false"),
 		"router:external":           byBool("false"),
 		"is_default":                byBool("false"),
+	}),
+	sorts: metaSorts("networks", map[string]string{
+		"admin_state_up": "networks.admin_up",
+		"mtu":            "networks.mtu",
+		"status":         "'ACTIVE'::text",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
 		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Subnets)...)

@@ -25,7 +25,7 @@ var ports = entity[intent.Port]{
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
 	from:    "ports JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
 	visible: "ports.tenant_id = $tenant",
-	order:   "ports.created_at, ports.id",
+	order:   "ports.id",
 	filters: metaFilters("ports", map[string]filter{
 		"network_id":      byUUID("ports.network_id"),
 		"mac_address":     byMAC("mac_addresses.address"),
@@ -36,6 +36,14 @@ var ports = entity[intent.Port]{
 		"binding:host_id": byText(boundHost),
 		"fixed_ips":       byFixedIP,
 		"security_groups": bySecurityGroup,
+	}),
+	sorts: metaSorts("ports", map[string]string{
+		"network_id":     "ports.network_id",
+		"admin_state_up": "ports.admin_up",
+		"mac_address":    "mac_addresses.address",
+		"device_id":      byBytes("ports.device_id"),
+		"device_owner":   byBytes("ports.device_owner"),
+		"status":         byBytes("ports.status"),
 	}),
 	scan: func(row pgx.CollectableRow) (p intent.Port, err error) {
 		var address int64

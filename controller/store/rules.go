@@ -13,7 +13,7 @@ import (
 var rules = entity[intent.Rule]{
 	kind:  KindRule,
 	table: "security_group_rules",
-	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description,
+	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description, '{}'::text[],
 		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
 		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, '')`,
 	from:    "security_group_rules",
@@ -30,6 +30,18 @@ var rules = entity[intent.Rule]{
 		"remote_ip_prefix":  byPrefix("security_group_rules.remote_prefix", "inet"),
 		"normalized_cidr":   byPrefix("network(security_group_rules.remote_prefix)", "cidr"),
 		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
+	}),
+	sorts: metaSorts("security_group_rules", map[string]string{
+		"name":              "",
+		"security_group_id": "security_group_rules.group_id",
+		"direction":         byBytes("security_group_rules.direction"),
+		"ethertype":         byBytes("security_group_rules.ethertype"),
+		"protocol":          byBytes("security_group_rules.protocol_name"),
+		"port_range_min":    "coalesce(security_group_rules.port_min, -1)",
+		"port_range_max":    "coalesce(security_group_rules.port_max, -1)",
+		"remote_ip_prefix":  "coalesce(security_group_rules.remote_prefix, '0.0.0.0/0')",
+		"normalized_cidr":   "coalesce(network(security_group_rules.remote_prefix), '0.0.0.0/0')",
+		"remote_group_id":   "coalesce(security_group_rules.remote_group_id, '00000000-0000-0000-0000-000000000000')",
 	}),
 	scan: func(row pgx.CollectableRow) (r intent.Rule, err error) {
 		var prefix *netip.Prefix

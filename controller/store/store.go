@@ -38,12 +38,6 @@ type Scope struct {
 	Admin    bool   // sees and may create for every tenant
 }
 
-// Query narrows a list. Values of one attribute are alternatives, different
-// attributes must all hold; names are those of the API.
-type Query struct {
-	Filter map[string][]string
-}
-
 // NewPort is a port to create, with what is to be chosen for it.
 //
 // A MAC of 0 is allocated. An entry of FixedIPs may have only a SubnetID (an

@@ -20,7 +20,7 @@ var subnets = entity[intent.Subnet]{
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
 	visible: "subnets.tenant_id = $tenant",
-	order:   "subnets.created_at, subnets.id",
+	order:   "subnets.id",
 	filters: metaFilters("subnets", map[string]filter{
 		"network_id":  byUUID("subnets.network_id"),
 		"ip_version":  byNumber("family(subnets.cidr)"),
@@ -28,6 +28,13 @@ var subnets = entity[intent.Subnet]{
 		"gateway_ip":  byAddr("subnets.gateway"),
 		"enable_dhcp": byBool("subnets.enable_dhcp"),
 		"shared":      byBool("false"),
+	}),
+	sorts: metaSorts("subnets", map[string]string{
+		"network_id":  "subnets.network_id",
+		"ip_version":  "family(subnets.cidr)",
+		"cidr":        "subnets.cidr",
+		"gateway_ip":  "coalesce(subnets.gateway, '0.0.0.0')",
+		"enable_dhcp": "subnets.enable_dhcp",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
 		var gateway *netip.Addr

@@ -14,12 +14,15 @@ import (
 var tenants = entity[intent.Tenant]{
 	kind:    KindTenant,
 	table:   "tenants",
-	columns: "tenants.id, tenants.id, tenants.name, tenants.description, tenants.revision, tenants.created_at, tenants.updated_at",
+	columns: "tenants.id, tenants.id, tenants.name, tenants.description, '{}'::text[], tenants.revision, tenants.created_at, tenants.updated_at",
 	from:    "tenants",
 	visible: "tenants.id = $tenant",
 	order:   "tenants.created_at, tenants.id",
 	filters: metaFilters("tenants", map[string]filter{
 		"id": byText("tenants.id"), "tenant_id": byText("tenants.id"), "project_id": byText("tenants.id"),
+	}),
+	sorts: metaSorts("tenants", map[string]string{
+		"id": byBytes("tenants.id"), "tenant_id": byBytes("tenants.id"), "project_id": byBytes("tenants.id"),
 	}),
 	scan: func(row pgx.CollectableRow) (t intent.Tenant, err error) {
 		return t, row.Scan(metaTargets(&t.Meta)...)
@@ -103,9 +106,9 @@ func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change fu
 
 // keep takes back what no caller may change.
 func keep(m, old *intent.Meta) {
-	name, description := m.Name, m.Description
+	name, description, tags := m.Name, m.Description, m.Tags
 	*m = *old
-	m.Name, m.Description = name, description
+	m.Name, m.Description, m.Tags = name, description, tags
 }
 
 // DeleteTenant deletes a tenant that owns nothing but its unused default
