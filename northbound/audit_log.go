@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/macloom/macloom/controller/store"
@@ -105,8 +106,8 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 			"What the controller itself does for an object (its status, its revision) is no entry; what becomes of MAC addresses is told by `/v2.0/mac-lineage`. " +
 			"Members see the changes of their own objects, also those made by administrators.",
 		attributes: table[entry]{
-			derived("id", number[int64](1, 1<<62), func(e *entry) int64 { return e.ID }, found, "Rises with time."),
-			derived("at", exactTime, func(e *entry) time.Time { return e.At }, access{}, "When it was done."),
+			derived("id", serial, func(e *entry) int64 { return e.ID }, found, "Rises with time."),
+			derived("at", exactTime, func(e *entry) time.Time { return e.At }, access{sort: true}, "When it was done."),
 			derived("actor", text(255), func(e *entry) string { return e.Actor }, found, "The user who did it; empty: the controller itself."),
 			derived("request_id", text(255), func(e *entry) string { return e.RequestID }, found, "The request that did it, as in its `X-Openstack-Request-Id`."),
 			derived("tenant_id", text(255), func(e *entry) string { return e.TenantID }, found, "Who owned the object; empty: the operator."),
@@ -134,6 +135,18 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 			},
 		},
 	}
+}
+
+// serial is a number that identifies: a string like all ids.
+var serial = valueType[int64]{
+	name: "string of digits",
+	append: func(b []byte, n int64) []byte {
+		return append(strconv.AppendInt(append(b, '"'), n, 10), '"')
+	},
+	filter: func(s string) (string, bool, error) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return strconv.FormatInt(n, 10), err == nil && n > 0, nil
+	},
 }
 
 // without takes attributes out of a JSON object.

@@ -115,3 +115,35 @@ func TestAuditLogTellsOfEveryResource(t *testing.T) {
 		}
 	}
 }
+
+func TestAuditLogIsReadInPages(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	for _, name := range []string{"a", "b", "c"} {
+		a.make("/v2.0/networks", "red", `{"network": {"name": "`+name+`"}}`)
+	}
+	var got []string
+	page := func(query string) (last string) {
+		answer := a.want(200, "GET", "/v2.0/audit-log?resource=network&limit=2&"+query, "red", "")
+		var body struct {
+			Log []struct {
+				ID string
+				To map[string]any
+			} `json:"audit_log"`
+		}
+		if err := json.Unmarshal([]byte(answer.text), &body); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range body.Log {
+			name, _ := e.To["name"].(string)
+			got, last = append(got, name), e.ID
+		}
+		return last
+	}
+	page("marker=" + page(""))
+	page("sort_key=at&sort_dir=asc")
+	if diff := cmp.Diff([]string{"c", "b", "a", "a", "b"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	a.want(404, "GET", "/v2.0/audit-log?marker=x", "red", "")
+}

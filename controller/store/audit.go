@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -269,7 +270,8 @@ var auditLog = entity[AuditEntry]{
 	columns: "audit_log.id, at, actor, request_id, tenant_id, kind, object_id, op, was, became",
 	from:    "audit_log",
 	visible: "audit_log.tenant_id = $tenant",
-	order:   "audit_log.id DESC",
+	order:   "audit_log.id",
+	sorts:   map[string]string{"at": "audit_log.id"},
 	filters: map[string]filter{
 		"id":          byNumber("audit_log.id"),
 		"tenant_id":   byText("audit_log.tenant_id"),
@@ -284,8 +286,15 @@ var auditLog = entity[AuditEntry]{
 	scan: func(row pgx.CollectableRow) (e AuditEntry, err error) {
 		return e, row.Scan(&e.ID, &e.At, &e.Actor, &e.RequestID, &e.TenantID, &e.Kind, &e.ObjectID, &e.Op, &e.Was, &e.Became)
 	},
+	parseID: func(id string) (any, bool) {
+		n, err := strconv.ParseInt(id, 10, 64)
+		return n, err == nil
+	},
 	textID: true,
 }
+
+// maxAudit is how many entries an answer has at most that no limit bounds.
+const maxAudit = 1000
 
 // byTime finds what lies on one side of a time; of several times all must hold.
 func byTime(side string) filter {
@@ -302,9 +311,15 @@ func byTime(side string) filter {
 	}
 }
 
-// AuditLog lists changes, the latest first. A tenant sees those of its own
-// objects.
+// AuditLog lists changes, the latest first unless the query has an order, and
+// at most 1,000 unless it has a limit. A tenant sees those of its own objects.
 func (s *Store) AuditLog(ctx context.Context, sc Scope, q Query) (list []AuditEntry, err error) {
+	if len(q.Sort) == 0 {
+		q.Sort = []SortKey{{Attr: "at", Desc: true}}
+	}
+	if q.Limit == 0 {
+		q.Limit = maxAudit
+	}
 	err = s.read(ctx, func(db querier) (err error) {
 		list, err = auditLog.list(ctx, db, sc, q)
 		return err
