@@ -39,13 +39,20 @@ type api struct {
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	st := storetest.New(t)
+	return setupOn(t, storetest.New(t), func(*Options) {})
+}
+
+// setupOn is setup on a given store, with other options.
+func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
+	t.Helper()
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
+	change(&o)
+	srv := httptest.NewServer(New(o))
 	t.Cleanup(srv.Close)
 	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }
@@ -83,7 +90,15 @@ func (a *api) send(req *http.Request) answer {
 	if !strings.HasPrefix(resp.Header.Get("X-Openstack-Request-Id"), "req-") {
 		a.t.Errorf("%s %s: no request id", req.Method, req.URL.Path)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	got := answer{resp.StatusCode, resp.Header, string(text)}
+	d, err := theDocument()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := d.check(req.Method, req.URL, got); err != nil {
+		a.t.Errorf("OpenAPI: %v", err)
+	}
+	return got
 }
 
 // want asks and ends the test at another code.

@@ -48,7 +48,11 @@ type attribute[E any] struct {
 	access
 	name string
 	typ  string // of its value, in words
-	doc  string
+	// Schemas of its value in an answer and in a body, and the notation of the
+	// answer for a value of a body.
+	shows, takes schema
+	canonical    func(v any) ([]byte, error)
+	doc          string
 	// parse checks a value and returns how to put it into an E; checking needs
 	// no object, so that a bad value is refused before the object is looked up.
 	parse  func(v any) (func(*E), error)
@@ -61,10 +65,17 @@ type attribute[E any] struct {
 // nil put makes it read-only.
 func mapped[E, V any](name string, t valueType[V], get func(*E) V, put func(*E, V), a access, doc string) attribute[E] {
 	attr := attribute[E]{
-		access: a, name: name, typ: t.name, doc: doc,
+		access: a, name: name, typ: t.name, shows: t.shows, takes: t.taken(), doc: doc,
 		write: func(b []byte, e *E) []byte { return t.append(b, get(e)) },
 	}
 	if put != nil && t.parse != nil {
+		attr.canonical = func(v any) ([]byte, error) {
+			value, err := t.parse(v)
+			if err != nil {
+				return nil, err
+			}
+			return t.append(nil, value), nil
+		}
 		attr.parse = func(v any) (func(*E), error) {
 			value, err := t.parse(v)
 			if err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
-// described is a resource whose objects the audit log tells.
-type described interface {
-	// describe tells the attributes that a request can give; false: the object
+// told is a resource whose objects the audit log tells.
+type told interface {
+	// tell gives the attributes that a request can give; false: the object
 	// is none of this resource.
-	describe(object any) ([]store.Attribute, bool)
+	tell(object any) ([]store.Attribute, bool)
 	// hidden are attributes that only administrators see.
 	hidden() []string
 }
 
-func (c *collection[E]) describe(object any) ([]store.Attribute, bool) {
+func (c *collection[E]) tell(object any) ([]store.Attribute, bool) {
 	e, ok := object.(*E)
 	if c.fromStore != nil {
 		e, ok = c.fromStore(object)
@@ -27,7 +27,7 @@ func (c *collection[E]) describe(object any) ([]store.Attribute, bool) {
 	if !ok {
 		return nil, false
 	}
-	told := make([]store.Attribute, 0, len(c.attributes))
+	list := make([]store.Attribute, 0, len(c.attributes))
 	b := make([]byte, 0, 1024)
 	for i := range c.attributes {
 		a := &c.attributes[i]
@@ -36,9 +36,9 @@ func (c *collection[E]) describe(object any) ([]store.Attribute, bool) {
 		}
 		from := len(b)
 		b = a.write(b, e)
-		told = append(told, store.Attribute{Name: a.name, JSON: b[from:len(b):len(b)]})
+		list = append(list, store.Attribute{Name: a.name, JSON: b[from:len(b):len(b)]})
 	}
-	return told, true
+	return list, true
 }
 
 func (c *collection[E]) hidden() []string {
@@ -65,10 +65,10 @@ func within[V, E any](wrap func(V) E) func(any) (*E, bool) {
 
 // describer tells objects of all resources in the words of their tables.
 func describer(all []resource) store.Describer {
-	of := map[store.Kind]described{}
+	of := map[store.Kind]told{}
 	for _, r := range all {
 		single, _, _ := r.names()
-		if d, ok := r.(described); ok {
+		if d, ok := r.(told); ok {
 			of[store.Kind(single)] = d
 		}
 	}
@@ -77,8 +77,8 @@ func describer(all []resource) store.Describer {
 		if d == nil {
 			return nil
 		}
-		told, _ := d.describe(object)
-		return told
+		list, _ := d.tell(object)
+		return list
 	}
 }
 
@@ -89,7 +89,7 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 	hidden := map[store.Kind][]string{}
 	for _, r := range all {
 		single, _, _ := r.names()
-		if d, ok := r.(described); ok {
+		if d, ok := r.(told); ok {
 			hidden[store.Kind(single)] = d.hidden()
 		}
 	}
@@ -106,7 +106,7 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 			"What the controller itself does for an object (its status, its revision) is no entry; what becomes of MAC addresses is told by `/v2.0/mac-lineage`. " +
 			"Members see the changes of their own objects, also those made by administrators.",
 		attributes: table[entry]{
-			derived("id", serial, func(e *entry) int64 { return e.ID }, found, "Rises with time."),
+			derived("id", serial, func(e *entry) int64 { return e.ID }, access{filter: true, sort: true}, "Rises with time."),
 			derived("at", exactTime, func(e *entry) time.Time { return e.At }, access{sort: true}, "When it was done."),
 			derived("actor", text(255), func(e *entry) string { return e.Actor }, found, "The user who did it; empty: the controller itself."),
 			derived("request_id", text(255), func(e *entry) string { return e.RequestID }, found, "The request that did it, as in its `X-Openstack-Request-Id`."),
@@ -139,7 +139,8 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 
 // serial is a number that identifies: a string like all ids.
 var serial = valueType[int64]{
-	name: "string of digits",
+	name:  "string of digits",
+	shows: matching(`^[0-9]+$`),
 	append: func(b []byte, n int64) []byte {
 		return append(strconv.AppendInt(append(b, '"'), n, 10), '"')
 	},
@@ -179,7 +180,8 @@ func without(text []byte, names []string) []byte {
 
 // objectOrNull is a JSON object as it is stored.
 var objectOrNull = valueType[[]byte]{
-	name: "object or null",
+	name:  "object or null",
+	shows: schema{"type": []any{"object", "null"}},
 	append: func(b []byte, text []byte) []byte {
 		if text == nil {
 			return append(b, "null"...)

@@ -54,8 +54,8 @@ func TestAuditLogTellsWhoChangedWhatFromWhatToWhat(t *testing.T) {
 		"resource=network&until=2001-01-01T00:00:00Z":       0,
 		"resource=network&since=2001-01-01T00:00:00Z":       3,
 		"resource=network&since=2001-01-01T00%3A00%3A00Z":   3,
-		"resource_id=" + id + "&since=" + at(first) + "":    3,
-		"resource_id=" + id + "&until=" + at(first) + "":    0,
+		"resource_id=" + id + "&since=" + momentOf(first) + "":    3,
+		"resource_id=" + id + "&until=" + momentOf(first) + "":    0,
 		"id=" + idOf(first) + "&id=1000000&fields=resource": 1,
 	} {
 		if got := a.want(200, "GET", "/v2.0/audit-log?"+query, "red", "").list(t); len(got) != want {
@@ -68,7 +68,7 @@ func TestAuditLogTellsWhoChangedWhatFromWhatToWhat(t *testing.T) {
 	}
 }
 
-func at(entry map[string]any) string { s, _ := entry["at"].(string); return s }
+func momentOf(entry map[string]any) string { s, _ := entry["at"].(string); return s }
 
 func TestAuditLogHidesFromMembersWhatTheyDoNotSeeInTheObject(t *testing.T) {
 	t.Parallel()

@@ -33,26 +33,36 @@ type collection[E any] struct {
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
 
-	// post serves POST in the place of create.
-	post func(http.ResponseWriter, *http.Request) error
+	// post serves POST in the place of create, with one object and not with a
+	// list; postGives is the schema of its answer where that is another than the
+	// object.
+	post      func(http.ResponseWriter, *http.Request) error
+	postGives schema
 	// removal chooses by the query string how DELETE removes; nil: remove does.
-	removal func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removal      func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removalQuery []parameter // that removal reads
 	// actions are what a client can do beside the verbs.
 	actions []action
 
 	backend[E]
 }
 
-// action is a further route below the path of a collection.
+// action is a route beside the verbs, with what the OpenAPI document says of it.
+// Its path is below that of its collection, or below /v2.0 if it has none.
 type action struct {
 	method, path string
 	serve        func(http.ResponseWriter, *http.Request) error
+	doc          string
+	query        []parameter
+	takes, gives content // bodies; nil: none
+	code         int     // of success; 0: 200
 }
 
 // resource is a collection of whatever type.
 type resource interface {
 	names() (single, plural, path string)
 	mount(r chi.Router, s *server)
+	describe(d *document)
 }
 
 func (c *collection[E]) names() (single, plural, path string) { return c.single, c.plural, c.path }

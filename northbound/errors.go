@@ -49,6 +49,9 @@ func forbidden(rule string) *apiError {
 
 var (
 	errNobody     = &apiError{http.StatusUnauthorized, "Unauthorized", "The request you have made requires authentication."}
+	errTooFast    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many requests with this token."}
+	errManyBad    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many invalid tokens from this address."}
+	errKeystone   = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The identity service is not available; try again."}
 	errNoResource = &apiError{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
 	errMethod     = &apiError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
 	errAccept     = &apiError{http.StatusNotAcceptable, "HTTPNotAcceptable", "Only application/json is served."}

@@ -106,6 +106,8 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 			},
 		},
 	}
+	c.postGives = anyOf(under(c.single, ref(c.single+"_whole")), under(c.plural, arrayOf(ref(c.single+"_whole"), store.MaxMACs)),
+		under("mac_ranges", arrayOf(objectOf(map[string]schema{"first": macSchema, "last": macSchema, "count": whole, "segment_id": uuidSchema.orNull()}), 0)))
 	c.post = func(w http.ResponseWriter, r *http.Request) error { return allocateMACs(c, st, w, r) }
 	return c
 }
@@ -138,6 +140,7 @@ func quarantinedUntil(m *macAddressOf) time.Time {
 var addressState = func() valueType[intent.MACState] {
 	t := oneOf(intent.MACActive, intent.MACReserved)
 	t.name = "one of active, reserved; shown also: quarantined"
+	t.shows, t.takes = chosen("string", intent.MACActive, intent.MACReserved, intent.MACQuarantined), t.shows
 	t.filter = func(s string) (string, bool, error) {
 		switch intent.MACState(s) {
 		case intent.MACActive, intent.MACReserved, intent.MACQuarantined:
@@ -160,7 +163,8 @@ func readTime(v any) (time.Time, error) {
 
 // futureOrNull is a time or null; null is the zero time inside.
 var futureOrNull = valueType[time.Time]{
-	name: "time of RFC 3339, or null",
+	name:  "time of RFC 3339, or null",
+	shows: timeSchema.orNull(),
 	parse: func(v any) (time.Time, error) {
 		if v == nil {
 			return time.Time{}, nil

@@ -90,7 +90,9 @@ func macSegments(st *store.Store) *collection[segment] {
 	b := segmentBackend{st}
 	c.backend = backend[segment]{b.list, b.get, b.create, b.update, b.remove}
 	c.actions = []action{{
-		method: http.MethodPut, path: "/{id}/split", serve: func(w http.ResponseWriter, r *http.Request) error { return splitSegment(c, b, w, r) },
+		method: http.MethodPut, path: "/{id}/split", doc: "Divides the segment into parts of this prefix length, and answers them.",
+		takes: asJSON(under("prefix_length", c.attributes.find("prefix_length").takes).closed()), gives: asJSON(under(c.plural, arrayOf(ref(c.single+"_whole"), 0))),
+		serve: func(w http.ResponseWriter, r *http.Request) error { return splitSegment(c, b, w, r) },
 	}}
 	return c
 }
@@ -98,6 +100,10 @@ func macSegments(st *store.Store) *collection[segment] {
 // utilisation is shown only.
 var utilisation = valueType[usage]{
 	name: `{"size", "active", "reserved", "quarantined", "free": integer, "largest_free_block": block such as 02:00:05:00:00:00/24, or null}`,
+	shows: objectOf(map[string]schema{
+		"size": whole, "active": whole, "reserved": whole, "quarantined": whole, "free": whole,
+		"largest_free_block?": schema{"type": []any{"string", "null"}, "pattern": "^" + macText + "/[0-9]+$", "examples": []any{"02:00:05:00:00:00/24"}},
+	}),
 	append: func(b []byte, u usage) []byte {
 		b = append(b, '{')
 		for _, n := range []struct {
@@ -126,6 +132,7 @@ var utilisation = valueType[usage]{
 // probability is shown only.
 var probability = valueType[float64]{
 	name:   "number, 0 to 1",
+	shows:  schema{"type": "number", "minimum": 0, "maximum": 1},
 	append: func(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'g', 6, 64) },
 }
 

@@ -55,9 +55,10 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			mapped("binding:vnic_type", oneOf("normal"), func(*port) string { return "normal" }, func(*port, string) {}, access{post: optional, put: true},
 				"Always `normal`."),
 		),
-		meta:      meta,
-		fromStore: within(func(p intent.Port) port { return port{Port: p} }),
-		check:     checkPort,
+		meta:         meta,
+		fromStore:    within(func(p intent.Port) port { return port{Port: p} }),
+		check:        checkPort,
+		removalQuery: []parameter{{name: "keep_mac", doc: "Whether the MAC stays reserved for the next port of the same `device_id` on the same network.", value: boolean.shows}},
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {
 			return portRemoval(st, query)
 		},
@@ -117,7 +118,10 @@ func checkPort(before, p *store.NewPort, given given) error {
 
 // fixedIP is {"subnet_id": id, "ip_address": address}, one of them at least.
 var fixedIP = valueType[intent.FixedIP]{
-	name: `{"subnet_id": UUID, "ip_address": IP address}`,
+	name:  `{"subnet_id": UUID, "ip_address": IP address}`,
+	shows: objectOf(map[string]schema{"subnet_id": uuidSchema, "ip_address": ipSchema}),
+	takes: objectOf(map[string]schema{"subnet_id?": uuidSchema, "ip_address?": ipSchema}).closed().
+		with(schema{"minProperties": 1, "examples": []any{map[string]any{"ip_address": "10.0.0.9"}}}),
 	parse: func(v any) (f intent.FixedIP, err error) {
 		o, ok := v.(object)
 		if !ok || len(o) == 0 {
@@ -169,9 +173,14 @@ type plug struct {
 	portNo        uint32
 }
 
+var plugSchema = objectOf(map[string]schema{"interface_name?": filled(255).shows, "port_no?": between(1, maxOFPort)}).closed().
+	with(schema{"maxProperties": 1, "examples": []any{map[string]any{"port_no": 3}}})
+
 // profile is {"interface_name": name}, {"port_no": number}, {} or null.
 var profile = valueType[plug]{
-	name: `{"interface_name": string} or {"port_no": integer}; {} or null: none`,
+	name:  `{"interface_name": string} or {"port_no": integer}; {} or null: none`,
+	shows: plugSchema,
+	takes: plugSchema.orNull(),
 	parse: func(v any) (p plug, err error) {
 		if v == nil {
 			return p, nil

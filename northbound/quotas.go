@@ -18,11 +18,21 @@ const maxQuota = 1 << 48
 // limited are the resources that have quotas, in the order of answers.
 var limited = []store.Kind{store.KindSegment, store.KindMACAddress}
 
-func (s *server) mountQuotas(r chi.Router) {
-	r.Get("/quotas/{tenant}", s.handle(s.serveQuota))
-	r.Get("/quotas/{tenant}/details", s.handle(s.serveQuotaDetails))
-	r.Put("/quotas/{tenant}", s.handle(s.serveSetQuota))
-	r.Delete("/quotas/{tenant}", s.handle(s.serveLiftQuota))
+func (s *server) quotaActions() group {
+	limits, changes, details := map[string]schema{}, map[string]schema{}, map[string]schema{}
+	limit := between(-1, maxQuota)
+	for _, kind := range limited {
+		limits[string(kind)], changes[string(kind)+"?"] = limit, limit
+		details[string(kind)] = objectOf(map[string]schema{"limit": limit, "used": whole, "reserved": whole})
+	}
+	shown := asJSON(under("quota", objectOf(limits)))
+	return group{"quotas", "How many of each a tenant may have; -1: any number. Members see their own.", []action{
+		{method: http.MethodGet, path: "/quotas/{tenant}", serve: s.serveQuota, doc: "The limits of a tenant.", gives: shown},
+		{method: http.MethodGet, path: "/quotas/{tenant}/details", serve: s.serveQuotaDetails, doc: "The limits of a tenant, with what it uses.", gives: asJSON(under("quota", objectOf(details)))},
+		{method: http.MethodPut, path: "/quotas/{tenant}", serve: s.serveSetQuota, doc: "Sets the limits that are named. For administrators only.",
+			takes: asJSON(under("quota", objectOf(changes).closed()).closed()), gives: shown},
+		{method: http.MethodDelete, path: "/quotas/{tenant}", serve: s.serveLiftQuota, doc: "Takes the limits away. For administrators only.", code: http.StatusNoContent},
+	}}
 }
 
 // quotaTenant is the tenant that a URL names.

@@ -235,9 +235,9 @@ func TestTenantRoundTrip(t *testing.T) {
 	a := setup(t)
 	names := map[string]string{}
 	a.wantBody(names, a.want(201, "POST", "/v2.0/tenants", "admin", `{"tenant": {"id": "a/b c", "name": "lab"}}`),
-		`{"tenant":{"id":"a/b c","tenant_id":"a/b c","project_id":"a/b c","name":"lab","description":"","created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
+		`{"tenant":{"id":"a/b c","tenant_id":"a/b c","project_id":"a/b c","name":"lab","description":"","enabled":true,"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/tenants/a%2Fb%20c", "admin", `{"tenant": {"name": "l2", "description": "d"}}`),
-		`{"tenant":{"id":"a/b c","tenant_id":"a/b c","project_id":"a/b c","name":"l2","description":"d","created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
+		`{"tenant":{"id":"a/b c","tenant_id":"a/b c","project_id":"a/b c","name":"l2","description":"d","enabled":true,"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
 	if got := a.make("/v2.0/tenants", "admin", `{"tenant": {}}`); idOf(got) == "" || got["tenant_id"] != got["id"] {
 		t.Errorf("tenant without an id: %v", got)
 	}

@@ -3,6 +3,7 @@ package northbound
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -64,9 +65,16 @@ var (
 	protocolOfAnyPacket = uint8(0) // Neutron takes "ip" and 0 for any
 )
 
+var (
+	protocolNames = chosen("string", slices.Sorted(maps.Keys(protocolNumbers))...)
+	protocolText  = matching(`^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$`)
+)
+
 // protocol is a name, a number from 0 to 255 (kept as its text) or null.
 var protocol = valueType[string]{
-	name: "protocol name, 0 to 255, or null",
+	name:  "protocol name, 0 to 255, or null",
+	shows: anyOf(protocolNames, protocolText, schema{"type": "null"}),
+	takes: anyOf(protocolNames, protocolText, between(0, 255), schema{"type": "null"}),
 	parse: func(v any) (string, error) {
 		var s string
 		switch v := v.(type) {
@@ -96,7 +104,8 @@ var protocol = valueType[string]{
 
 // portNumber is 0 to 65535 or null.
 var portNumber = valueType[*uint16]{
-	name: "integer, 0 to 65535, or null",
+	name:  "integer, 0 to 65535, or null",
+	shows: between(0, 65535).orNull(),
 	parse: func(v any) (*uint16, error) {
 		if v == nil {
 			return nil, nil

@@ -26,5 +26,6 @@ func securityGroups(st *store.Store) *collection[intent.SecurityGroup] {
 // ruleObject is a rule inside of its group.
 var ruleObject = valueType[intent.Rule]{
 	name:   "security group rule",
+	shows:  schema{"$ref": "#/components/schemas/security_group_rule"},
 	append: func(b []byte, r intent.Rule) []byte { return ruleAttributes.append(b, &r) },
 }

@@ -60,6 +60,8 @@ func (s subnet) bare() intent.Subnet { return s.Subnet }
 // addressRange is {"start": address, "end": address}.
 var addressRange = valueType[intent.Range]{
 	name: `{"start": IP address, "end": IP address}`,
+	shows: objectOf(map[string]schema{"start": ipSchema, "end": ipSchema}).closed().
+		with(schema{"examples": []any{map[string]any{"start": "10.0.0.2", "end": "10.0.0.254"}}}),
 	parse: func(v any) (r intent.Range, err error) {
 		o, ok := v.(object)
 		start, hasStart := o.get("start")

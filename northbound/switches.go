@@ -116,7 +116,8 @@ func fault(s *intent.Switch) string {
 
 // datapathID is a datapath id in 16 hex digits, in lower case.
 var datapathID = valueType[string]{
-	name: "datapath id, 16 hex digits",
+	name:  "datapath id, 16 hex digits",
+	shows: matching(`^[0-9A-Fa-f]{16}$`).with(schema{"not": schema{"const": intent.DPID(0).String()}, "examples": []any{"00000000000000a1"}}),
 	parse: func(v any) (string, error) {
 		id, err := datapath.parse(v)
 		if err == nil && (id == "" || id == intent.DPID(0).String()) {
@@ -130,7 +131,8 @@ var datapathID = valueType[string]{
 
 // answers is an object of short words, by feature.
 var answers = valueType[map[string]string]{
-	name: "object of strings",
+	name:  "object of strings",
+	shows: schema{"type": "object", "additionalProperties": schema{"type": "string"}},
 	append: func(b []byte, m map[string]string) []byte {
 		b = append(b, '{')
 		for i, key := range slices.Sorted(maps.Keys(m)) {
@@ -148,6 +150,10 @@ var answers = valueType[map[string]string]{
 // attachment is shown only.
 var attachment = valueType[intent.Attachment]{
 	name: `{"interface": string, "iface_id": string, "port_no": integer or null, "mac_in_use": string, "since": UTC time, "state": string, "reason": string}`,
+	shows: objectOf(map[string]schema{
+		"interface": text(255).shows, "iface_id": text(255).shows, "port_no": between(1, 1<<32-1).orNull(), "mac_in_use": text(255).shows,
+		"since": timeSchema, "state": text(16).shows, "reason": text(255).shows,
+	}),
 	append: func(b []byte, a intent.Attachment) []byte {
 		b = append(b, `{"interface":`...)
 		b = appendString(b, a.Interface)
@@ -173,7 +179,8 @@ var attachment = valueType[intent.Attachment]{
 
 // switchPort is shown only.
 var switchPort = valueType[intent.SwitchPort]{
-	name: `{"port_no": integer, "name": string, "hw_addr": MAC address, "up": boolean}`,
+	name:  `{"port_no": integer, "name": string, "hw_addr": MAC address, "up": boolean}`,
+	shows: objectOf(map[string]schema{"port_no": between(0, 1<<32-1), "name": text(255).shows, "hw_addr": macSchema, "up": boolean.shows}),
 	append: func(b []byte, p intent.SwitchPort) []byte {
 		b = append(b, `{"port_no":`...)
 		b = strconv.AppendUint(b, uint64(p.No), 10)
@@ -189,7 +196,8 @@ var switchPort = valueType[intent.SwitchPort]{
 
 // timeOrNull is a timestamp; null: never.
 var timeOrNull = valueType[time.Time]{
-	name: timestamp.name + ", or null",
+	name:  timestamp.name + ", or null",
+	shows: timeSchema.orNull(),
 	append: func(b []byte, t time.Time) []byte {
 		if t.IsZero() {
 			return append(b, "null"...)

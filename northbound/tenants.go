@@ -19,6 +19,8 @@ func tenants(st *store.Store) *collection[intent.Tenant] {
 			derived("project_id", filled(255), own, access{filter: true, sort: true}, "The same as `id`."),
 			name(meta),
 			description(meta),
+			mapped("enabled", boolean, func(t *intent.Tenant) bool { return !t.Disabled }, func(t *intent.Tenant, on bool) { t.Disabled = !on }, access{post: optional, put: true, def: `true`, filter: true, sort: true},
+				"Whether the tenant's tokens are accepted: those of a disabled one get 403. What it owns works on."),
 		}, history(meta)...),
 		readBy:  admins,
 		writeBy: admins,

@@ -90,7 +90,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		return err
 	}
 
-	tokens, tokenNote, err := loadTokens(cfg)
+	tokens, tokenNote, err := loadTokens(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,9 @@ func asClient(server *tls.Config) *tls.Config {
 	return &tls.Config{MinVersion: server.MinVersion, Certificates: server.Certificates, RootCAs: server.ClientCAs}
 }
 
-func loadTokens(cfg *config) (tokens *northbound.Tokens, note string, err error) {
+func loadTokens(cfg *config, log *zap.Logger) (tokens *northbound.Tokens, note string, err error) {
 	if cfg.Tokens != "" {
-		tokens, err = northbound.LoadTokens(cfg.Tokens)
+		tokens, err = northbound.LoadTokens(cfg.Tokens, log.Named("tokens"))
 		return tokens, "those of " + cfg.Tokens, err
 	}
 	path, tokens, err := northbound.EnsureAdminToken(cfg.DataDir)

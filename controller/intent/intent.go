@@ -30,6 +30,7 @@ func (m *Meta) Common() *Meta { return m }
 // Tenant is a project. Its Meta.TenantID equals its ID.
 type Tenant struct {
 	Meta
+	Disabled bool // its tokens are refused; what it owns works on
 }
 
 // Network is one layer-2 broadcast domain.

@@ -271,7 +271,7 @@ var auditLog = entity[AuditEntry]{
 	from:    "audit_log",
 	visible: "audit_log.tenant_id = $tenant",
 	order:   "audit_log.id",
-	sorts:   map[string]string{"at": "audit_log.id"},
+	sorts:   map[string]string{"at": "audit_log.id", "id": "audit_log.id"},
 	filters: map[string]filter{
 		"id":          byNumber("audit_log.id"),
 		"tenant_id":   byText("audit_log.tenant_id"),

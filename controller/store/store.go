@@ -94,6 +94,7 @@ type Store struct {
 
 	leases  *lessor
 	singles singles
+	gate    tenantGate
 
 	// Addresses that transactions of this process are about to insert, so that
 	// they do not run into each other. Only a hint: the constraints decide.
