@@ -12,6 +12,7 @@ import (
 
 // told is a resource whose objects the audit log tells.
 type told interface {
+	kindOf() store.Kind
 	// tell gives the attributes that a request can give; false: the object
 	// is none of this resource.
 	tell(object any) ([]store.Attribute, bool)
@@ -51,8 +52,8 @@ func (c *collection[E]) hidden() []string {
 	return names
 }
 
-// within declares how the store's value of an object is wrapped for the API.
-func within[V, E any](wrap func(V) E) func(any) (*E, bool) {
+// wrappedAs declares how the store's value of an object is wrapped for the API.
+func wrappedAs[V, E any](wrap func(V) E) func(any) (*E, bool) {
 	return func(object any) (*E, bool) {
 		v, ok := object.(*V)
 		if !ok {
@@ -65,20 +66,19 @@ func within[V, E any](wrap func(V) E) func(any) (*E, bool) {
 
 // describer tells objects of all resources in the words of their tables.
 func describer(all []resource) store.Describer {
-	of := map[store.Kind]told{}
+	of := map[store.Kind][]told{}
 	for _, r := range all {
-		single, _, _ := r.names()
 		if d, ok := r.(told); ok {
-			of[store.Kind(single)] = d
+			of[d.kindOf()] = append(of[d.kindOf()], d)
 		}
 	}
 	return func(kind store.Kind, object any) []store.Attribute {
-		d := of[kind]
-		if d == nil {
-			return nil
+		for _, d := range of[kind] {
+			if list, ok := d.tell(object); ok {
+				return list
+			}
 		}
-		list, _ := d.tell(object)
-		return list
+		return nil
 	}
 }
 
@@ -88,9 +88,8 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 	found, word := access{filter: true}, access{seen: nobody, filter: true}
 	hidden := map[store.Kind][]string{}
 	for _, r := range all {
-		single, _, _ := r.names()
 		if d, ok := r.(told); ok {
-			hidden[store.Kind(single)] = d.hidden()
+			hidden[d.kindOf()] = append(hidden[d.kindOf()], d.hidden()...)
 		}
 	}
 	// shown takes out of an entry what its reader would not see in the object.

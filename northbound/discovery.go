@@ -50,6 +50,9 @@ func (s *server) serveResources(w http.ResponseWriter, r *http.Request) error {
 	}
 	entries := []entry{{"extension", "extensions", []link{{"self", endpoint(r) + "/v2.0/extensions"}}}}
 	for _, resource := range s.resources {
+		if resource.nested() {
+			continue
+		}
 		single, plural, path := resource.names()
 		entries = append(entries, entry{single, plural, []link{{"self", endpoint(r) + "/v2.0/" + path}}})
 	}

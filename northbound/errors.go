@@ -105,6 +105,8 @@ func missing(kind store.Kind, id string) *apiError {
 	words := kind.Words()
 	words = strings.ToUpper(words[:1]) + words[1:]
 	switch kind {
+	case store.KindQoSPolicy, store.KindQoSRule:
+		e.message = fmt.Sprintf("%s %s could not be found.", strings.Replace(words, "Qos", "QoS", 1), clip(id))
 	case store.KindSecurityGroup, store.KindRule:
 		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
 	default:

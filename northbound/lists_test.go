@@ -189,13 +189,14 @@ func TestAMarkerNamesAnObjectThatTheCallerSees(t *testing.T) {
 	ids, _ := owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		place := a.place(path)
 		for _, c := range []struct {
 			token, marker string
 			code          int
 		}{
 			{"admin", ids[path], 200}, {"admin", "nonsense", 404}, {"admin", "00000000-0000-0000-0000-00000000abcd", 404}, {"admin", "\x00", 404}, {"admin", "", 200}, {"blue", ids[path], 404},
 		} {
-			got := a.do("GET", "/v2.0/"+path+"?limit=1&marker="+url.QueryEscape(c.marker), c.token, "")
+			got := a.do("GET", "/v2.0/"+place+"?limit=1&marker="+url.QueryEscape(c.marker), c.token, "")
 			if got.code != c.code {
 				t.Errorf("%s after %q by %s: code %d, want %d: %s", path, c.marker, c.token, got.code, c.code, got.text)
 			}
@@ -222,6 +223,7 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 	owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		path = a.place(path)
 		keys := r.(interface{ sortable() []string }).sortable()
 		if !slices.Contains(keys, "id") {
 			t.Errorf("%s cannot be sorted by id", path)

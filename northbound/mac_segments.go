@@ -83,7 +83,7 @@ func macSegments(st *store.Store) *collection[segment] {
 			derived("active", number[uint64](0, 1<<48), func(s *segment) uint64 { return s.Active }, access{}, "How many addresses in use it has given itself."),
 		}, history(meta)...),
 		meta:      meta,
-		fromStore: within(wrapSegment),
+		fromStore: wrappedAs(wrapSegment),
 		ownerless: true,
 		check:     checkSegment,
 	}
@@ -341,7 +341,7 @@ func splitSegment(c *collection[segment], b segmentBackend, w http.ResponseWrite
 	}
 	const rule = "split_mac_segment"
 	if !p.writer {
-		return c.refuse(r.Context(), p, key, rule)
+		return c.refuse(r, p, key, rule)
 	}
 	if err := b.own(r.Context(), p.scope(), key, rule); err != nil {
 		return err

@@ -3,6 +3,7 @@ package northbound
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -196,10 +197,12 @@ func (c *collection[E]) describe(d *document) {
 		id: "list_" + c.plural, tag: tag, doc: "Those that the caller may see and that pass the filters.", parameters: c.attributes.listParameters(),
 		gives: asJSON(objectOf(map[string]schema{c.plural: arrayOf(ref(c.single), 0), c.plural + "_links?": linksSchema})), code: http.StatusOK, withToken: true,
 	})
-	d.add(http.MethodGet, path+"/{id}", operation{
-		id: "show_" + c.single, tag: tag, parameters: []any{commonParameter(wordFields)},
-		gives: asJSON(under(c.single, ref(c.single))), code: http.StatusOK, withToken: true,
-	})
+	if c.get != nil {
+		d.add(http.MethodGet, path+"/{id}", operation{
+			id: "show_" + c.single, tag: tag, parameters: []any{commonParameter(wordFields)},
+			gives: asJSON(under(c.single, ref(c.single))), code: http.StatusOK, withToken: true,
+		})
+	}
 	one := under(c.single, ref(c.single+"_whole"))
 	if c.create != nil || c.post != nil {
 		body := ref(c.single + "_new")
@@ -230,6 +233,21 @@ func (c *collection[E]) describe(d *document) {
 	}
 	for _, a := range c.actions {
 		d.action(path, tag, a, true)
+	}
+	for i, also := range c.also {
+		for _, end := range []string{"", "/{id}"} {
+			d.same(path+end, "/v2.0/"+also+end, "_"+strconv.Itoa(i+2))
+		}
+	}
+}
+
+// same adds another path of the same operations.
+func (d *document) same(path, also, suffix string) {
+	d.paths[also] = map[string]any{}
+	for method, entry := range d.paths[path] {
+		copied := maps.Clone(entry.(map[string]any))
+		copied["operationId"] = fmt.Sprint(copied["operationId"], suffix)
+		d.paths[also][method] = copied
 	}
 }
 

@@ -20,6 +20,11 @@ func resources(st *store.Store) []resource {
 		securityGroups(st),
 		securityGroupRules(st),
 		switches(st),
+		qosPolicies(st),
+	}
+	for _, k := range qosRuleKinds {
+		inPolicy, alias := qosRules(st, k)
+		all = append(all, inPolicy, alias)
 	}
 	return append(all, auditLog(st, all))
 }

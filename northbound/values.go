@@ -448,11 +448,13 @@ var timestamp = valueType[time.Time]{
 	},
 }
 
+var datapathSchema = matching(`^([0-9A-Fa-f]{16})?$`).with(schema{"examples": []any{"00000000000000a1"}})
+
 // datapath is a datapath id in 16 hex digits, in lower case; empty: none.
 var datapath = valueType[string]{
 	name:  "datapath id of a switch, 16 hex digits; empty or null: unbound",
-	shows: matching(`^([0-9A-Fa-f]{16})?$`).with(schema{"examples": []any{"00000000000000a1"}}),
-	takes: matching(`^([0-9A-Fa-f]{16})?$`).orNull(),
+	shows: datapathSchema,
+	takes: datapathSchema.orNull(),
 	parse: func(v any) (string, error) {
 		if v == nil || v == "" {
 			return "", nil

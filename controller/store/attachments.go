@@ -183,6 +183,14 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	if err != nil {
 		return err
 	}
+	if absent := slices.DeleteFunc(slices.Clone(portIDs), func(id string) bool { _, there := before[id]; return there }); len(absent) > 0 {
+		if err := lockAbsent(ctx, tx, absent); err != nil {
+			return err
+		}
+		if before, err = bindings(ctx, tx, portIDs); err != nil {
+			return err
+		}
+	}
 	if err := change(); err != nil {
 		return err
 	}
@@ -193,12 +201,7 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	var moved []string
 	for _, id := range portIDs {
 		was, there := before[id]
-		switch {
-		case !there:
-			// It may be in the making: its maker does not see this change and
-			// so the feed must tell of it.
-			tx.changed(KindPort, id, "", OpUpdate)
-		case was != after[id]:
+		if there && was != after[id] {
 			moved = append(moved, id)
 			tx.changed(KindPort, id, was.tenant, OpUpdate)
 		}
@@ -220,6 +223,38 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 		p, was := now[id], now[id]
 		was.Binding.Host, was.Binding.InterfaceName = before[id].host, before[id].iface
 		tx.end.tellPort(ctx, &p, portEvent(&p, &was))
+	}
+	return nil
+}
+
+// absentLocks is how many locks stand for all ports that are not there.
+const absentLocks = 64
+
+// lockAbsent makes whoever makes one of these ports and whoever reports an
+// interface for it come one after the other: the second sees what the first
+// did.
+func lockAbsent(ctx context.Context, tx *writeTx, portIDs []string) error {
+	_, err := tx.Exec(ctx, `
+		SELECT pg_advisory_xact_lock($2::int, n) FROM (
+			SELECT DISTINCT abs(hashtext(id::text) % $3::int) AS n FROM unnest($1::uuid[]) AS u (id) ORDER BY n) AS keys`,
+		portIDs, lockAttachments, absentLocks)
+	return err
+}
+
+// attachNew completes the bindings of new ports whose interfaces were there
+// before them, and tells of it.
+func attachNew(ctx context.Context, tx *writeTx, list []NewPort, ids []string) error {
+	now, err := bindings(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		p := &list[i].Port
+		found, ok := now[p.ID]
+		if ok && (found.host != p.Binding.Host || found.iface != p.Binding.InterfaceName) {
+			p.Binding.Host, p.Binding.InterfaceName = found.host, found.iface
+			tx.end.tellPort(ctx, p, intent.MACBound)
+		}
 	}
 	return nil
 }

@@ -45,6 +45,8 @@ var readers = map[Kind]reader{
 	KindPort:          &ports,
 	KindSecurityGroup: &groups,
 	KindRule:          &rules,
+	KindQoSPolicy:     &qosPolicies.entity,
+	KindQoSRule:       &qosRules.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {

@@ -122,6 +122,11 @@ var references = map[string]reference{
 	"port_security_groups_group_fkey":        {KindSecurityGroup, "ports"},
 	"security_group_rules_group_fkey":        {KindSecurityGroup, "security group rules"},
 	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
+	"qos_policies_tenant_fkey":               {KindTenant, "QoS policies"},
+	"qos_rules_tenant_fkey":                  {KindTenant, "QoS rules"},
+	"qos_rules_policy_fkey":                  {KindQoSPolicy, "QoS rules"},
+	"networks_qos_policy_fkey":               {KindQoSPolicy, "networks"},
+	"ports_qos_policy_fkey":                  {KindQoSPolicy, "ports"},
 	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
 	"port_security_groups_port_fkey":         {KindPort, "security groups"},
 }
@@ -186,6 +191,12 @@ var conflicts = map[string]func(key) error{
 	},
 	"security_group_rules_no_duplicate": func(key) error {
 		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
+	},
+	"qos_policies_default_key": func(k key) error {
+		return &Conflict{"QoSPolicyDefaultAlreadyExists", "is_default", fmt.Sprintf("A default QoS policy exists for project %s.", k.values)}
+	},
+	"qos_rules_no_conflict": func(key) error {
+		return &Conflict{"QoSRulesConflict", "direction", "the policy has a rule of the same type and direction already"}
 	},
 	"switches_pkey": func(k key) error {
 		return &Conflict{"SwitchExists", "id", fmt.Sprintf("switch %s is known already; change its admitted", k.values)}
@@ -253,5 +264,9 @@ var checks = map[string]Invalid{
 	"mac_addresses_address_range":               {"mac_address", "mac_address is not a 48-bit address above zero"},
 	"mac_addresses_address_individual":          {"mac_address", "mac_address has the group bit set; it must be the address of a station"},
 	"fixed_ips_address_is_host":                 {"fixed_ips", "ip_address in fixed_ips is not a host address"},
+	"qos_rules_direction_known":                 {"direction", "direction is not ingress or egress; a minimum packet rate may also have any"},
+	"qos_rules_rate_range":                      {"max_kbps", "the rate of a rule is negative"},
+	"qos_rules_burst_range":                     {"max_burst_kbps", "the burst of a rule is negative"},
+	"qos_rules_dscp_known":                      {"dscp_mark", "dscp_mark is not a DSCP value that has a meaning"},
 	"switches_dpid_hex":                         {"id", "id is not a datapath id of 16 hex digits"},
 }

@@ -207,10 +207,10 @@ func (pl *plan) wantedMACs(ctx context.Context) ([]wantedMAC, error) {
 		p := &pl.ports[i]
 		all[i] = wantedMAC{
 			attr: "mac_address", host: p.Binding.Host,
-			row: macRow{
-				addr: p.MAC, tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
+			row: macRow{addr: p.MAC, macUse: &macUse{
+				tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
 				state: intent.MACActive, origin: intent.MACOfPort, actor: Actor(ctx), requestID: requestID(ctx),
-			},
+			}},
 		}
 	}
 	return pl.macs.settleAll(ctx, all)

@@ -123,8 +123,12 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 	var out []intent.Port
 	err := s.write(ctx, func(tx *writeTx) error {
 		list := slices.Clone(in)
+		var named []string // by the caller: an interface may wait for one
 		for i := range list {
 			p := &list[i]
+			if p.ID != "" {
+				named = append(named, p.ID)
+			}
 			if err := prepareMeta(sc, &p.Meta); err != nil {
 				return err
 			}
@@ -135,12 +139,22 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			p.Status, p.StatusReason = intent.PortDown, ""
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate).to(&p.Port)
 		}
+		if len(named) > 0 {
+			if err := lockAbsent(ctx, tx, named); err != nil {
+				return err
+			}
+		}
 		pl, err := s.newPlan(ctx, tx, sc, list)
 		if err != nil {
 			return err
 		}
 		if err := pl.insertPorts(ctx); err != nil {
 			return err
+		}
+		if len(named) > 0 {
+			if err := attachNew(ctx, tx, list, named); err != nil {
+				return err
+			}
 		}
 		out = make([]intent.Port, len(list))
 		for i := range list {

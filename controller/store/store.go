@@ -72,6 +72,8 @@ const (
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
 	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
+	KindQoSPolicy     Kind = "qos_policy"
+	KindQoSRule       Kind = "qos_rule" // its policy changes with it
 )
 
 // Op is what happened to an object.
@@ -183,10 +185,12 @@ func (f *inFlight[K]) claim(k K) bool {
 	return true
 }
 
-func (f *inFlight[K]) release(k K) {
+func (f *inFlight[K]) release(keys ...K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.held, k)
+	for _, k := range keys {
+		delete(f.held, k)
+	}
 }
 
 func (f *inFlight[K]) size() int {
