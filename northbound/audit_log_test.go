@@ -2,17 +2,26 @@ package northbound
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// entries are lines of the audit log without what differs from run to run, the
-// earliest first.
+// entries are lines of the audit log without what differs from run to run or
+// is not of interest, the earliest first.
 func entries(t *testing.T, got answer) (lines []string) {
 	t.Helper()
 	for _, e := range got.list(t) {
+		for _, side := range []string{"from", "to"} {
+			if o, ok := e[side].(map[string]any); ok {
+				maps.DeleteFunc(o, func(name string, _ any) bool {
+					return !slices.Contains([]string{"name", "mtu", "tenant_id", "binding:host_id"}, name)
+				})
+			}
+		}
 		text, err := json.Marshal([]any{e["actor"], e["tenant_id"], e["action"], e["resource"], e["from"], e["to"]})
 		if err != nil {
 			t.Fatal(err)
@@ -33,9 +42,9 @@ func TestAuditLogTellsWhoChangedWhatFromWhatToWhat(t *testing.T) {
 	a.want(201, "POST", "/v2.0/subnets", "red", `{"subnet": {"network_id": "`+id+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
 	a.want(204, "DELETE", "/v2.0/networks/"+id, "red", "")
 	want := []string{
-		`["alice","red","create","network",null,{"admin_state_up":true,"mtu":1450,"name":"n\"1","tenant_id":"red"}]`,
+		`["alice","red","create","network",null,{"mtu":1450,"name":"n\"1","tenant_id":"red"}]`,
 		`["root","red","update","network",{"mtu":1450,"name":"n\"1"},{"mtu":1400,"name":"n2"}]`,
-		`["alice","red","delete","network",{"admin_state_up":true,"mtu":1400,"name":"n2","tenant_id":"red"},null]`,
+		`["alice","red","delete","network",{"mtu":1400,"name":"n2","tenant_id":"red"},null]`,
 	}
 	log := a.want(200, "GET", "/v2.0/audit-log?resource_id="+id, "red", "")
 	if diff := cmp.Diff(want, entries(t, log)); diff != "" {

@@ -136,9 +136,18 @@ func TestExamplesOfTheReferenceRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	auth, err := os.ReadFile("../docs/auth.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	script := "set -eux\n"
 	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 		script += block[1]
+	}
+	for _, block := range shellBlock.FindAllStringSubmatch(string(auth), -1) {
+		if strings.HasPrefix(block[1], "curl ") { // the others are of the command line
+			script += block[1]
+		}
 	}
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Env = append(os.Environ(), "API="+a.url, "TOKEN=admin", "no_proxy=*")

@@ -247,6 +247,32 @@ var idOrNull = valueType[string]{
 	},
 }
 
+// orNull makes a type one whose zero value is null.
+func orNull[V comparable](of valueType[V]) valueType[V] {
+	var none V
+	return valueType[V]{
+		name:  of.name + ", or null",
+		shows: of.shows.orNull(),
+		takes: of.taken().orNull(),
+		parse: func(v any) (V, error) {
+			if v == nil {
+				return none, nil
+			}
+			return of.parse(v)
+		},
+		append: func(b []byte, v V) []byte {
+			if v == none {
+				return append(b, "null"...)
+			}
+			return of.append(b, v)
+		},
+		filter: of.filter,
+	}
+}
+
+// textOrNull is a string or null; the empty string is null inside.
+func textOrNull(most int) valueType[string] { return orNull(text(most)) }
+
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {

@@ -18,7 +18,7 @@ import (
 const attached = ` LEFT JOIN LATERAL (
 		SELECT a.dpid, a.interface FROM attachments a
 		WHERE a.port_id = ports.id AND a.ofport > 0 AND ports.interface_name = '' AND ports.port_no = 0
-		  AND (ports.host = '' OR ports.host = a.dpid)
+		  AND (ports.host = '' OR ports.host = a.dpid OR EXISTS (SELECT FROM switches sw WHERE sw.dpid = a.dpid AND sw.hostname = ports.host))
 		ORDER BY a.seq LIMIT 1) AS attached ON true`
 
 // The parts of a binding that attached completes.
@@ -26,6 +26,9 @@ const (
 	boundHost      = "coalesce(attached.dpid, ports.host)"
 	boundInterface = "coalesce(attached.interface, ports.interface_name)"
 )
+
+// hostKnown says whether the host that a port asks for by name has a switch.
+const hostKnown = "(ports.host <> '' AND EXISTS (SELECT FROM switches sw WHERE sw.hostname = ports.host))"
 
 // attachment is a row of table attachments.
 type attachment struct {
@@ -326,7 +329,7 @@ func judge(a *intent.Attachment, dpid string, portID *string, there bool, reques
 		return intent.AttachmentWaiting, "the interface is not open yet"
 	case !there:
 		return intent.AttachmentWaiting, fmt.Sprintf("there is no port %s", *portID)
-	case requested.Host != "" && requested.Host != dpid:
+	case requested.Host != "" && requested.Host != dpid && winner.Host == "":
 		return intent.AttachmentRefused, fmt.Sprintf("binding:host_id of port %s asks for switch %s", *portID, requested.Host)
 	case requested.InterfaceName != "" && requested.InterfaceName != a.Interface:
 		return intent.AttachmentRefused, fmt.Sprintf("binding:profile of port %s asks for interface %s", *portID, requested.InterfaceName)
