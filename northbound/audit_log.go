@@ -32,7 +32,7 @@ func (c *collection[E]) tell(object any) ([]store.Attribute, bool) {
 	b := make([]byte, 0, 1024)
 	for i := range c.attributes {
 		a := &c.attributes[i]
-		if a.post == never && !a.put || a.seen == nobody || a.name == "id" || a.name == "project_id" {
+		if a.post == never && !a.put && a.name != "tags" || a.seen == nobody || a.name == "id" || a.name == "project_id" {
 			continue
 		}
 		from := len(b)

@@ -122,6 +122,11 @@ func TestAuditLogTellsOfEveryResource(t *testing.T) {
 	}
 	for progress := true; progress; {
 		progress = false
+		for _, other := range a.want(200, "GET", "/v2.0/ports", "admin", "").list(t) {
+			if idOf(other) != ids["ports"] {
+				progress = a.do("DELETE", "/v2.0/ports/"+idOf(other), "admin", "").code == 204 || progress
+			}
+		}
 		for path := range left {
 			if code := a.do("DELETE", "/v2.0/"+a.place(path)+"/"+ids[path], "admin", "").code; code != 204 && code != 404 {
 				continue // another one goes first; 404: it went with another
@@ -172,4 +177,29 @@ func TestAuditLogIsReadInPages(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	a.want(404, "GET", "/v2.0/audit-log?marker=x", "red", "")
+}
+
+func TestAuditLogTellsOfTagsAndQuotas(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	a.want(200, "PUT", "/v2.0/networks/"+network+"/tags", "red", `{"tags": ["a"]}`)
+	a.want(200, "PUT", "/v2.0/quotas/red", "admin", `{"quota": {"network": 7}}`)
+	a.want(204, "DELETE", "/v2.0/quotas/red", "admin", "")
+	var got []string
+	for _, e := range a.want(200, "GET", "/v2.0/audit-log?action=update&sort_key=id&sort_dir=asc", "red", "").list(t) {
+		text, err := json.Marshal([]any{e["actor"], e["resource"], e["resource_id"] == network || e["resource_id"] == "red", e["from"], e["to"]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(text))
+	}
+	want := []string{
+		`["alice","network",true,{"tags":[]},{"tags":["a"]}]`,
+		`["root","quota",true,{"network":-1},{"network":7}]`,
+		`["root","quota",true,{"network":7},{"network":-1}]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 }

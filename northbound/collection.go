@@ -27,6 +27,7 @@ type collection[E any] struct {
 	meta           func(*E) *intent.Meta // nil: has no owner
 	readBy         audience              // to anybody else the collection is empty
 	writeBy        audience              // create, update, delete
+	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 
 	// fromStore makes an E of what the store has of an object, a pointer to its
@@ -88,6 +89,9 @@ func (c *collection[E]) nested() bool { return c.within != nil }
 func (c *collection[E]) mount(r chi.Router, s *server) {
 	for _, path := range append([]string{c.path}, c.also...) {
 		c.mountAt("/"+path, r, s)
+	}
+	for _, a := range c.tagActions() {
+		r.Method(a.method, a.path, s.handle(a.serve))
 	}
 	for _, a := range c.actions {
 		r.Method(a.method, "/"+c.path+a.path, s.handle(a.serve))
@@ -366,7 +370,7 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	e, err := c.update(r.Context(), p.scope(), key, func(e *E) error {
+	e, err := c.update(conditional(r, key), p.scope(), key, func(e *E) error {
 		if err := c.lies(e, around, key); err != nil {
 			return err
 		}
@@ -408,7 +412,7 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
-	if err := remove(r.Context(), p.scope(), key); err != nil {
+	if err := remove(conditional(r, key), p.scope(), key); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -99,6 +99,10 @@ var commonParameters = map[string]any{
 	wordLimit:   parameter{wordLimit, "At most so many; 0: all.", whole, false}.entry(),
 	wordMarker:  parameter{wordMarker, "The `id` of the object after which the page begins.", nil, false}.entry(),
 	wordReverse: parameter{wordReverse, "The page that ends before `marker`.", boolean.shows, false}.entry(),
+	headerIfMatch: map[string]any{
+		"name": headerIfMatch, "in": "header", "schema": matching("^revision_number=[0-9]+$"),
+		"description": "Only if the object still has this revision; else the answer is 412. Other conditions are ignored.",
+	},
 }
 
 func commonParameter(name string) any {
@@ -221,11 +225,11 @@ func (c *collection[E]) describe(d *document) {
 	if c.update != nil {
 		d.schemas[c.single+"_change"] = c.attributes.bodySchema(false)
 		d.add(http.MethodPut, path+"/{id}", operation{
-			id: "update_" + c.single, tag: tag, takes: asJSON(under(c.single, ref(c.single+"_change")).closed()), gives: asJSON(one), code: http.StatusOK, withToken: true,
+			id: "update_" + c.single, tag: tag, parameters: c.attributes.conditions(), takes: asJSON(under(c.single, ref(c.single+"_change")).closed()), gives: asJSON(one), code: http.StatusOK, withToken: true,
 		})
 	}
 	if c.remove != nil {
-		o := operation{id: "delete_" + c.single, tag: tag, code: http.StatusNoContent, withToken: true}
+		o := operation{id: "delete_" + c.single, tag: tag, parameters: c.attributes.conditions(), code: http.StatusNoContent, withToken: true}
 		for _, p := range c.removalQuery {
 			o.parameters = append(o.parameters, p.entry())
 		}
@@ -233,6 +237,9 @@ func (c *collection[E]) describe(d *document) {
 	}
 	for _, a := range c.actions {
 		d.action(path, tag, a, true)
+	}
+	for _, a := range c.tagActions() {
+		d.action("/v2.0", tag, a, true)
 	}
 	for i, also := range c.also {
 		for _, end := range []string{"", "/{id}"} {
@@ -319,6 +326,14 @@ func described(s schema, doc string) schema {
 	return s.with(schema{"description": doc})
 }
 
+// conditions are what a change of an object may hang on.
+func (t table[E]) conditions() []any {
+	if t.find("revision_number") == nil {
+		return nil
+	}
+	return []any{commonParameter(headerIfMatch)}
+}
+
 func (t table[E]) listParameters() []any {
 	all := []any{commonParameter(wordFields), commonParameter(wordSortDir), commonParameter(wordLimit), commonParameter(wordMarker), commonParameter(wordReverse)}
 	var sorts []string
@@ -326,12 +341,12 @@ func (t table[E]) listParameters() []any {
 		if a.sort {
 			sorts = append(sorts, a.name)
 		}
-		switch {
-		case a.toText == nil:
-		case a.seen == nobody:
-			all = append(all, parameter{a.name, a.doc, nil, true}.entry())
-		default:
-			all = append(all, parameter{a.name, fmt.Sprintf("Only those with this `%s`; any of them, if it is repeated.", a.name), nil, true}.entry())
+		if a.toText != nil {
+			doc := a.doc
+			if a.seen != nobody {
+				doc = fmt.Sprintf("Only those with this `%s`; any of them, if it is repeated.", a.name)
+			}
+			all = append(all, parameter{a.name, doc, nil, true}.entry())
 		}
 	}
 	if len(sorts) > 0 {

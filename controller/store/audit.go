@@ -47,6 +47,7 @@ var readers = map[Kind]reader{
 	KindRule:          &rules,
 	KindQoSPolicy:     &qosPolicies.entity,
 	KindQoSRule:       &qosRules.entity,
+	KindTrunk:         &trunks.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {
@@ -68,7 +69,7 @@ func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[str
 func (e *entity[T]) private() bool { return e.visible == e.table+".tenant_id = $tenant" }
 
 // noted is a change with the object before and after it, as far as they are
-// known.
+// known: a pointer, or the attributes of what has no type of its own.
 type noted struct {
 	Change
 	before, after any
@@ -159,14 +160,14 @@ func (tx *writeTx) audit() []audited {
 			switch c.Op {
 			case OpCreate:
 				if c.after != nil {
-					row.became = whole(tx.describe(c.Kind, c.after))
+					row.became = whole(tx.tell(c.Kind, c.after))
 				}
 			case OpDelete:
 				if before != nil {
-					row.was = whole(tx.describe(c.Kind, before))
+					row.was = whole(tx.tell(c.Kind, before))
 				}
 			case OpUpdate:
-				if row.was, row.became = difference(tx.describe(c.Kind, before), tx.describe(c.Kind, c.after)); row.became == "" {
+				if row.was, row.became = difference(tx.tell(c.Kind, before), tx.tell(c.Kind, c.after)); row.became == "" {
 					continue
 				}
 			}
@@ -174,6 +175,14 @@ func (tx *writeTx) audit() []audited {
 		list = append(list, row)
 	}
 	return list
+}
+
+// tell returns the attributes of an object.
+func (tx *writeTx) tell(kind Kind, object any) []Attribute {
+	if told, ok := object.([]Attribute); ok {
+		return told
+	}
+	return tx.describe(kind, object)
 }
 
 // whole writes the attributes that are not empty.
@@ -193,7 +202,7 @@ func whole(attributes []Attribute) string {
 // kind of object.
 func difference(before, after []Attribute) (was, became string) {
 	var a, b attributeWriter
-	for i := range before {
+	for i := range min(len(before), len(after)) {
 		if !bytes.Equal(before[i].JSON, after[i].JSON) {
 			a.add(&before[i])
 			b.add(&after[i])

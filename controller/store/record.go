@@ -136,6 +136,9 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 		return err
 	}
 	tx.changed(r.kind, m.ID, m.TenantID, OpCreate).to(v)
+	if slices.Contains(QuotaResources, r.kind) {
+		tx.spends(r.kind, m.TenantID)
+	}
 	if r.made == nil {
 		return nil
 	}
@@ -182,6 +185,9 @@ func (r *record[T]) update(ctx context.Context, s *Store, sc Scope, id string, c
 		var sets []string
 		for i, value := range r.values(&v) {
 			sets = append(sets, r.fields[i]+" = "+a.add(value))
+		}
+		if err := r.retag(ctx, tx, m, r.meta(&old)); err != nil {
+			return err
 		}
 		tx.changed(r.kind, m.ID, m.TenantID, OpUpdate).from(&old).to(&v)
 		return tx.QueryRow(ctx, "UPDATE "+r.table+" SET "+strings.Join(sets, ", ")+

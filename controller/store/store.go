@@ -77,6 +77,9 @@ const (
 	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
 	KindQoSPolicy     Kind = "qos_policy"
 	KindQoSRule       Kind = "qos_rule" // its policy changes with it
+	KindTrunk         Kind = "trunk"
+	KindQuota         Kind = "quota"    // by its tenant
+	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
 )
 
 // Op is what happened to an object.
@@ -96,6 +99,7 @@ type Store struct {
 	feed *publisher
 
 	describer atomic.Pointer[Describer]
+	quotas    map[Kind]int64 // of tenants that have none of their own
 
 	leases  *lessor
 	singles singles

@@ -39,6 +39,8 @@ type writeTx struct {
 	conn    *pgxpool.Conn
 	begun   bool
 	changes []noted
+	spent   map[spending]struct{}
+	quotaOf func(Kind) int64
 	end     ending
 	// For the audit log: how it tells objects, and what they were before.
 	describe Describer
@@ -103,6 +105,7 @@ func (tx *writeTx) commit(ctx context.Context) error {
 		return err
 	}
 	var b pgx.Batch
+	tx.queueQuotas(&b)
 	tx.queueRecord(ctx, &b)
 	tx.end.queue(&b)
 	if !tx.begun && b.Len() == 0 {
@@ -171,7 +174,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	if err != nil {
 		return false, err
 	}
-	tx := &writeTx{conn: conn}
+	tx := &writeTx{conn: conn, quotaOf: s.quotaOf}
 	if d := s.describer.Load(); d != nil {
 		tx.describe = *d
 	}
