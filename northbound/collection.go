@@ -31,6 +31,10 @@ type collection[E any] struct {
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 	public         bool                  // whoever reads sees every object
 
+	// fromStore makes an E of what the store has of an object, a pointer to its
+	// own type; nil: that is an E already.
+	fromStore func(any) (*E, bool)
+
 	// check ties attributes to each other. It runs on the object with the
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
