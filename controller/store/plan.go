@@ -144,6 +144,7 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		secure, vnics, policies, extras             = make([]bool, n), make([]string, n), make([]*string, n), make([]string, n)
 		at                                          = make(map[string]*intent.Port, n)
 		groups                                      []groupOf
+		tags                                        = map[string][]string{}
 	)
 	for i := range pl.ports {
 		p := &pl.ports[i].Port
@@ -151,6 +152,9 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		ids[i], tenants[i], networks[i], names[i], descriptions[i] = p.ID, p.TenantID, p.NetworkID, p.Name, p.Description
 		deviceIDs[i], deviceOwners[i], adminUp[i] = p.DeviceID, p.DeviceOwner, p.AdminUp
 		hosts[i], interfaces[i], portNos[i] = p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)
+		if len(p.Tags) > 0 {
+			tags[p.ID] = p.Tags
+		}
 		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, pl.hosts[p.Binding.Host], pl.networks[p.NetworkID].qosPolicy
 		if p.VNICType == "" {
 			p.VNICType = vnicNormal
@@ -184,6 +188,11 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			})
 			return err
 		})
+	if len(tags) > 0 {
+		b.Queue(`
+			UPDATE ports SET tags = ARRAY(SELECT jsonb_array_elements_text(t.value))
+			FROM jsonb_each($1::jsonb) AS t WHERE ports.id = t.key::uuid`, tags)
+	}
 	queueGroups(&b, groups)
 	return pl.give(ctx, &b, true, true, true)
 }

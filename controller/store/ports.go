@@ -154,6 +154,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			}
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
+			tx.spends(KindPort, p.TenantID)
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
 		}
 		if len(named) > 0 {
@@ -227,6 +228,9 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			return err
 		}
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
+			return err
+		}
+		if err := ports.retag(ctx, tx, &p.Meta, &old.Meta); err != nil {
 			return err
 		}
 		extras, err := extrasText(&p.Extras)
@@ -437,6 +441,11 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 		return &NotFound{KindPort, id}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
+		if _, conditional := expectedRevision(ctx, canonical); conditional {
+			if _, err := ports.lock(ctx, tx, sc, id); err != nil {
+				return err
+			}
+		}
 		var tenant string
 		var found bool
 		var b pgx.Batch

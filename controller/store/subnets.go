@@ -162,6 +162,7 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 			if err := insertPools(ctx, tx, n); err != nil {
 				return err
 			}
+			tx.spends(KindSubnet, n.TenantID)
 			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
 		}
 		return nil
@@ -328,6 +329,9 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 			}
 		}
 		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
+			return err
+		}
+		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
 			return err
 		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
