@@ -204,11 +204,15 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 	return n, err
 }
 
-// DeleteNetwork deletes a network without ports, and its subnets.
+// DeleteNetwork deletes a network without ports but those that serve it, and
+// its subnets.
 func (s *Store) DeleteNetwork(ctx context.Context, sc Scope, id string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		n, err := networks.lock(ctx, tx, sc, id)
 		if err != nil {
+			return err
+		}
+		if err := dropServants(ctx, tx, n.ID); err != nil {
 			return err
 		}
 		var used, segments int

@@ -143,6 +143,11 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(out, func(n intent.Subnet) bool { return n.Automatic() }) {
+			if err := holdNetworks(ctx, tx, parents); err != nil {
+				return err
+			}
+		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
@@ -164,6 +169,11 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 			}
 			tx.spends(KindSubnet, n.TenantID)
 			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+			if n.Automatic() {
+				if err := addFormed(ctx, tx, n); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
@@ -355,7 +365,8 @@ func refuseUsedGateway(ctx context.Context, tx *writeTx, n *intent.Subnet) error
 	return &Conflict{"GatewayIpInUse", "gateway_ip", fmt.Sprintf("gateway_ip %s is in use by port %s", n.Gateway, port)}
 }
 
-// DeleteSubnet deletes a subnet that no port has an address of.
+// DeleteSubnet deletes a subnet that no port has an address of, except where
+// all ports of the network have one by themselves.
 func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		seen, err := subnets.get(ctx, tx, sc, id)
@@ -367,6 +378,9 @@ func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 		}
 		n, err := subnets.lock(ctx, tx, sc, id)
 		if err != nil {
+			return err
+		}
+		if err := dropAddresses(ctx, tx, &n); err != nil {
 			return err
 		}
 		var used int
