@@ -71,9 +71,12 @@ type extension struct {
 // extensions lists exactly what works. Those of Neutron have Neutron's names
 // and dates.
 var extensions = []extension{
+	{"address-group", "Address group", "Support address group", "2020-07-15T10:00:00-00:00", []link{}},
+	{"address-scope", "Address scope", "Address scopes extension.", "2015-07-26T10:00:00-00:00", []link{}},
 	{"allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs", "2013-07-23T10:00:00-00:00", []link{}},
 	{"binding", "Port Binding", "Expose port bindings of a virtual port to external application", "2014-02-03T10:00:00-00:00", []link{}},
 	{"data-plane-status", "Port data plane status extension", "Expose status of underlying data plane", "2017-01-24T10:00:00-00:00", []link{}},
+	{"default-subnetpools", "Default Subnetpools", "Provides ability to mark and use a subnetpool as the default.", "2016-02-18T18:00:00-00:00", []link{}},
 	{"dns-domain-ports", "dns_domain for ports", "Allows the DNS domain to be specified for a network port.", "2017-04-24T10:00:00-00:00", []link{}},
 	{"dns-integration", "DNS Integration", "Provides integration with DNS.", "2015-08-15T18:00:00-00:00", []link{}},
 	{"empty-string-filtering", "Empty String Filtering Extension", "Allow filtering by attributes with empty string value", "2018-05-01T10:00:00-00:00", []link{}},
@@ -108,10 +111,12 @@ var extensions = []extension{
 	{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00", []link{}},
 	{"standard-attr-description", "standard-attr-description", "Extension to add descriptions to standard attributes", "2016-02-10T10:00:00-00:00", []link{}},
 	{"standard-attr-revisions", "Resource revision numbers", "This extension will display the revision number of neutron resources.", "2016-04-11T10:00:00-00:00", []link{}},
-	{"standard-attr-tag", "Tag support for resources with standard attribute: network, subnet, port, security_group, mac_segment", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00", []link{}},
+	{"standard-attr-tag", "Tag support for resources with standard attribute: network, subnet, port, subnetpool, security_group, mac_segment", "Enables to set tag on resources with standard attribute.", "2017-01-01T00:00:00-00:00", []link{}},
 	{"standard-attr-timestamp", "Resource timestamps", "Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.", "2016-09-12T10:00:00-00:00", []link{}},
 	{"stateful-security-group", "Stateful security group", "Indicates if the security group is stateful or not", "2019-11-26T09:00:00-00:00", []link{}},
 	{"subnet-service-types", "Subnet service types", "Provides ability to set the subnet service_types field", "2016-03-15T18:00:00-00:00", []link{}},
+	{"subnet_allocation", "Subnet Allocation", "Enables allocation of subnets from a subnet pool", "2015-03-30T10:00:00-00:00", []link{}},
+	{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Provides support for adjusting the prefix list of subnet pools", "2019-02-08T10:00:00-00:00", []link{}},
 	{"tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Allow to tag ports during bulk creation", "2019-12-29T19:00:00-00:00", []link{}},
 	{"trunk", "Trunk Extension", "Provides support for trunk ports", "2016-01-01T10:00:00-00:00", []link{}},
 	{"uplink-status-propagation", "Uplink status propagation extension", "Provides ability to propagate port uplink status.", "2018-05-31T18:00:00-00:00", []link{}},
