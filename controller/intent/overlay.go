@@ -83,6 +83,9 @@ func (s *State) PutHost(h Host, t Touched) {
 
 // DeleteHost removes a host.
 func (s *State) DeleteHost(d DPID, t Touched) {
+	if _, known := s.hosts[d]; !known {
+		return
+	}
 	delete(s.hosts, d)
 	s.touchPeers(d, t)
 }
