@@ -33,19 +33,30 @@ tokens:
 type api struct {
 	t     testing.TB
 	url   string
+	pg    string // address of the database; setup gives it
 	store *store.Store
 	logs  *observer.ObservedLogs
 }
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	st := storetest.New(t)
+	pg := storetest.URL(t)
+	a := setupOn(t, storetest.Open(t, pg), func(*Options) {})
+	a.pg = pg
+	return a
+}
+
+// setupOn is setup on a given store, with other options.
+func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
+	t.Helper()
 	tokens, err := parseTokens([]byte(tokensText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	srv := httptest.NewServer(New(Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}))
+	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
+	change(&o)
+	srv := httptest.NewServer(New(o))
 	t.Cleanup(srv.Close)
 	return &api{t: t, url: srv.URL, store: st, logs: logs}
 }
@@ -83,7 +94,15 @@ func (a *api) send(req *http.Request) answer {
 	if !strings.HasPrefix(resp.Header.Get("X-Openstack-Request-Id"), "req-") {
 		a.t.Errorf("%s %s: no request id", req.Method, req.URL.Path)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	got := answer{resp.StatusCode, resp.Header, string(text)}
+	d, err := theDocument()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := d.check(req.Method, req.URL, got); err != nil {
+		a.t.Errorf("OpenAPI: %v", err)
+	}
+	return got
 }
 
 // want asks and ends the test at another code.
@@ -181,7 +200,24 @@ func (a *api) snapshot() map[string]string {
 	all := map[string]string{}
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
-		all[path] = indented(a.t, a.want(http.StatusOK, http.MethodGet, "/v2.0/"+path, "admin", "").text)
+		if path = a.place(path); path != "" {
+			all[path] = indented(a.t, a.want(http.StatusOK, http.MethodGet, "/v2.0/"+path, "admin", "").text)
+		}
 	}
 	return all
+}
+
+// place is a path with the first object of the collection around it in the
+// place of its parameter; empty: there is no such object.
+func (a *api) place(path string) string {
+	a.t.Helper()
+	around, rest, nested := strings.Cut(path, "/{")
+	if !nested {
+		return path
+	}
+	_, rest, _ = strings.Cut(rest, "}")
+	if all := a.want(http.StatusOK, http.MethodGet, "/v2.0/"+around, "admin", "").list(a.t); len(all) > 0 {
+		return around + "/" + idOf(all[0]) + rest
+	}
+	return ""
 }

@@ -40,6 +40,7 @@ type access struct {
 	seen   audience // finds it in answers and may filter by it
 	def    string   // value when not given, as JSON; empty: the server chooses or the zero value is meant
 	filter bool     // lists filter by it
+	sort   bool     // lists sort by it
 }
 
 // attribute is one attribute of a resource whose values are kept in an E.
@@ -47,7 +48,11 @@ type attribute[E any] struct {
 	access
 	name string
 	typ  string // of its value, in words
-	doc  string
+	// Schemas of its value in an answer and in a body, and the notation of the
+	// answer for a value of a body.
+	shows, takes schema
+	canonical    func(v any) ([]byte, error)
+	doc          string
 	// parse checks a value and returns how to put it into an E; checking needs
 	// no object, so that a bad value is refused before the object is looked up.
 	parse  func(v any) (func(*E), error)
@@ -60,10 +65,17 @@ type attribute[E any] struct {
 // nil put makes it read-only.
 func mapped[E, V any](name string, t valueType[V], get func(*E) V, put func(*E, V), a access, doc string) attribute[E] {
 	attr := attribute[E]{
-		access: a, name: name, typ: t.name, doc: doc,
+		access: a, name: name, typ: t.name, shows: t.shows, takes: t.taken(), doc: doc,
 		write: func(b []byte, e *E) []byte { return t.append(b, get(e)) },
 	}
 	if put != nil && t.parse != nil {
+		attr.canonical = func(v any) ([]byte, error) {
+			value, err := t.parse(v)
+			if err != nil {
+				return nil, err
+			}
+			return t.append(nil, value), nil
+		}
 		attr.parse = func(v any) (func(*E), error) {
 			value, err := t.parse(v)
 			if err != nil {
@@ -109,9 +121,9 @@ type table[E any] []attribute[E]
 // around its own.
 func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 	tenant := func(e *E) *string { return &meta(e).TenantID }
-	owner := access{post: optional, filter: true}
+	owner := access{post: optional, filter: true, sort: true}
 	t := table[E]{
-		derived("id", id, func(e *E) string { return meta(e).ID }, access{filter: true}, "Identifies the object; made by the server."),
+		derived("id", id, func(e *E) string { return meta(e).ID }, access{filter: true, sort: true}, "Identifies the object; made by the server."),
 		stored("tenant_id", filled(255), tenant, owner, "The tenant that owns the object; only an administrator may name another than his own."),
 		stored("project_id", filled(255), tenant, owner, "The same as `tenant_id`, in newer words."),
 		description(meta),
@@ -121,19 +133,19 @@ func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 
 func name[E any](meta func(*E) *intent.Meta) attribute[E] {
 	return stored("name", text(255), func(e *E) *string { return &meta(e).Name },
-		access{post: optional, put: true, def: `""`, filter: true}, "A name for people; it need not be unique.")
+		access{post: optional, put: true, def: `""`, filter: true, sort: true}, "A name for people; it need not be unique.")
 }
 
 func description[E any](meta func(*E) *intent.Meta) attribute[E] {
 	return stored("description", text(255), func(e *E) *string { return &meta(e).Description },
-		access{post: optional, put: true, def: `""`, filter: true}, "Free text.")
+		access{post: optional, put: true, def: `""`, filter: true, sort: true}, "Free text.")
 }
 
 func history[E any](meta func(*E) *intent.Meta) table[E] {
 	return table[E]{
-		derived("created_at", timestamp, func(e *E) time.Time { return meta(e).CreatedAt }, access{}, "When it was made."),
-		derived("updated_at", timestamp, func(e *E) time.Time { return meta(e).UpdatedAt }, access{}, "When it last changed."),
-		derived("revision_number", number[int64](0, 1<<62), func(e *E) int64 { return meta(e).Revision }, access{filter: true}, "Rises with every change, and with a change of what belongs to it."),
+		derived("created_at", timestamp, func(e *E) time.Time { return meta(e).CreatedAt }, access{sort: true}, "When it was made."),
+		derived("updated_at", timestamp, func(e *E) time.Time { return meta(e).UpdatedAt }, access{sort: true}, "When it last changed."),
+		derived("revision_number", number[int64](0, 1<<62), func(e *E) int64 { return meta(e).Revision }, access{filter: true, sort: true}, "Rises with every change, and with a change of what belongs to it."),
 	}
 }
 
@@ -259,7 +271,7 @@ func (t table[E]) append(b []byte, e *E) []byte {
 func (t table[E]) filters(query url.Values, p principal) (filter map[string][]string, possible bool, err error) {
 	filter, possible = map[string][]string{}, true
 	for name, values := range query {
-		if name == "fields" {
+		if slices.Contains(listWords, name) {
 			continue
 		}
 		a := t.find(name)

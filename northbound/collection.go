@@ -16,9 +16,13 @@ import (
 // and the functions of the store behind it; a nil function is a verb that the
 // resource does not have (405).
 type collection[E any] struct {
-	single, plural string // keys in bodies: "security_group", "security_groups"
-	path           string // in URLs: "security-groups"
-	doc            string // what it is, for the reference
+	single, plural string     // keys in bodies: "security_group", "security_groups"
+	path           string     // in URLs: "security-groups"
+	also           []string   // further paths of the same
+	kind           store.Kind // in errors; empty: single
+	within         *within[E] // nil: a collection of its own
+	keyAttr        string     // the attribute that URLs name an object by; empty: id
+	doc            string     // what it is, for the reference
 	attributes     table[E]
 	meta           func(*E) *intent.Meta // nil: has no owner
 	readBy         audience              // to anybody else the collection is empty
@@ -29,47 +33,79 @@ type collection[E any] struct {
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
 
-	// post serves POST in the place of create.
-	post func(http.ResponseWriter, *http.Request) error
+	// post serves POST in the place of create, with one object and not with a
+	// list; postGives is the schema of its answer where that is another than the
+	// object.
+	post      func(http.ResponseWriter, *http.Request) error
+	postGives schema
 	// removal chooses by the query string how DELETE removes; nil: remove does.
-	removal func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removal      func(url.Values) (func(context.Context, store.Scope, string) error, error)
+	removalQuery []parameter // that removal reads
 	// actions are what a client can do beside the verbs.
 	actions []action
 
 	backend[E]
 }
 
-// action is a further route below the path of a collection.
+// within makes a collection a part of every object of another one: its path
+// has the id of that object in it, "qos/policies/{policy_id}/dscp_marking_rules".
+type within[E any] struct {
+	param  string // in the path: "policy_id"
+	single string // what it is a part of: "policy"
+	kind   store.Kind
+	attr   string           // by which the store filters for it
+	id     func(*E) *string // of it in an object
+	see    func(ctx context.Context, sc store.Scope, id string) error
+}
+
+// action is a route beside the verbs, with what the OpenAPI document says of it.
+// Its path is below that of its collection, or below /v2.0 if it has none.
 type action struct {
 	method, path string
 	serve        func(http.ResponseWriter, *http.Request) error
+	doc          string
+	query        []parameter
+	takes, gives content // bodies; nil: none
+	code         int     // of success; 0: 200
 }
 
 // resource is a collection of whatever type.
 type resource interface {
 	names() (single, plural, path string)
+	nested() bool // the path has a parameter
 	mount(r chi.Router, s *server)
+	describe(d *document)
 }
 
 func (c *collection[E]) names() (single, plural, path string) { return c.single, c.plural, c.path }
 
+func (c *collection[E]) nested() bool { return c.within != nil }
+
 func (c *collection[E]) mount(r chi.Router, s *server) {
-	r.Get("/"+c.path, s.handle(c.serveList))
-	r.Get("/"+c.path+"/{id}", s.handle(c.serveShow))
-	if c.create != nil {
-		r.Post("/"+c.path, s.handle(c.serveCreate))
-	}
-	if c.post != nil {
-		r.Post("/"+c.path, s.handle(c.post))
-	}
-	if c.update != nil {
-		r.Put("/"+c.path+"/{id}", s.handle(c.serveUpdate))
-	}
-	if c.remove != nil {
-		r.Delete("/"+c.path+"/{id}", s.handle(c.serveDelete))
+	for _, path := range append([]string{c.path}, c.also...) {
+		c.mountAt("/"+path, r, s)
 	}
 	for _, a := range c.actions {
 		r.Method(a.method, "/"+c.path+a.path, s.handle(a.serve))
+	}
+}
+
+func (c *collection[E]) mountAt(path string, r chi.Router, s *server) {
+	r.Get(path, s.handle(c.serveList))
+	if c.get != nil {
+		r.Get(path+"/{id}", s.handle(c.serveShow))
+	}
+	if c.create != nil {
+		r.Post(path, s.handle(c.serveCreate))
+	}
+	if c.post != nil {
+		r.Post(path, s.handle(c.post))
+	}
+	if c.update != nil {
+		r.Put(path+"/{id}", s.handle(c.serveUpdate))
+	}
+	if c.remove != nil {
+		r.Delete(path+"/{id}", s.handle(c.serveDelete))
 	}
 }
 
@@ -79,17 +115,33 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
 	}
-	filter, possible, err := c.attributes.filters(query, p)
+	l, err := c.attributes.listing(query, p)
 	if err != nil {
 		return err
 	}
+	if c.within != nil {
+		around, err := c.around(r, p)
+		if err != nil {
+			return err
+		}
+		l.Filter[c.within.attr] = []string{around}
+	}
 	var found []E
-	if possible && c.readBy.admits(p) {
-		if found, err = c.list(r.Context(), p.scope(), store.Query{Filter: filter}); err != nil {
+	switch {
+	case !c.readBy.admits(p):
+		if l.Marker != "" {
+			return missing(c.kindOf(), l.Marker)
+		}
+	case l.possible:
+		if found, err = c.list(r.Context(), p.scope(), l.Query); err != nil {
 			return err
 		}
 	}
-	c.answerAll(w, http.StatusOK, c.attributes.visible(p, query["fields"]), found)
+	var first, end string
+	if len(found) > 0 {
+		first, end = c.attributes.identity(&found[0]), c.attributes.identity(&found[len(found)-1])
+	}
+	c.answerPage(w, http.StatusOK, l.visible, found, l.links(r, query, len(found), first, end))
 	return nil
 }
 
@@ -99,7 +151,7 @@ func (c *collection[E]) serveShow(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
 	}
-	e, err := c.seek(r.Context(), p, chi.URLParam(r, "id"))
+	e, err := c.seek(r, p)
 	if err != nil {
 		return err
 	}
@@ -108,25 +160,78 @@ func (c *collection[E]) serveShow(w http.ResponseWriter, r *http.Request) error 
 }
 
 // seek finds the object that a URL names, if the caller may see it.
-func (c *collection[E]) seek(ctx context.Context, p principal, name string) (e E, err error) {
-	key, err := c.key(p, name)
+func (c *collection[E]) seek(r *http.Request, p principal) (e E, err error) {
+	key, err := c.key(p, chi.URLParam(r, "id"))
 	if err != nil {
 		return e, err
 	}
-	return c.get(ctx, p.scope(), key)
+	return c.fetch(r, p, key)
+}
+
+// fetch returns an object, if it lies where the URL says.
+func (c *collection[E]) fetch(r *http.Request, p principal, key string) (e E, err error) {
+	around, err := c.around(r, p)
+	if err != nil {
+		return e, err
+	}
+	if e, err = c.get(r.Context(), p.scope(), key); err != nil {
+		return e, err
+	}
+	return e, c.lies(&e, around, key)
+}
+
+// around is the object that a URL names before the collection, which the
+// caller must see; empty: there is none.
+func (c *collection[E]) around(r *http.Request, p principal) (string, error) {
+	if c.within == nil {
+		return "", nil
+	}
+	name := chi.URLParam(r, c.within.param)
+	canonical, err := readUUID(name)
+	if err != nil {
+		return "", missing(c.within.kind, name)
+	}
+	return canonical, c.within.see(r.Context(), p.scope(), canonical)
+}
+
+// lies refuses an object that lies elsewhere than the URL says.
+func (c *collection[E]) lies(e *E, around, key string) error {
+	if around == "" || *c.within.id(e) == around {
+		return nil
+	}
+	return missing(c.kindOf(), key)
+}
+
+func (c *collection[E]) kindOf() store.Kind {
+	if c.kind == "" {
+		return store.Kind(c.single)
+	}
+	return c.kind
+}
+
+// rule is the name of the policy rule for a verb.
+func (c *collection[E]) rule(verb string) string {
+	if c.within == nil {
+		return verb + "_" + c.single
+	}
+	return verb + "_" + c.within.single + "_" + c.single
 }
 
 // key turns the last part of a URL into an id. What cannot be an id is 404
 // rather than 400: clients try names there first.
 func (c *collection[E]) key(p principal, name string) (string, error) {
+	attr := c.keyAttr
+	if attr == "" {
+		attr = "id"
+	}
 	// The router matches the escaped path if there are escapes in it.
 	plain, err := url.PathUnescape(name)
 	if err != nil || !c.readBy.admits(p) || !storable(plain) {
-		return "", missing(store.Kind(c.single), name)
+		return "", missing(c.kindOf(), name)
 	}
-	canonical, possible, err := c.attributes.find("id").toText(plain)
+	canonical, possible, err := c.attributes.find(attr).toText(plain)
 	if err != nil || !possible {
-		return "", missing(store.Kind(c.single), plain)
+		return "", missing(c.kindOf(), plain)
 	}
 	return canonical, nil
 }
@@ -144,6 +249,15 @@ func (c *collection[E]) serveCreate(w http.ResponseWriter, r *http.Request) erro
 	made, err := c.newObjects(bodies, p)
 	if err != nil {
 		return err
+	}
+	if c.within != nil {
+		around, err := c.around(r, p)
+		if err != nil {
+			return err
+		}
+		for i := range made {
+			*c.within.id(&made[i]) = around
+		}
 	}
 	made, err = c.create(r.Context(), p.scope(), made)
 	if err != nil {
@@ -188,10 +302,10 @@ func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
 		}
 	}
 	if !p.writer || !c.writeBy.admits(p) {
-		return nil, forbidden("create_" + c.single)
+		return nil, forbidden(c.rule("create"))
 	}
 	if denied != "" {
-		return nil, forbidden("create_" + c.single + denied)
+		return nil, forbidden(c.rule("create") + denied)
 	}
 	return made, nil
 }
@@ -242,9 +356,16 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	if rule := c.refusal(p, "update", ch.onlyFor); rule != "" {
-		return c.refuse(r.Context(), p, key, rule)
+		return c.refuse(r, p, key, rule)
+	}
+	around, err := c.around(r, p)
+	if err != nil {
+		return err
 	}
 	e, err := c.update(r.Context(), p.scope(), key, func(e *E) error {
+		if err := c.lies(e, around, key); err != nil {
+			return err
+		}
 		before := *e
 		ch.to(e)
 		if c.check == nil {
@@ -276,7 +397,12 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	if rule := c.refusal(p, "delete", ""); rule != "" {
-		return c.refuse(r.Context(), p, key, rule)
+		return c.refuse(r, p, key, rule)
+	}
+	if c.within != nil { // once and for all: an object does not move
+		if _, err := c.fetch(r, p, key); err != nil {
+			return err
+		}
 	}
 	if err := remove(r.Context(), p.scope(), key); err != nil {
 		return err
@@ -287,7 +413,7 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 
 // refusal names the rule by which p may not do verb; empty: p may.
 func (c *collection[E]) refusal(p principal, verb, attr string) string {
-	rule := verb + "_" + c.single
+	rule := c.rule(verb)
 	switch {
 	case !p.writer || !c.writeBy.admits(p):
 		return rule
@@ -298,8 +424,8 @@ func (c *collection[E]) refusal(p principal, verb, attr string) string {
 }
 
 // refuse answers 403 for an object that p sees and 404 for any other.
-func (c *collection[E]) refuse(ctx context.Context, p principal, key, rule string) error {
-	if _, err := c.get(ctx, p.scope(), key); err != nil {
+func (c *collection[E]) refuse(r *http.Request, p principal, key, rule string) error {
+	if _, err := c.fetch(r, p, key); err != nil {
 		return err
 	}
 	return forbidden(rule)
@@ -410,8 +536,13 @@ func (c *collection[E]) answer(w http.ResponseWriter, code int, visible table[E]
 	writeJSON(w, code, append(b, '}'))
 }
 
-// answerAll writes a list through one buffer of bounded size.
 func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table[E], all []E) {
+	c.answerPage(w, code, visible, all, nil)
+}
+
+// answerPage writes a list, with the links to those beside it, through one
+// buffer of bounded size.
+func (c *collection[E]) answerPage(w http.ResponseWriter, code int, visible table[E], all []E, links []link) {
 	const enough = 32 << 10
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -431,5 +562,6 @@ func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table
 			b = b[:0]
 		}
 	}
-	_, _ = w.Write(append(b, "]}"...))
+	b = appendLinks(append(b, ']'), c.plural, links)
+	_, _ = w.Write(append(b, '}'))
 }

@@ -12,6 +12,23 @@ type link struct {
 	Href string `json:"href"`
 }
 
+var (
+	linksSchema     = arrayOf(objectOf(map[string]schema{"rel": {"type": "string"}, "href": {"type": "string", "format": "uri"}}), 0)
+	extensionSchema = objectOf(map[string]schema{
+		"alias": {"type": "string"}, "name": {"type": "string"}, "description": {"type": "string"}, "updated": {"type": "string"}, "links": linksSchema,
+	})
+)
+
+func (s *server) discovery() group {
+	return group{"discovery", "What of the API there is.", []action{
+		{method: http.MethodGet, path: "/", serve: s.serveResources, doc: "The collections.", gives: asJSON(under("resources", arrayOf(objectOf(map[string]schema{
+			"name": {"type": "string"}, "collection": {"type": "string"}, "links": linksSchema,
+		}), 0)))},
+		{method: http.MethodGet, path: "/extensions", serve: serveExtensions, doc: "The extensions of the API that work.", gives: asJSON(under("extensions", arrayOf(extensionSchema, 0)))},
+		{method: http.MethodGet, path: "/extensions/{alias}", serve: serveExtension, doc: "One extension; 404 if it does not work.", gives: asJSON(under("extension", extensionSchema))},
+	}}
+}
+
 // serveVersions answers GET /, which clients ask without a token.
 func serveVersions(w http.ResponseWriter, r *http.Request) error {
 	type version struct {
@@ -33,6 +50,9 @@ func (s *server) serveResources(w http.ResponseWriter, r *http.Request) error {
 	}
 	entries := []entry{{"extension", "extensions", []link{{"self", endpoint(r) + "/v2.0/extensions"}}}}
 	for _, resource := range s.resources {
+		if resource.nested() {
+			continue
+		}
 		single, plural, path := resource.names()
 		entries = append(entries, entry{single, plural, []link{{"self", endpoint(r) + "/v2.0/" + path}}})
 	}

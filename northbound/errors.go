@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -46,6 +48,10 @@ func forbidden(rule string) *apiError {
 }
 
 var (
+	errNobody     = &apiError{http.StatusUnauthorized, "Unauthorized", "The request you have made requires authentication."}
+	errTooFast    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many requests with this token."}
+	errManyBad    = &apiError{http.StatusTooManyRequests, "TooManyRequests", "Too many invalid tokens from this address."}
+	errKeystone   = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The identity service is not available; try again."}
 	errNoResource = &apiError{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
 	errMethod     = &apiError{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
 	errAccept     = &apiError{http.StatusNotAcceptable, "HTTPNotAcceptable", "Only application/json is served."}
@@ -99,6 +105,8 @@ func missing(kind store.Kind, id string) *apiError {
 	words := kind.Words()
 	words = strings.ToUpper(words[:1]) + words[1:]
 	switch kind {
+	case store.KindQoSPolicy, store.KindQoSRule:
+		e.message = fmt.Sprintf("%s %s could not be found.", strings.Replace(words, "Qos", "QoS", 1), clip(id))
 	case store.KindSecurityGroup, store.KindRule:
 		e.message = fmt.Sprintf("%s %s does not exist", words, clip(id))
 	default:
@@ -130,21 +138,67 @@ func exception(kind store.Kind) string {
 	return name.String()
 }
 
-// writeError answers with a NeutronError body.
-func writeError(w http.ResponseWriter, e *apiError) {
-	b := append(make([]byte, 0, 256), `{"NeutronError":{"type":`...)
-	b = appendString(b, e.kind)
-	b = append(b, `,"message":`...)
-	b = appendString(b, e.message)
-	b = append(b, `,"detail":""}}`...)
-	if e.code == http.StatusServiceUnavailable {
+// writeError answers with a NeutronError body, or with problem details
+// (RFC 9457) if the client asks for these.
+func writeError(w http.ResponseWriter, r *http.Request, e *apiError) {
+	if e.code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, e.code, b)
+	contentType, b := "application/json", make([]byte, 0, 512)
+	switch {
+	case wantsProblem(r):
+		contentType, b = problemType, appendProblem(b, e, requestID(r.Context()))
+	case e.code == http.StatusUnauthorized:
+		// That of keystonemiddleware, which clients of OpenStack know.
+		b = append(b, `{"error":{"code":401,"title":"Unauthorized","message":`...)
+		b = append(appendString(b, e.message), "}}"...)
+	default:
+		b = append(b, `{"NeutronError":{"type":`...)
+		b = appendString(b, e.kind)
+		b = append(b, `,"message":`...)
+		b = append(appendString(b, e.message), `,"detail":""}}`...)
+	}
+	writeBody(w, e.code, contentType, b)
+}
+
+const problemType = "application/problem+json"
+
+// wantsProblem says whether Accept names problem details; */* does not: most
+// clients send that, and what they know is NeutronError.
+func wantsProblem(r *http.Request) bool {
+	for _, line := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(line, ",") {
+			name, params, err := mime.ParseMediaType(part)
+			if quality, given := params["q"]; err == nil && name == problemType && !(given && strings.Trim(quality, "0.") == "") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func appendProblem(b []byte, e *apiError, requestID string) []byte {
+	b = append(b, `{"type":`...)
+	b = appendString(b, "urn:macloom:error:"+e.kind)
+	b = append(b, `,"title":`...)
+	b = appendString(b, http.StatusText(e.code))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(e.code), 10)
+	b = append(b, `,"detail":`...)
+	b = appendString(b, e.message)
+	if id, ok := strings.CutPrefix(requestID, "req-"); ok {
+		b = append(b, `,"instance":`...)
+		b = appendString(b, "urn:uuid:"+id)
+	}
+	return append(b, '}')
 }
 
 func writeJSON(w http.ResponseWriter, code int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
+	writeBody(w, code, "application/json", body)
+}
+
+func writeBody(w http.ResponseWriter, code int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(code)
 	_, _ = w.Write(body) // a client that has gone away reads no error either
 }

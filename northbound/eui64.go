@@ -37,6 +37,20 @@ type formed struct {
 // maxPrefixes bounds subnet_id and prefix in one question.
 const maxPrefixes = 100
 
+func (s *server) eui64Actions() group {
+	return group{"eui64", "The IPv6 addresses that stations form of a MAC address, and back.", []action{{
+		method: http.MethodGet, path: "/eui64", serve: s.serveEUI64, doc: "Give one of `mac`, `address` and `port_id`.",
+		query: []parameter{
+			{name: "mac", doc: "The MAC address.", value: macSchema}, {name: "address", doc: "An IPv6 address that was formed of it.", value: schema{"type": "string", "format": "ipv6"}},
+			{name: "port_id", doc: "The port that has it; in the subnets of the port.", value: uuidSchema},
+			{name: "subnet_id", doc: "A subnet to form an address in.", value: uuidSchema, many: true}, {name: "prefix", doc: "A prefix to form an address in.", value: prefixSchema, many: true},
+		},
+		gives: asJSON(under("eui64", objectOf(map[string]schema{
+			"mac_address": macSchema, "interface_id": {"type": "string"}, "link_local": ipSchema, "addresses": list(formedAddress, 0).shows,
+		}))),
+	}}}
+}
+
 // serveEUI64 answers GET /v2.0/eui64: what addresses a station forms of its MAC
 // address, and back.
 func (s *server) serveEUI64(w http.ResponseWriter, r *http.Request) error {
@@ -95,6 +109,7 @@ func (s *server) serveEUI64(w http.ResponseWriter, r *http.Request) error {
 
 // formedAddress is shown only.
 var formedAddress = valueType[formed]{
+	shows: objectOf(map[string]schema{"subnet_id": uuidSchema.orNull(), "prefix": prefixSchema, "address": ipSchema}),
 	append: func(b []byte, f formed) []byte {
 		b = append(b, `{"subnet_id":`...)
 		b = idOrNull.append(b, f.subnet)

@@ -1,14 +1,18 @@
 package northbound
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
+	"github.com/macloom/macloom/controller/store/storetest"
 )
 
 // owned makes one object of every resource for tenant red, and says how each
@@ -17,7 +21,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	ids, bodies = map[string]string{}, map[string]string{}
 	add := func(path, token, body string) {
 		bodies[path] = body
-		ids[path] = idOf(a.make("/v2.0/"+path, token, body))
+		ids[path] = idOf(a.make("/v2.0/"+a.place(path), token, body))
 	}
 	add("networks", "red", `{"network": {"name": "n"}}`)
 	add("subnets", "red", `{"subnet": {"network_id": "`+ids["networks"]+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
@@ -28,6 +32,13 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
+	for _, k := range qosRuleKinds {
+		inPolicy, alias := qosRules(nil, k)
+		attr := k.own[0].name
+		add(inPolicy.path, "admin", `{"`+inPolicy.single+`": {"`+attr+`": 8}}`)
+		ids[alias.path] = ids[inPolicy.path]
+	}
 	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
 	if err != nil || !found {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
@@ -38,59 +49,69 @@ func owned(a *api) (ids, bodies map[string]string) {
 	return ids, bodies
 }
 
+// visibleToOwner says whether a tenant sees what is its own.
+func (s *shape) visibleToOwner() bool { return s.readBy == everyone }
+
 func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	ids, _ := owned(a)
-	before := a.snapshot()
-	for _, r := range resources(nil) {
-		single, _, path := r.names()
-		id, made := ids[path]
+	for _, token := range []string{"red", "blue"} { // makes the default groups
+		a.want(200, "GET", "/v2.0/security-groups", token, "")
+	}
+	before := storetest.Digest(t, a.pg)
+	for _, s := range shapes(t) {
+		id, made := ids[s.path]
 		if !made {
-			t.Errorf("no object of %s to try", path)
+			t.Errorf("no object of %s to try", s.path)
 			continue
 		}
-		for _, token := range []string{"blue", "red-reader"} {
-			mine := token == "red-reader" && path != "tenants" && path != "switches" && path != "mac-imports"
-			for _, o := range a.want(200, "GET", "/v2.0/"+path, token, "").list(t) {
-				if tenant := o["tenant_id"]; !mine && tenant != "blue" && tenant != "" || idOf(o) == id && !mine {
-					t.Errorf("%s: %s sees %v in the list", path, token, o)
+		place := a.place(s.path)
+		for _, token := range []string{"blue", "red-reader", "red"} {
+			mine := token != "blue" && s.visibleToOwner()
+			if token == "red" && s.writeBy == everyone {
+				continue // may do as it likes
+			}
+			list := 200
+			if s.nested && !mine {
+				list = 404
+			}
+			var seen []map[string]any
+			if got := a.want(list, "GET", "/v2.0/"+place, token, ""); list == 200 {
+				seen = got.list(t)
+			}
+			for _, o := range seen {
+				if tenant := o["tenant_id"]; !mine && (tenant != token && tenant != "" || idOf(o) == id) {
+					t.Errorf("%s: %s sees %v in the list", s.path, token, o)
 				}
 			}
-			change := `{"` + single + `": {"description": "mine"}}`
-			switch path {
-			case "switches":
-				change = `{"switch": {"admitted": false}}`
-			case "mac-addresses":
-				change = `{"mac_address": {"device_id": "mine"}}`
-			}
+			change := s.change()
+			at := "/v2.0/" + place + "/" + id
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
-				got := a.do(method, "/v2.0/"+path+"/"+id, token, change)
+				got := a.do(method, at, token, change)
 				want := 404
-				switch {
-				case path == "mac-imports" && method != "GET", method == "PUT" && path == "mac-conflicts":
-					want = 405
+				switch missing := s.missingVerb(method); {
+				case missing != 0:
+					want = missing
 				case mine && method == "GET":
 					want = 200
 				case mine:
 					want = 403
 				}
 				if got.code != want {
-					t.Errorf("%s %s by %s: code %d, want %d: %s", method, path, token, got.code, want, got.text)
+					t.Errorf("%s %s by %s: code %d, want %d: %s", method, s.path, token, got.code, want, got.text)
 				}
 				if want == 404 && strings.Contains(got.text, "disallowed") {
-					t.Errorf("%s %s by %s tells that the object exists: %s", method, path, token, got.text)
+					t.Errorf("%s %s by %s tells that the object exists: %s", method, s.path, token, got.text)
 				}
 			}
 		}
 	}
-	after := a.snapshot()
-	delete(before, "security-groups") // lists have made the default groups of who asked
-	delete(after, "security-groups")
-	for _, path := range []string{"networks", "subnets", "ports", "mac-segments", "mac-addresses", "mac-conflicts"} {
-		if before[path] != after[path] {
-			t.Errorf("%s changed:\n%s\n%s", path, before[path], after[path])
-		}
+	after := storetest.Digest(t, a.pg)
+	delete(before, "mac_leases") // which the store renews by itself
+	delete(after, "mac_leases")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the database changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -134,38 +155,74 @@ func TestReadersCannotWrite(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	_, bodies := owned(a)
-	for path, body := range bodies {
-		switch path {
-		case "mac-segments":
-			body = `{"mac_segment": {"base_address": "02:00:06:00:00:00", "prefix_length": 24}}`
-		case "mac-addresses":
-			body = `{"mac_address": {}}`
+	for _, s := range shapes(t) {
+		body := bodies[s.path]
+		if !s.verbs["POST"] || body == "" {
+			continue
 		}
-		kind, message := a.want(403, "POST", "/v2.0/"+path, "red-reader", body).message(t)
-		if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_") {
-			t.Errorf("POST %s: %s %s", path, kind, message)
+		for _, token := range []string{"red-reader", "red"} {
+			if token == "red" && s.writeBy == everyone {
+				continue
+			}
+			mine := edit(t, body, func(o map[string]json.RawMessage) {
+				for _, attr := range s.attributes {
+					if attr.name == "tenant_id" && attr.post != never && s.writeBy == everyone {
+						o["tenant_id"] = json.RawMessage(`"red"`)
+					}
+				}
+			})
+			kind, message := a.want(403, "POST", "/v2.0/"+a.place(s.path), token, mine).message(t)
+			if kind != "PolicyNotAuthorized" || !strings.Contains(message, s.rule("create")) {
+				t.Errorf("POST %s by %s: %s %s", s.path, token, kind, message)
+			}
 		}
 	}
 }
 
+// What the tables say is for administrators, a member is refused by its name and
+// is not shown.
 func TestMembersNeitherGiveNorSeeWhatIsForAdministrators(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	ids, _ := owned(a)
-	for path, hidden := range map[string][]string{
-		"networks": {"provider:network_type", "provider:physical_network", "provider:segmentation_id"},
-		"ports":    {"binding:host_id", "binding:profile", "binding:vif_type"},
-	} {
-		fields := "?fields=" + strings.Join(hidden, "&fields=")
-		if got := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path]+fields, "red", "").object(t); len(got) != 0 {
-			t.Errorf("a member sees %v", got)
+	ids, bodies := owned(a)
+	tried := 0
+	for _, s := range shapes(t) {
+		list := "/v2.0/" + a.place(s.path)
+		at := list + "/" + ids[s.path]
+		if !s.visibleToOwner() {
+			continue
 		}
-		if got := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path]+fields, "admin", "").object(t); len(got) != len(hidden) {
-			t.Errorf("an administrator sees %v, want %v", got, hidden)
+		for _, attr := range s.attributes {
+			if attr.seen == admins {
+				tried++
+				if got := a.want(200, "GET", at+"?fields="+url.QueryEscape(attr.name), "red", "").text; strings.Contains(got, attr.name) {
+					t.Errorf("%s: a member sees %s", s.path, got)
+				}
+				if got := a.want(200, "GET", at+"?fields="+url.QueryEscape(attr.name), "admin", "").object(t); len(got) != 1 {
+					t.Errorf("%s: an administrator does not see %s: %v", s.path, attr.name, got)
+				}
+				a.want(400, "GET", list+"?"+url.QueryEscape(attr.name)+"=x", "red", "")
+				a.want(400, "GET", list+"?sort_dir=asc&sort_key="+url.QueryEscape(attr.name), "red", "")
+			}
+			if s.writeBy != everyone {
+				continue
+			}
+			if attr.post != never && attr.byPost == admins && s.verbs["POST"] {
+				tried++
+				if _, message := a.want(403, "POST", list, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("create")+":"+attr.name+" is disallowed by policy" {
+					t.Errorf("POST %s with %s: %s", s.path, attr.name, message)
+				}
+			}
+			if attr.put && attr.byPut == admins && s.verbs["PUT"] {
+				tried++
+				if _, message := a.want(403, "PUT", at, "red", put(t, `{"`+s.single+`": {}}`, attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("update")+":"+attr.name+" is disallowed by policy" {
+					t.Errorf("PUT %s with %s: %s", s.path, attr.name, message)
+				}
+			}
 		}
 	}
-	for _, attr := range []string{`"binding:host_id": "00000000000000a1"`, `"binding:profile": {"port_no": 1}`, `"mac_address": "02:00:05:00:00:09"`} {
-		a.want(403, "PUT", "/v2.0/ports/"+ids["ports"], "red", `{"port": {`+attr+`}}`)
+	if tried == 0 {
+		t.Error("no attribute is for administrators")
 	}
 	a.want(201, "POST", "/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "mac_address": "02:00:05:00:00:09", "binding:vnic_type": "normal"}}`)
 }
@@ -175,7 +232,7 @@ func TestAdministratorsActForEveryTenant(t *testing.T) {
 	a := setup(t)
 	ids, _ := owned(a)
 	for path, id := range ids {
-		a.want(200, "GET", "/v2.0/"+path+"/"+id, "admin", "")
+		a.want(200, "GET", "/v2.0/"+a.place(path)+"/"+id, "admin", "")
 	}
 	got := a.make("/v2.0/ports", "admin", `{"port": {"network_id": "`+ids["networks"]+`", "project_id": "blue"}}`)
 	if got["tenant_id"] != "blue" {
@@ -202,7 +259,8 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	ids, _ := owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
-		shown := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path], "admin", "").object(t)
+		at := a.place(path)
+		shown := a.want(200, "GET", "/v2.0/"+at+"/"+ids[path], "admin", "").object(t)
 		for _, name := range r.(interface{ filterable() []string }).filterable() {
 			value := fmt.Sprint(shown[name])
 			switch v := shown[name].(type) {
@@ -217,7 +275,7 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 				}
 			}
 			found := false
-			for _, o := range a.want(200, "GET", "/v2.0/"+path+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
+			for _, o := range a.want(200, "GET", "/v2.0/"+at+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
 				found = found || o["id"] == ids[path]
 			}
 			if !found {

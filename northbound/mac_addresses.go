@@ -30,7 +30,7 @@ const (
 
 func macAddresses(st *store.Store) *collection[macAddressOf] {
 	tenant := func(m *macAddressOf) *string { return &m.TenantID }
-	owner := access{post: optional, filter: true}
+	owner := access{post: optional, filter: true, sort: true}
 	c := &collection[macAddressOf]{
 		single: "mac_address", plural: "mac_addresses", path: "mac-addresses",
 		doc: "A MAC address that somebody has, holds or had lately. Ports take theirs by themselves; here are also addresses without a port, and reservations. " +
@@ -38,8 +38,8 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 			"PUT changes one that no port has; a reservation can become active, and not the other way round. " +
 			"DELETE releases it; it then rests for the quarantine of its segment. Members see and write their own.",
 		attributes: table[macAddressOf]{
-			derived("id", macAddress, func(m *macAddressOf) mac.Addr { return m.Addr }, access{filter: true}, "The address."),
-			stored("address", station, func(m *macAddressOf) *mac.Addr { return &m.Addr }, access{post: optional, filter: true},
+			derived("id", macAddress, func(m *macAddressOf) mac.Addr { return m.Addr }, access{filter: true, sort: true}, "The address."),
+			stored("address", station, func(m *macAddressOf) *mac.Addr { return &m.Addr }, access{post: optional, filter: true, sort: true},
 				"The address; if not given, one is taken from `segment_id`, else from a segment of the host, the network, the tenant, or a shared one."),
 			stored("tenant_id", filled(255), tenant, owner, "Who has it; of one at rest, who had it last. Only an administrator may name another than his own."),
 			stored("project_id", filled(255), tenant, owner, "The same as `tenant_id`."),
@@ -49,11 +49,11 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 				"The network that it is for; null: any."),
 			mapped("host", text(255), func(m *macAddressOf) string { return m.host }, func(m *macAddressOf, v string) { m.host = v },
 				access{post: optional, byPost: admins, seen: nobody}, "Takes the address from the segments of this host, if there are some."),
-			stored("state", addressState, func(m *macAddressOf) *intent.MACState { return &m.State }, access{post: optional, put: true, def: `"active"`, filter: true},
+			stored("state", addressState, func(m *macAddressOf) *intent.MACState { return &m.State }, access{post: optional, put: true, def: `"active"`, filter: true, sort: true},
 				"`reserved`: held for the next port of `device_id`, or for one that names the address; `quarantined`: released, and nobody else may have it before `quarantined_until`."),
 			derived("origin", text(16), func(m *macAddressOf) string { return string(m.Origin) }, access{}, "What it hangs on: a `port`, a `tenant` that asked for it, or an `import`."),
 			derived("port_id", idOrNull, func(m *macAddressOf) string { return m.PortID }, access{filter: true}, "The port that has it."),
-			stored("device_id", text(255), func(m *macAddressOf) *string { return &m.DeviceID }, access{post: optional, put: true, def: `""`, filter: true},
+			stored("device_id", text(255), func(m *macAddressOf) *string { return &m.DeviceID }, access{post: optional, put: true, def: `""`, filter: true, sort: true},
 				"The instance that has it or that it is held for."),
 			stored("expires_at", futureOrNull, func(m *macAddressOf) *time.Time { return &m.ExpiresAt }, access{post: optional, put: true},
 				"When a reservation ends; null: not by itself. One that becomes active has no end."),
@@ -64,8 +64,8 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 				access{post: optional, seen: nobody}, "How many addresses, all or none; the answer is a list even of one."),
 			mapped("format", oneOf(formatList, formatRanges), func(m *macAddressOf) string { return m.format }, func(m *macAddressOf, f string) { m.format = f },
 				access{post: optional, seen: nobody}, "`ranges` answers `{\"mac_ranges\": [{\"first\", \"last\", \"count\", \"segment_id\"}]}`."),
-			derived("created_at", timestamp, func(m *macAddressOf) time.Time { return m.CreatedAt }, access{}, "When its owner got it."),
-			derived("updated_at", timestamp, func(m *macAddressOf) time.Time { return m.ChangedAt }, access{}, "When it last changed."),
+			derived("created_at", timestamp, func(m *macAddressOf) time.Time { return m.CreatedAt }, access{sort: true}, "When its owner got it."),
+			derived("updated_at", timestamp, func(m *macAddressOf) time.Time { return m.ChangedAt }, access{sort: true}, "When it last changed."),
 		},
 		check: checkMACAddress,
 		backend: backend[macAddressOf]{
@@ -106,6 +106,8 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 			},
 		},
 	}
+	c.postGives = anyOf(under(c.single, ref(c.single+"_whole")), under(c.plural, arrayOf(ref(c.single+"_whole"), store.MaxMACs)),
+		under("mac_ranges", arrayOf(objectOf(map[string]schema{"first": macSchema, "last": macSchema, "count": whole, "segment_id": uuidSchema.orNull()}), 0)))
 	c.post = func(w http.ResponseWriter, r *http.Request) error { return allocateMACs(c, st, w, r) }
 	return c
 }
@@ -138,6 +140,7 @@ func quarantinedUntil(m *macAddressOf) time.Time {
 var addressState = func() valueType[intent.MACState] {
 	t := oneOf(intent.MACActive, intent.MACReserved)
 	t.name = "one of active, reserved; shown also: quarantined"
+	t.shows, t.takes = chosen("string", intent.MACActive, intent.MACReserved, intent.MACQuarantined), t.shows
 	t.filter = func(s string) (string, bool, error) {
 		switch intent.MACState(s) {
 		case intent.MACActive, intent.MACReserved, intent.MACQuarantined:
@@ -160,7 +163,8 @@ func readTime(v any) (time.Time, error) {
 
 // futureOrNull is a time or null; null is the zero time inside.
 var futureOrNull = valueType[time.Time]{
-	name: "time of RFC 3339, or null",
+	name:  "time of RFC 3339, or null",
+	shows: timeSchema.orNull(),
 	parse: func(v any) (time.Time, error) {
 		if v == nil {
 			return time.Time{}, nil

@@ -11,9 +11,9 @@ import (
 
 func macConflicts(st *store.Store) *collection[intent.MACConflict] {
 	type conflict = intent.MACConflict
-	found, place := access{filter: true}, access{seen: admins}
+	found, place := access{filter: true, sort: true}, access{seen: admins}
 	filteredPlace := place
-	filteredPlace.filter = true
+	filteredPlace.filter, filteredPlace.sort = true, true
 	return &collection[conflict]{
 		single: "mac_conflict", plural: "mac_conflicts", path: "mac-conflicts",
 		doc: "A conflict is an address that two parties have: the managed one, and one that was seen at a switch or imported. The policy of the segment says what becomes of it. " +
@@ -38,9 +38,9 @@ func macConflicts(st *store.Store) *collection[intent.MACConflict] {
 			derived("interface", text(255), func(c *conflict) string { return c.Interface }, place, "The name of that port."),
 			derived("reassigned", macOrNull, func(c *conflict) mac.Addr { return c.Reassigned }, access{}, "What the managed party got instead."),
 			derived("due_at", timeOrNull, func(c *conflict) time.Time { return c.DueAt }, access{}, "When the managed party is to get another address."),
-			derived("times", number[int64](0, 1<<62), func(c *conflict) int64 { return c.Times }, access{}, "How often the other party was seen."),
-			derived("seen_at", timestamp, func(c *conflict) time.Time { return c.SeenAt }, access{}, "When it was seen last."),
-			derived("created_at", timestamp, func(c *conflict) time.Time { return c.CreatedAt }, access{}, "When it was found."),
+			derived("times", number[int64](0, 1<<62), func(c *conflict) int64 { return c.Times }, access{sort: true}, "How often the other party was seen."),
+			derived("seen_at", timestamp, func(c *conflict) time.Time { return c.SeenAt }, access{sort: true}, "When it was seen last."),
+			derived("created_at", timestamp, func(c *conflict) time.Time { return c.CreatedAt }, access{sort: true}, "When it was found."),
 			derived("resolved_at", timeOrNull, func(c *conflict) time.Time { return c.ResolvedAt }, access{}, "When it was resolved."),
 		},
 		backend: backend[conflict]{
@@ -63,7 +63,8 @@ func conflictStatus(c *intent.MACConflict) string {
 
 // macOrNull is shown only.
 var macOrNull = valueType[mac.Addr]{
-	name: "MAC address or null",
+	name:  "MAC address or null",
+	shows: macSchema.orNull(),
 	append: func(b []byte, a mac.Addr) []byte {
 		if a == 0 {
 			return append(b, "null"...)

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
 )
@@ -31,7 +29,7 @@ const importPath = "/mac-imports"
 
 func macImports(st *store.Store) *collection[intent.MACImport] {
 	type run = intent.MACImport
-	found := access{filter: true}
+	found := access{filter: true, sort: true}
 	count := number[int64](0, 1<<62)
 	return &collection[run]{
 		single: "mac_import", plural: "mac_imports", path: "mac-imports", readBy: admins,
@@ -42,22 +40,42 @@ func macImports(st *store.Store) *collection[intent.MACImport] {
 			derived("tenant_id", text(255), func(m *run) string { return m.TenantID }, found, "Who has the addresses here."),
 			derived("project_id", text(255), func(m *run) string { return m.TenantID }, found, "The same as `tenant_id`."),
 			derived("dry_run", boolean, func(m *run) bool { return m.DryRun }, found, "Whether it only checked."),
-			derived("lines", count, func(m *run) int64 { return m.Lines }, access{}, "How many machines there were."),
+			derived("lines", count, func(m *run) int64 { return m.Lines }, access{sort: true}, "How many machines there were."),
 			derived("imported", count, func(m *run) int64 { return m.Imported }, access{}, "Addresses that were free and are the tenant's since."),
 			derived("mapped", count, func(m *run) int64 { return m.Mapped }, access{}, "External ids that were kept."),
 			derived("conflicts", count, func(m *run) int64 { return m.Conflicts }, access{}, "Lines with an address that somebody has here, or with what an earlier line has."),
 			derived("invalid", count, func(m *run) int64 { return m.Invalid }, access{}, "Lines without a right address or external id."),
 			derived("actor", text(255), func(m *run) string { return m.Actor }, found, "Who did it."),
-			derived("created_at", timestamp, func(m *run) time.Time { return m.CreatedAt }, access{}, "When it was done."),
+			derived("created_at", timestamp, func(m *run) time.Time { return m.CreatedAt }, access{sort: true}, "When it was done."),
 		},
 		backend: backend[run]{list: st.MACImports, get: st.MACImport},
 	}
 }
 
-func (s *server) mountImports(r chi.Router) {
-	r.Post(importPath, s.handle(s.serveImport))
-	r.Get("/mac-imports/{source}/export", s.handle(s.serveExportImport))
-	r.Get("/mac-addresses/export", s.handle(s.serveExportManaged))
+func (s *server) importActions() group {
+	lines := content{importContentCSV: {"type": "string"}, importContentJSON: {"type": "string"}}
+	count := whole
+	result := objectOf(map[string]schema{
+		"import_id": {"type": "string"}, "lines": count, "imported": count, "mapped": count, "conflicts": count, "invalid": count,
+		"first_conflicts": arrayOf(objectOf(map[string]schema{
+			"line": count, "mac": macSchema.orNull(), "external_id": {"type": "string"}, "kind": {"type": "string"}, "recorded": boolean.shows,
+			"with": objectOf(map[string]schema{
+				"tenant_id": {"type": "string"}, "state": {"type": "string"}, "port_id": uuidSchema.orNull(), "device_id": {"type": "string"}, "policy": {"type": "string"},
+			}).orNull(),
+		}), shownConflicts),
+	})
+	format := []parameter{{name: "format", doc: "`csv` (default) or `ndjson`.", value: chosen("string", "csv", "ndjson")}}
+	return group{"mac-exchange", "Addresses from and for other systems: lines `mac,external_id,name` of CSV, or JSON objects with these keys.", []action{
+		{method: http.MethodPost, path: importPath, serve: s.serveImport, doc: "Compares addresses with all that are managed, and takes those that nobody has. For administrators only. " +
+			"With `Accept: application/x-ndjson` the answer comes while the body is read: conflicts, progress, and the result in the last line.",
+			query: []parameter{
+				{name: "source", doc: "Names the foreign system.", value: filled(255).shows}, {name: "tenant_id", doc: "Whose the addresses become; the caller's if not given."},
+				{name: "dry_run", doc: "Only compare.", value: boolean.shows},
+			},
+			takes: lines, gives: content{"application/json": under("mac_import", result), importContentJSON: {"type": "string"}}},
+		{method: http.MethodGet, path: "/mac-imports/{source}/export", serve: s.serveExportImport, doc: "What a foreign system brought, by its name or the id of an import. For administrators only.", query: format, gives: lines},
+		{method: http.MethodGet, path: "/mac-addresses/export", serve: s.serveExportManaged, doc: "The managed addresses that the caller may see.", query: format, gives: lines},
+	}}
 }
 
 // importAnswer writes what becomes of an import: line by line as it goes, or at

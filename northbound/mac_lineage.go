@@ -42,7 +42,8 @@ var lineageEvent = func() table[intent.MACEvent] {
 // exactTime is shown to the microsecond, so that it can be given back as a
 // bound; null: never.
 var exactTime = valueType[time.Time]{
-	name: "UTC time, or null",
+	name:  "UTC time, or null",
+	shows: timeSchema.orNull(),
 	append: func(b []byte, t time.Time) []byte {
 		if t.IsZero() {
 			return append(b, "null"...)
@@ -51,6 +52,21 @@ var exactTime = valueType[time.Time]{
 		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 		return append(b, '"')
 	},
+}
+
+func (s *server) lineageActions() group {
+	shown, _ := lineageEvent.shownSchema()
+	moment := schema{"type": "string", "format": "date-time"}
+	return group{"mac-lineage", "What happened to addresses, and who had one when.", []action{{
+		method: http.MethodGet, path: "/mac-lineage", serve: s.serveLineage, doc: "The events of what is asked for, the latest first.",
+		query: []parameter{
+			{name: "mac", doc: "An address.", value: macSchema}, {name: "ip", doc: "An IP address.", value: ipSchema}, {name: "instance", doc: "A `device_id`."},
+			{name: "tenant", doc: "A tenant."}, {name: "user", doc: "Who did it."}, {name: "switch", doc: "A datapath id. For administrators only."},
+			{name: "at", doc: "Who had it at this moment.", value: moment}, {name: "since", doc: "Not before this moment.", value: moment}, {name: "until", doc: "Before this moment.", value: moment},
+			{name: "limit", doc: "At most so many.", value: between(1, store.MaxLineage)}, {name: "marker", doc: "The id of the last event of the page before.", value: between(1, 1<<62)},
+		},
+		gives: asJSON(under("mac_lineage", arrayOf(shown, 0))),
+	}}}
 }
 
 // serveLineage answers GET /v2.0/mac-lineage.

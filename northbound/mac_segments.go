@@ -37,8 +37,8 @@ type usage struct {
 func macSegments(st *store.Store) *collection[segment] {
 	meta := func(s *segment) *intent.Meta { return &s.Meta }
 	tenant := func(s *segment) *string { return &s.TenantID }
-	owner := access{post: optional, filter: true}
-	operators := access{post: optional, put: true, byPost: admins, byPut: admins, filter: true}
+	owner := access{post: optional, filter: true, sort: true}
+	operators := access{post: optional, put: true, byPost: admins, byPut: admins, filter: true, sort: true}
 	shared, host := operators, operators
 	shared.def, host.def = "false", `""`
 	c := &collection[segment]{
@@ -47,7 +47,7 @@ func macSegments(st *store.Store) *collection[segment] {
 			"A port gets its MAC from the segments of its host, else from those of its network, else from those of its tenant, else from a shared one. Members see their own and the shared ones; " +
 			"they write their own, and make new ones only inside these.",
 		attributes: append(table[segment]{
-			derived("id", id, func(s *segment) string { return s.ID }, access{filter: true}, "Identifies the segment; made by the server."),
+			derived("id", id, func(s *segment) string { return s.ID }, access{filter: true, sort: true}, "Identifies the segment; made by the server."),
 			name(meta),
 			description(meta),
 			stored("tenant_id", text(255), tenant, owner, "The tenant that the segment serves; empty: a segment of the operator. A member's is always its own."),
@@ -58,9 +58,9 @@ func macSegments(st *store.Store) *collection[segment] {
 				"The only network that the segment serves; null: any network of its tenant."),
 			stored("host", text(255), func(s *segment) *string { return &s.Host }, host,
 				"Serves only the ports with this `binding:host_id`; empty: any host."),
-			stored("base_address", macAddress, func(s *segment) *mac.Addr { return &s.base }, access{post: optional, filter: true},
+			stored("base_address", macAddress, func(s *segment) *mac.Addr { return &s.base }, access{post: optional, filter: true, sort: true},
 				"The lowest address; no bit after the prefix may be set, nor the group bit. Given with `prefix_length`, or neither and `size` instead."),
-			stored("prefix_length", number[int](mac.MinPrefixLen, mac.MaxPrefixLen), func(s *segment) *int { return &s.bits }, access{post: optional, put: true, filter: true},
+			stored("prefix_length", number[int](mac.MinPrefixLen, mac.MaxPrefixLen), func(s *segment) *int { return &s.bits }, access{post: optional, put: true, filter: true, sort: true},
 				"How many leading bits the addresses share. A change resizes the segment and is made alone: a smaller one if the space that it grows over is free, a larger one if nothing is in use there."),
 			mapped("size", number[uint64](1, maxSegmentSize), func(s *segment) uint64 { return s.Block.Size() }, func(s *segment, n uint64) { s.size = n }, access{post: optional},
 				"How many addresses it has. In POST, instead of a block: the smallest free block with so many is taken, rounded up to a power of two."),
@@ -89,7 +89,9 @@ func macSegments(st *store.Store) *collection[segment] {
 	b := segmentBackend{st}
 	c.backend = backend[segment]{b.list, b.get, b.create, b.update, b.remove}
 	c.actions = []action{{
-		method: http.MethodPut, path: "/{id}/split", serve: func(w http.ResponseWriter, r *http.Request) error { return splitSegment(c, b, w, r) },
+		method: http.MethodPut, path: "/{id}/split", doc: "Divides the segment into parts of this prefix length, and answers them.",
+		takes: asJSON(under("prefix_length", c.attributes.find("prefix_length").takes).closed()), gives: asJSON(under(c.plural, arrayOf(ref(c.single+"_whole"), 0))),
+		serve: func(w http.ResponseWriter, r *http.Request) error { return splitSegment(c, b, w, r) },
 	}}
 	return c
 }
@@ -97,6 +99,10 @@ func macSegments(st *store.Store) *collection[segment] {
 // utilisation is shown only.
 var utilisation = valueType[usage]{
 	name: `{"size", "active", "reserved", "quarantined", "free": integer, "largest_free_block": block such as 02:00:05:00:00:00/24, or null}`,
+	shows: objectOf(map[string]schema{
+		"size": whole, "active": whole, "reserved": whole, "quarantined": whole, "free": whole,
+		"largest_free_block?": schema{"type": []any{"string", "null"}, "pattern": "^" + macText + "/[0-9]+$", "examples": []any{"02:00:05:00:00:00/24"}},
+	}),
 	append: func(b []byte, u usage) []byte {
 		b = append(b, '{')
 		for _, n := range []struct {
@@ -125,6 +131,7 @@ var utilisation = valueType[usage]{
 // probability is shown only.
 var probability = valueType[float64]{
 	name:   "number, 0 to 1",
+	shows:  schema{"type": "number", "minimum": 0, "maximum": 1},
 	append: func(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'g', 6, 64) },
 }
 
@@ -333,7 +340,7 @@ func splitSegment(c *collection[segment], b segmentBackend, w http.ResponseWrite
 	}
 	const rule = "split_mac_segment"
 	if !p.writer {
-		return c.refuse(r.Context(), p, key, rule)
+		return c.refuse(r, p, key, rule)
 	}
 	if err := b.own(r.Context(), p.scope(), key, rule); err != nil {
 		return err

@@ -18,11 +18,21 @@ const maxQuota = 1 << 48
 // limited are the resources that have quotas, in the order of answers.
 var limited = []store.Kind{store.KindSegment, store.KindMACAddress}
 
-func (s *server) mountQuotas(r chi.Router) {
-	r.Get("/quotas/{tenant}", s.handle(s.serveQuota))
-	r.Get("/quotas/{tenant}/details", s.handle(s.serveQuotaDetails))
-	r.Put("/quotas/{tenant}", s.handle(s.serveSetQuota))
-	r.Delete("/quotas/{tenant}", s.handle(s.serveLiftQuota))
+func (s *server) quotaActions() group {
+	limits, changes, details := map[string]schema{}, map[string]schema{}, map[string]schema{}
+	limit := between(-1, maxQuota)
+	for _, kind := range limited {
+		limits[string(kind)], changes[string(kind)+"?"] = limit, limit
+		details[string(kind)] = objectOf(map[string]schema{"limit": limit, "used": whole, "reserved": whole})
+	}
+	shown := asJSON(under("quota", objectOf(limits)))
+	return group{"quotas", "How many of each a tenant may have; -1: any number. Members see their own.", []action{
+		{method: http.MethodGet, path: "/quotas/{tenant}", serve: s.serveQuota, doc: "The limits of a tenant.", gives: shown},
+		{method: http.MethodGet, path: "/quotas/{tenant}/details", serve: s.serveQuotaDetails, doc: "The limits of a tenant, with what it uses.", gives: asJSON(under("quota", objectOf(details)))},
+		{method: http.MethodPut, path: "/quotas/{tenant}", serve: s.serveSetQuota, doc: "Sets the limits that are named. For administrators only.",
+			takes: asJSON(under("quota", objectOf(changes).closed()).closed()), gives: shown},
+		{method: http.MethodDelete, path: "/quotas/{tenant}", serve: s.serveLiftQuota, doc: "Takes the limits away. For administrators only.", code: http.StatusNoContent},
+	}}
 }
 
 // quotaTenant is the tenant that a URL names.
@@ -122,12 +132,12 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest("Body contains invalid data: 'quota' is not an object")
 	}
-	limits := make([]int64, len(body))
-	for i, m := range body {
+	limits := make(map[store.Kind]int64, len(body))
+	for _, m := range body {
 		if !slices.Contains(limited, store.Kind(m.key)) {
 			return badRequest("Unrecognized attribute(s) '%s'; there are quotas of mac_segment and mac_address", clip(m.key))
 		}
-		if limits[i], err = readInt(m.value, -1, maxQuota); err != nil {
+		if limits[store.Kind(m.key)], err = readInt(m.value, -1, maxQuota); err != nil {
 			return invalidValue(m.key, "%v; -1 is without limit", err)
 		}
 	}
@@ -139,10 +149,8 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("update_quota")
 	}
-	for i, m := range body {
-		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, store.Kind(m.key), limits[i]); err != nil {
-			return err
-		}
+	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
+		return err
 	}
 	return s.answerQuota(w, r, tenant)
 }
@@ -157,10 +165,12 @@ func (s *server) serveLiftQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("delete_quota")
 	}
+	limits := make(map[store.Kind]int64, len(limited))
 	for _, resource := range limited {
-		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, resource, -1); err != nil {
-			return err
-		}
+		limits[resource] = -1
+	}
+	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -69,8 +69,13 @@ func (a *attribute[E]) row() []string {
 		doc += " Shown to administrators."
 	}
 	filter := "–"
-	if a.toText != nil {
-		filter = "yes"
+	switch {
+	case a.toText != nil && a.sort:
+		filter = "filter, sort"
+	case a.toText != nil:
+		filter = "filter"
+	case a.sort:
+		filter = "sort"
 	}
 	return []string{"`" + a.name + "`", a.typ, when(a.post != never, post, a.byPost), when(a.put, "may", a.byPut), def, filter, doc}
 }
@@ -85,7 +90,7 @@ func (ref reference) markdown() string {
 	case ref.adminWrite:
 		b.WriteString(" Only administrators write.")
 	}
-	b.WriteString("\n\n| attribute | value | POST | PUT | default | filter | |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n\n| attribute | value | POST | PUT | default | lists | |\n|---|---|---|---|---|---|---|\n")
 	for _, row := range ref.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
@@ -131,9 +136,18 @@ func TestExamplesOfTheReferenceRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	auth, err := os.ReadFile("../docs/auth.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	script := "set -eux\n"
 	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 		script += block[1]
+	}
+	for _, block := range shellBlock.FindAllStringSubmatch(string(auth), -1) {
+		if strings.HasPrefix(block[1], "curl ") { // the others are of the command line
+			script += block[1]
+		}
 	}
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Env = append(os.Environ(), "API="+a.url, "TOKEN=admin", "no_proxy=*")

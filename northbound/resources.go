@@ -8,7 +8,7 @@ import (
 
 // resources declares everything under /v2.0/.
 func resources(st *store.Store) []resource {
-	return []resource{
+	all := []resource{
 		tenants(st),
 		macSegments(st),
 		macAddresses(st),
@@ -20,7 +20,13 @@ func resources(st *store.Store) []resource {
 		securityGroups(st),
 		securityGroupRules(st),
 		switches(st),
+		qosPolicies(st),
 	}
+	for _, k := range qosRuleKinds {
+		inPolicy, alias := qosRules(st, k)
+		all = append(all, inPolicy, alias)
+	}
+	return all
 }
 
 // backend is the functions of the store for one kind of object, with its

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -31,31 +32,55 @@ const (
 	maxHeader       = 64 << 10
 )
 
-// Options are what the API needs. All are required but Ready.
+// Options are what the API needs. Store, Tokens, Log and Metrics are
+// required.
 type Options struct {
-	Store   *store.Store
-	Tokens  *Tokens
-	Log     *zap.Logger
-	Metrics *prometheus.Registry            // served at /metrics; the API adds its own
-	Ready   func(ctx context.Context) error // why the controller has not caught up; nil: it has
+	Store     *store.Store
+	Tokens    *Tokens
+	Keystone  *Keystone // knows the callers that Tokens does not; nil: nobody does
+	RateLimit int       // requests per second and token; 0: no limit
+	Log       *zap.Logger
+	Metrics   *prometheus.Registry            // served at /metrics; the API adds its own
+	Ready     func(ctx context.Context) error // why the controller has not caught up; nil: it has
 }
 
 type server struct {
 	store     *store.Store
-	tokens    *Tokens
+	callers   *callers
 	log       *zap.Logger
 	ready     func(context.Context) error
 	resources []resource
+	document  func() ([]byte, error) // OpenAPI, made when it is first asked for
 
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	metrics  http.Handler
+}
+
+// open declares what needs no token.
+func (s *server) open() []action {
+	status := asJSON(under("status", schema{"type": "string"}))
+	return []action{
+		{method: http.MethodGet, path: "/", serve: serveVersions, doc: "The versions of the API.", gives: asJSON(under("versions", arrayOf(objectOf(map[string]schema{
+			"id": {"type": "string"}, "status": {"type": "string"}, "links": linksSchema,
+		}), 0)))},
+		{method: http.MethodGet, path: "/healthz", serve: serveHealth, doc: "Whether the process runs.", gives: status},
+		{method: http.MethodGet, path: "/readyz", serve: s.serveReady, doc: "Whether the database is there and the controller has caught up.", gives: status},
+		{method: http.MethodGet, path: "/metrics", serve: s.serveMetrics, doc: "Counters and gauges for Prometheus.", gives: content{"text/plain": {"type": "string"}}},
+		{method: http.MethodGet, path: "/openapi.json", serve: s.serveOpenAPI, doc: "This document.", gives: asJSON(schema{"type": "object"})},
+	}
+}
+
+// groups declares what is under /v2.0 beside the collections.
+func (s *server) groups() []group {
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /, and
 // /healthz, /readyz and /metrics.
 func New(o Options) http.Handler {
 	s := &server{
-		store: o.Store, tokens: o.Tokens, log: o.Log.Named("northbound"), ready: o.Ready,
+		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready,
 		resources: resources(o.Store),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "macloom_http_requests_total",
@@ -67,28 +92,27 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
+	s.document = sync.OnceValues(s.openAPI)
 	o.Metrics.MustRegister(s.requests, s.duration)
 
 	r := chi.NewRouter()
 	r.Use(s.observe, plainPath)
 	r.NotFound(s.handle(func(http.ResponseWriter, *http.Request) error { return errNoResource }))
 	r.MethodNotAllowed(s.handle(refuseMethod))
-	r.Get("/", s.handle(serveVersions))
-	r.Get("/healthz", s.handle(serveHealth))
-	r.Get("/readyz", s.handle(s.serveReady))
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	s.metrics = promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{})
+	for _, a := range s.open() {
+		r.Method(a.method, a.path, s.handle(a.serve))
+	}
 	r.Route("/v2.0", func(r chi.Router) {
 		r.Use(s.authenticate, acceptJSON)
-		r.Get("/", s.handle(s.serveResources))
-		r.Get("/extensions", s.handle(serveExtensions))
-		r.Get("/extensions/{alias}", s.handle(serveExtension))
 		for _, resource := range s.resources {
 			resource.mount(r, s)
 		}
-		s.mountQuotas(r)
-		s.mountImports(r)
-		r.Get("/mac-lineage", s.handle(s.serveLineage))
-		r.Get("/eui64", s.handle(s.serveEUI64))
+		for _, g := range s.groups() {
+			for _, a := range g.actions {
+				r.Method(a.method, a.path, s.handle(a.serve))
+			}
+		}
 	})
 	return r
 }
@@ -131,7 +155,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
-			writeError(w, asAPIError(r.Context(), s.log, err))
+			writeError(w, r, asAPIError(r.Context(), s.log, err))
 		}
 	}
 }
@@ -206,7 +230,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 				if sw.code != 0 {
 					panic(http.ErrAbortHandler) // too late for another answer: cut this one off
 				}
-				writeError(sw, errBroken)
+				writeError(sw, r, errBroken)
 			}
 			s.account(r, rec, sw.code, time.Since(start))
 		}()
@@ -248,7 +272,7 @@ func codeText(code int) string {
 	return string([]byte{'0' + byte(code/100%10), '0' + byte(code/10%10), '0' + byte(code%10)})
 }
 
-// plainPath removes a trailing slash and a .json suffix before routing. Routes
+// plainPath removes a trailing slash, and below /v2.0 a .json suffix, before routing. Routes
 // match the escaped path, so that an id may hold any character.
 func plainPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -259,7 +283,9 @@ func plainPath(next http.Handler) http.Handler {
 
 func plain(u *url.URL) string {
 	path := strings.TrimRight(u.EscapedPath(), "/")
-	path = strings.TrimRight(strings.TrimSuffix(path, ".json"), "/")
+	if strings.HasPrefix(path, "/v2.0/") {
+		path = strings.TrimRight(strings.TrimSuffix(path, ".json"), "/")
+	}
 	if path == "" {
 		return "/"
 	}
@@ -270,7 +296,7 @@ func plain(u *url.URL) string {
 func acceptJSON(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "json") && !strings.Contains(accept, "*") {
-			writeError(w, errAccept)
+			writeError(w, r, errAccept)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -306,6 +332,11 @@ func endpoint(r *http.Request) string {
 
 func serveHealth(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, http.StatusOK, []byte(`{"status":"ok"}`))
+	return nil
+}
+
+func (s *server) serveMetrics(w http.ResponseWriter, r *http.Request) error {
+	s.metrics.ServeHTTP(w, r)
 	return nil
 }
 

@@ -24,17 +24,17 @@ func switches(st *store.Store) *collection[intent.Switch] {
 			"A host may be listed by its `system_id` before its datapath id is known. Only a switch that is not connected can be deleted; interfaces on it bind ports no more then.",
 		attributes: table[sw]{
 			mapped("id", datapathID, func(s *sw) string { return s.DPID.String() }, func(s *sw, v string) { s.DPID, _ = intent.ParseDPID(v) },
-				access{post: optional, filter: true}, "The datapath id; what `binding:host_id` of a port names. If only `system_id` is given, the one that macloom will give to the bridge of that host."),
-			stored("system_id", text(255), func(s *sw) *string { return &s.SystemID }, access{post: optional, def: `""`, filter: true}, "The Open vSwitch that has the datapath (`external_ids:system-id`); empty: not known."),
-			stored("admitted", boolean, func(s *sw) *bool { return &s.Admitted }, access{post: optional, put: true, def: "true", filter: true}, "Whether it may connect. Changing it to false ends its connections."),
+				access{post: optional, filter: true, sort: true}, "The datapath id; what `binding:host_id` of a port names. If only `system_id` is given, the one that macloom will give to the bridge of that host."),
+			stored("system_id", text(255), func(s *sw) *string { return &s.SystemID }, access{post: optional, def: `""`, filter: true, sort: true}, "The Open vSwitch that has the datapath (`external_ids:system-id`); empty: not known."),
+			stored("admitted", boolean, func(s *sw) *bool { return &s.Admitted }, access{post: optional, put: true, def: "true", filter: true, sort: true}, "Whether it may connect. Changing it to false ends its connections."),
 			derived("turned_away_at", timeOrNull, func(s *sw) time.Time { return s.TurnedAwayAt }, access{}, "When it was last turned away; it is noted once a minute."),
 			derived("turned_away_reason", text(255), func(s *sw) string { return s.TurnedAwayReason }, access{}, "Why."),
-			derived("connected", boolean, func(s *sw) bool { return s.Connected }, access{filter: true}, "Whether an OpenFlow session is up."),
-			derived("ovsdb_connected", boolean, func(s *sw) bool { return s.OVSDBConnected }, access{filter: true}, "Whether an OVSDB connection to its host is up."),
+			derived("connected", boolean, func(s *sw) bool { return s.Connected }, access{filter: true, sort: true}, "Whether an OpenFlow session is up."),
+			derived("ovsdb_connected", boolean, func(s *sw) bool { return s.OVSDBConnected }, access{filter: true, sort: true}, "Whether an OVSDB connection to its host is up."),
 			derived("address", text(255), func(s *sw) string { return s.Address }, access{}, "Where the last session came from."),
-			derived("hostname", text(255), func(s *sw) string { return s.Hostname }, access{filter: true}, "The name of its host, by OVSDB."),
+			derived("hostname", text(255), func(s *sw) string { return s.Hostname }, access{filter: true, sort: true}, "The name of its host, by OVSDB."),
 			derived("description", text(255), func(s *sw) string { return s.Description }, access{}, "Manufacturer, hardware and software, in its own words."),
-			derived("version", text(255), func(s *sw) string { return s.Version }, access{filter: true}, "The version of Open vSwitch, by OVSDB."),
+			derived("version", text(255), func(s *sw) string { return s.Version }, access{filter: true, sort: true}, "The version of Open vSwitch, by OVSDB."),
 			derived("datapath_type", text(255), func(s *sw) string { return s.DatapathType }, access{}, "`system`: of the kernel; `netdev`: userspace; empty: not known without OVSDB."),
 			derived("tunnel_ip", ipOrNull, func(s *sw) netip.Addr { return s.Tunnel }, access{}, "Where other hosts send their VXLAN tunnels to: `external_ids:ovn-encap-ip` of its host, or else the address that the host connects from by OVSDB; null: it has no tunnels."),
 			derived("capabilities", answers, func(s *sw) map[string]string { return s.Capabilities }, access{}, "What it can do, by feature: `yes`, `no` or `unknown`, found by asking it."),
@@ -64,7 +64,10 @@ func switches(st *store.Store) *collection[intent.Switch] {
 		backend: backend[sw]{
 			list: func(ctx context.Context, _ store.Scope, q store.Query) ([]sw, error) {
 				all, err := st.Switches(ctx)
-				return slices.DeleteFunc(all, func(s sw) bool { return !selected(&s, q.Filter) }), err
+				if err != nil {
+					return nil, err
+				}
+				return selectFrom(store.KindSwitch, all, q, switchID, switchShows)
 			},
 			get: func(ctx context.Context, _ store.Scope, id string) (sw, error) {
 				dpid, err := intent.ParseDPID(id)
@@ -92,18 +95,18 @@ func switches(st *store.Store) *collection[intent.Switch] {
 	}
 }
 
-// selected says whether a switch passes the filters of a list.
-func selected(s *intent.Switch, filter map[string][]string) bool {
-	is := map[string]string{
-		"id": s.DPID.String(), "system_id": s.SystemID, "hostname": s.Hostname, "version": s.Version, "admitted": strconv.FormatBool(s.Admitted),
-		"connected": strconv.FormatBool(s.Connected), "ovsdb_connected": strconv.FormatBool(s.OVSDBConnected),
-	}
-	for name, values := range filter {
-		if !slices.Contains(values, is[name]) {
-			return false
-		}
-	}
-	return true
+func switchID(s *intent.Switch) string { return s.DPID.String() }
+
+// switchShows are the attributes that a list of switches is filtered and
+// sorted by.
+var switchShows = map[string]func(*intent.Switch) string{
+	"id":              switchID,
+	"system_id":       func(s *intent.Switch) string { return s.SystemID },
+	"hostname":        func(s *intent.Switch) string { return s.Hostname },
+	"version":         func(s *intent.Switch) string { return s.Version },
+	"admitted":        func(s *intent.Switch) string { return strconv.FormatBool(s.Admitted) },
+	"connected":       func(s *intent.Switch) string { return strconv.FormatBool(s.Connected) },
+	"ovsdb_connected": func(s *intent.Switch) string { return strconv.FormatBool(s.OVSDBConnected) },
 }
 
 var errNoDatapath = errors.New("a datapath id of 16 hex digits, not all of them 0, is needed")
@@ -115,7 +118,8 @@ func fault(s *intent.Switch) string {
 
 // datapathID is a datapath id in 16 hex digits, in lower case.
 var datapathID = valueType[string]{
-	name: "datapath id, 16 hex digits",
+	name:  "datapath id, 16 hex digits",
+	shows: matching(`^[0-9A-Fa-f]{16}$`).with(schema{"not": schema{"const": intent.DPID(0).String()}, "examples": []any{"00000000000000a1"}}),
 	parse: func(v any) (string, error) {
 		id, err := datapath.parse(v)
 		if err == nil && (id == "" || id == intent.DPID(0).String()) {
@@ -129,7 +133,8 @@ var datapathID = valueType[string]{
 
 // answers is an object of short words, by feature.
 var answers = valueType[map[string]string]{
-	name: "object of strings",
+	name:  "object of strings",
+	shows: schema{"type": "object", "additionalProperties": schema{"type": "string"}},
 	append: func(b []byte, m map[string]string) []byte {
 		b = append(b, '{')
 		for i, key := range slices.Sorted(maps.Keys(m)) {
@@ -147,6 +152,10 @@ var answers = valueType[map[string]string]{
 // attachment is shown only.
 var attachment = valueType[intent.Attachment]{
 	name: `{"interface": string, "iface_id": string, "port_no": integer or null, "mac_in_use": string, "since": UTC time, "state": string, "reason": string}`,
+	shows: objectOf(map[string]schema{
+		"interface": text(255).shows, "iface_id": text(255).shows, "port_no": between(1, 1<<32-1).orNull(), "mac_in_use": text(255).shows,
+		"since": timeSchema, "state": text(16).shows, "reason": text(255).shows,
+	}),
 	append: func(b []byte, a intent.Attachment) []byte {
 		b = append(b, `{"interface":`...)
 		b = appendString(b, a.Interface)
@@ -172,7 +181,8 @@ var attachment = valueType[intent.Attachment]{
 
 // switchPort is shown only.
 var switchPort = valueType[intent.SwitchPort]{
-	name: `{"port_no": integer, "name": string, "hw_addr": MAC address, "up": boolean}`,
+	name:  `{"port_no": integer, "name": string, "hw_addr": MAC address, "up": boolean}`,
+	shows: objectOf(map[string]schema{"port_no": between(0, 1<<32-1), "name": text(255).shows, "hw_addr": macSchema, "up": boolean.shows}),
 	append: func(b []byte, p intent.SwitchPort) []byte {
 		b = append(b, `{"port_no":`...)
 		b = strconv.AppendUint(b, uint64(p.No), 10)
@@ -188,7 +198,8 @@ var switchPort = valueType[intent.SwitchPort]{
 
 // timeOrNull is a timestamp; null: never.
 var timeOrNull = valueType[time.Time]{
-	name: timestamp.name + ", or null",
+	name:  timestamp.name + ", or null",
+	shows: timeSchema.orNull(),
 	append: func(b []byte, t time.Time) []byte {
 		if t.IsZero() {
 			return append(b, "null"...)

@@ -20,7 +20,12 @@ import (
 // written to an answer and compared in a filter. Error texts are the "Reason"
 // of the answer, in Neutron's words where it has some.
 type valueType[V any] struct {
-	name   string // in words, for the reference
+	name string // in words, for the reference
+	// shows is the schema of a value in an answer and, unless takes says
+	// another, in a body. parse may know more notations, as Neutron does ("1450",
+	// "True"), but no other values.
+	shows  schema
+	takes  schema
 	parse  func(v any) (V, error)
 	append func(b []byte, v V) []byte
 	// filter turns a value of the query string into the canonical text that
@@ -29,10 +34,19 @@ type valueType[V any] struct {
 	filter func(text string) (canonical string, possible bool, err error)
 }
 
+// taken is the schema of a value in a body.
+func (t *valueType[V]) taken() schema {
+	if t.takes != nil {
+		return t.takes
+	}
+	return t.shows
+}
+
 // text is a string of at most most characters.
 func text(most int) valueType[string] {
 	return valueType[string]{
-		name: fmt.Sprintf("string, at most %d characters", most),
+		name:  fmt.Sprintf("string, at most %d characters", most),
+		shows: schema{"type": "string", "maxLength": most},
 		parse: func(v any) (string, error) {
 			s, ok := v.(string)
 			if !ok {
@@ -52,6 +66,7 @@ func text(most int) valueType[string] {
 func filled(most int) valueType[string] {
 	t := text(most)
 	t.name = fmt.Sprintf("string, 1 to %d characters", most)
+	t.shows = matching(`\S`).with(schema{"maxLength": most, "examples": []any{"demo"}})
 	parse := t.parse
 	t.parse = func(v any) (string, error) {
 		s, err := parse(v)
@@ -65,7 +80,8 @@ func filled(most int) valueType[string] {
 
 // boolean takes what Neutron takes: true, false, 1, 0 and their texts.
 var boolean = valueType[bool]{
-	name: "boolean",
+	name:  "boolean",
+	shows: schema{"type": "boolean"},
 	parse: func(v any) (bool, error) {
 		switch t := v.(type) {
 		case bool:
@@ -130,6 +146,7 @@ type integer interface {
 func number[V integer](least, most int64) valueType[V] {
 	return valueType[V]{
 		name:   fmt.Sprintf("integer, %d to %d", least, most),
+		shows:  between(least, most),
 		parse:  func(v any) (V, error) { n, err := readInt(v, least, most); return V(n), err },
 		append: func(b []byte, v V) []byte { return strconv.AppendInt(b, int64(v), 10) },
 		filter: func(s string) (string, bool, error) {
@@ -147,6 +164,7 @@ func oneNumber(choice ...int) valueType[int] {
 	words := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(choice)), ", "), "[]")
 	t := number[int](-1<<31, 1<<31)
 	t.name = "one of " + words
+	t.shows = chosen("integer", choice...)
 	read := t.parse
 	t.parse = func(v any) (int, error) {
 		n, err := read(v)
@@ -166,7 +184,8 @@ func oneOf[V ~string](words ...V) valueType[V] {
 	}
 	choice := strings.Join(quoted, ", ")
 	return valueType[V]{
-		name: "one of " + choice,
+		name:  "one of " + choice,
+		shows: chosen("string", words...),
 		parse: func(v any) (V, error) {
 			s, ok := v.(string)
 			for _, w := range words {
@@ -194,6 +213,7 @@ func readUUID(v any) (string, error) {
 // id is a UUID.
 var id = valueType[string]{
 	name:   "UUID",
+	shows:  uuidSchema,
 	parse:  readUUID,
 	append: appendString,
 	filter: func(s string) (string, bool, error) {
@@ -204,7 +224,8 @@ var id = valueType[string]{
 
 // idOrNull is a UUID or null; null is the empty string inside.
 var idOrNull = valueType[string]{
-	name: "UUID or null",
+	name:  "UUID or null",
+	shows: uuidSchema.orNull(),
 	parse: func(v any) (string, error) {
 		if v == nil {
 			return "", nil
@@ -226,6 +247,32 @@ var idOrNull = valueType[string]{
 	},
 }
 
+// orNull makes a type one whose zero value is null.
+func orNull[V comparable](of valueType[V]) valueType[V] {
+	var none V
+	return valueType[V]{
+		name:  of.name + ", or null",
+		shows: of.shows.orNull(),
+		takes: of.taken().orNull(),
+		parse: func(v any) (V, error) {
+			if v == nil {
+				return none, nil
+			}
+			return of.parse(v)
+		},
+		append: func(b []byte, v V) []byte {
+			if v == none {
+				return append(b, "null"...)
+			}
+			return of.append(b, v)
+		},
+		filter: of.filter,
+	}
+}
+
+// textOrNull is a string or null; the empty string is null inside.
+func textOrNull(most int) valueType[string] { return orNull(text(most)) }
+
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {
@@ -234,7 +281,9 @@ func list[V any](of valueType[V], most int) valueType[[]V] {
 		name = "list of " + of.name
 	}
 	return valueType[[]V]{
-		name: name,
+		name:  name,
+		shows: arrayOf(of.shows, most),
+		takes: arrayOf(of.taken(), most).orNull(),
 		parse: func(v any) ([]V, error) {
 			if v == nil {
 				return nil, nil
@@ -271,7 +320,9 @@ func list[V any](of valueType[V], most int) valueType[[]V] {
 
 // station is the MAC address that a station can have.
 var station = valueType[mac.Addr]{
-	name: "MAC address of a station",
+	name:  "MAC address of a station",
+	shows: macSchema,
+	takes: macSchema.with(schema{"pattern": "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$", "not": schema{"const": "00:00:00:00:00:00"}}),
 	parse: func(v any) (mac.Addr, error) {
 		s, _ := v.(string)
 		a, err := mac.Parse(s)
@@ -291,7 +342,8 @@ var station = valueType[mac.Addr]{
 
 // macAddress is any MAC address.
 var macAddress = valueType[mac.Addr]{
-	name: "MAC address",
+	name:  "MAC address",
+	shows: macSchema,
 	parse: func(v any) (mac.Addr, error) {
 		s, _ := v.(string)
 		a, err := mac.Parse(s)
@@ -327,13 +379,15 @@ func readIP(v any) (netip.Addr, error) {
 // ipAddress is an IPv4 or IPv6 address.
 var ipAddress = valueType[netip.Addr]{
 	name:   "IP address",
+	shows:  ipSchema,
 	parse:  readIP,
 	append: appendIP,
 }
 
 // ipOrNull is an IP address or null; null is the invalid address inside.
 var ipOrNull = valueType[netip.Addr]{
-	name: "IP address or null",
+	name:  "IP address or null",
+	shows: ipSchema.orNull(),
 	parse: func(v any) (netip.Addr, error) {
 		if v == nil {
 			return netip.Addr{}, nil
@@ -378,6 +432,7 @@ func appendPrefix(b []byte, p netip.Prefix) []byte {
 // cidr is an IP prefix; host bits are masked.
 var cidr = valueType[netip.Prefix]{
 	name:   "IP prefix",
+	shows:  prefixSchema,
 	parse:  func(v any) (netip.Prefix, error) { p, err := readPrefix(v); return p.Masked(), err },
 	append: appendPrefix,
 	filter: func(s string) (string, bool, error) {
@@ -389,7 +444,9 @@ var cidr = valueType[netip.Prefix]{
 // remotePrefix is a prefix, an address (a prefix of its full length) or null;
 // host bits stay as given.
 var remotePrefix = valueType[netip.Prefix]{
-	name: "IP prefix, address or null",
+	name:  "IP prefix, address or null",
+	shows: prefixSchema.orNull(),
+	takes: anyOf(prefixSchema, ipSchema, schema{"type": "null"}),
 	parse: func(v any) (netip.Prefix, error) {
 		if v == nil {
 			return netip.Prefix{}, nil
@@ -408,7 +465,8 @@ var remotePrefix = valueType[netip.Prefix]{
 
 // timestamp is shown as 2006-01-02T15:04:05Z.
 var timestamp = valueType[time.Time]{
-	name: "UTC time, YYYY-MM-DDTHH:MM:SSZ",
+	name:  "UTC time, YYYY-MM-DDTHH:MM:SSZ",
+	shows: timeSchema,
 	append: func(b []byte, t time.Time) []byte {
 		b = append(b, '"')
 		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05Z")
@@ -416,9 +474,13 @@ var timestamp = valueType[time.Time]{
 	},
 }
 
+var datapathSchema = matching(`^([0-9A-Fa-f]{16})?$`).with(schema{"examples": []any{"00000000000000a1"}})
+
 // datapath is a datapath id in 16 hex digits, in lower case; empty: none.
 var datapath = valueType[string]{
-	name: "datapath id of a switch, 16 hex digits; empty or null: unbound",
+	name:  "datapath id of a switch, 16 hex digits; empty or null: unbound",
+	shows: datapathSchema,
+	takes: datapathSchema.orNull(),
 	parse: func(v any) (string, error) {
 		if v == nil || v == "" {
 			return "", nil

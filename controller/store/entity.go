@@ -20,11 +20,15 @@ type entity[T any] struct {
 	columns string // what scan reads, meta first
 	from    string
 	visible string // condition for a caller that is not admin; "$tenant" is the tenant
-	order   string
+	order   string // total and ascending: expressions that are never NULL, with ", " between them
 	filters map[string]filter
+	sorts   map[string]string // attribute to expression that is never NULL, in the terms of from
 	scan    func(pgx.CollectableRow) (T, error)
 	fill    func(ctx context.Context, q querier, list []T) error // reads what lies in other tables; may be nil
 	textID  bool                                                 // ids are not UUIDs
+	always  string                                               // condition of every list; may be empty
+	key     string                                               // column of the id; empty: id
+	parseID func(id string) (key any, ok bool)                   // nil: by textID
 }
 
 func (e *entity[T]) query(ctx context.Context, q querier, where string, a args) ([]T, error) {
@@ -51,24 +55,6 @@ func (e *entity[T]) scoped(sc Scope, a *args) string {
 	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
 }
 
-// list returns what the caller may see and the filter lets through.
-func (e *entity[T]) list(ctx context.Context, q querier, sc Scope, query Query) ([]T, error) {
-	var a args
-	where := []string{e.scoped(sc, &a)}
-	for name, values := range query.Filter {
-		f, known := e.filters[name]
-		if !known {
-			return nil, &Invalid{Attr: name, Message: fmt.Sprintf("%s is not an attribute that a list of %ss can be filtered by", name, e.kind.Words())}
-		}
-		cond, err := f(&a, name, values)
-		if err != nil {
-			return nil, err
-		}
-		where = append(where, cond)
-	}
-	return e.query(ctx, q, strings.Join(where, " AND "), a)
-}
-
 // canonical is the form in which ids are stored; ok is false for what cannot
 // be an id.
 func (e *entity[T]) canonical(id string) (_ string, ok bool) {
@@ -77,6 +63,14 @@ func (e *entity[T]) canonical(id string) (_ string, ok bool) {
 	}
 	u, err := uuid.Parse(id)
 	return u.String(), err == nil && len(id) == 36
+}
+
+// keyOf is what the column of the id holds for an object.
+func (e *entity[T]) keyOf(id string) (key any, ok bool) {
+	if e.parseID != nil {
+		return e.parseID(id)
+	}
+	return e.canonical(id)
 }
 
 // ref makes the id of an object that another one refers to canonical.
@@ -273,11 +267,11 @@ func byMAC(expr string) filter {
 
 // metaColumns are the columns that scanMeta reads.
 func metaColumns(t string) string {
-	return fmt.Sprintf("%[1]s.id, coalesce(%[1]s.tenant_id, ''), %[1]s.name, %[1]s.description, %[1]s.revision, %[1]s.created_at, %[1]s.updated_at", t)
+	return fmt.Sprintf("%[1]s.id, coalesce(%[1]s.tenant_id, ''), %[1]s.name, %[1]s.description, %[1]s.tags, %[1]s.revision, %[1]s.created_at, %[1]s.updated_at", t)
 }
 
 func metaTargets(m *intent.Meta) []any {
-	return []any{&m.ID, &m.TenantID, &m.Name, &m.Description, &m.Revision, &m.CreatedAt, &m.UpdatedAt}
+	return []any{&m.ID, &m.TenantID, &m.Name, &m.Description, &m.Tags, &m.Revision, &m.CreatedAt, &m.UpdatedAt}
 }
 
 // prepareMeta fills what a new object gets: an id, its owner.

@@ -155,20 +155,19 @@ func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequ
 	if err != nil {
 		return nil, err
 	}
-	all := make([]wantedMAC, req.Count)
+	all, row := make([]wantedMAC, req.Count), req.row(ctx)
 	for i := range all {
-		all[i] = wantedMAC{attr: "address", host: req.Host, only: only, row: req.row(ctx)}
-		all[i].row.addr = req.Addr
+		all[i] = wantedMAC{attr: "address", host: req.Host, only: only, row: row}
 	}
 	return pl.give(ctx, all)
 }
 
 // row is an address to come.
 func (r *MACRequest) row(ctx context.Context) macRow {
-	return macRow{
-		segment: r.SegmentID, tenant: r.TenantID, network: r.NetworkID, device: r.DeviceID, state: r.State, origin: intent.MACOfTenant,
+	return macRow{addr: r.Addr, segment: r.SegmentID, macUse: &macUse{
+		tenant: r.TenantID, network: r.NetworkID, device: r.DeviceID, state: r.State, origin: intent.MACOfTenant,
 		expires: r.ExpiresAt, actor: Actor(ctx), requestID: requestID(ctx),
-	}
+	}}
 }
 
 // onlySegment finds the segment that was asked for, if one was, and makes sure
@@ -228,10 +227,7 @@ func (pl *macPlan) give(ctx context.Context, all []wantedMAC) ([]wantedMAC, erro
 // ReleaseMACs releases addresses that no port has, all or none. Each rests for
 // the quarantine of its segment before anybody else gets it.
 func (s *Store) ReleaseMACs(ctx context.Context, sc Scope, addrs []mac.Addr) error {
-	numbers := make([]int64, len(addrs))
-	for i, a := range addrs {
-		numbers[i] = int64(a)
-	}
+	numbers := numbersOf(addrs)
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)
 	return s.write(ctx, func(tx *writeTx) error {
@@ -303,10 +299,10 @@ func (s *Store) UpdateMAC(ctx context.Context, sc Scope, a mac.Addr, fn func(*in
 			return nil
 		}
 		var b pgx.Batch
-		queueTake(&b, []macRow{{
-			addr: a, segment: m.SegmentID, tenant: m.TenantID, network: m.NetworkID, device: m.DeviceID, state: m.State, origin: m.Origin,
+		queueTake(&b, []macRow{{addr: a, segment: m.SegmentID, macUse: &macUse{
+			tenant: m.TenantID, network: m.NetworkID, device: m.DeviceID, state: m.State, origin: m.Origin,
 			expires: m.ExpiresAt, actor: Actor(ctx), requestID: requestID(ctx),
-		}}, intent.MACChanged, func(mac.Addr) {})
+		}}}, intent.MACChanged, func(mac.Addr) {})
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
@@ -354,6 +350,12 @@ var macAddresses = entity[intent.MACAddress]{
 	from:    "mac_addresses",
 	visible: "mac_addresses.tenant_id = $tenant",
 	order:   "mac_addresses.address",
+	always:  "mac_addresses.state <> 'free'",
+	key:     "mac_addresses.address",
+	parseID: func(id string) (any, bool) {
+		a, err := mac.Parse(id)
+		return int64(a), err == nil
+	},
 	filters: map[string]filter{
 		"address":    byMAC("mac_addresses.address"),
 		"segment_id": byUUID("mac_addresses.segment_id"),
@@ -363,6 +365,16 @@ var macAddresses = entity[intent.MACAddress]{
 		"port_id":    byUUID("mac_addresses.port_id"),
 		"network_id": byUUID("mac_addresses.network_id"),
 		"device_id":  byText("mac_addresses.device_id"),
+	},
+	sorts: map[string]string{
+		"id":         "mac_addresses.address",
+		"address":    "mac_addresses.address",
+		"tenant_id":  byBytes("mac_addresses.tenant_id"),
+		"project_id": byBytes("mac_addresses.tenant_id"),
+		"state":      byBytes("mac_addresses.state"),
+		"device_id":  byBytes("mac_addresses.device_id"),
+		"created_at": "mac_addresses.created_at",
+		"updated_at": "mac_addresses.changed_at",
 	},
 	scan: func(row pgx.CollectableRow) (m intent.MACAddress, err error) {
 		var address int64
@@ -383,7 +395,6 @@ var macAddresses = entity[intent.MACAddress]{
 func (s *Store) MACAddresses(ctx context.Context, sc Scope, q Query) (list []intent.MACAddress, err error) {
 	err = s.read(ctx, func(db querier) (err error) {
 		list, err = macAddresses.list(ctx, db, sc, q)
-		list = slices.DeleteFunc(list, func(m intent.MACAddress) bool { return m.State == intent.MACFree })
 		return err
 	})
 	return list, err

@@ -38,6 +38,24 @@ var macConflicts = entity[intent.MACConflict]{
 		"external_id": byText("mac_conflicts.external_id"),
 		"datapath":    byText("mac_conflicts.datapath"),
 	},
+	sorts: map[string]string{
+		"id":          "mac_conflicts.id",
+		"address":     "mac_conflicts.address",
+		"kind":        byBytes("mac_conflicts.kind"),
+		"status":      byBytes("mac_conflicts.status"),
+		"tenant_id":   byBytes("mac_conflicts.tenant_id"),
+		"project_id":  byBytes("mac_conflicts.tenant_id"),
+		"policy":      byBytes("mac_conflicts.policy"),
+		"segment_id":  "coalesce(mac_conflicts.segment_id, '00000000-0000-0000-0000-000000000000')",
+		"port_id":     "coalesce(mac_conflicts.port_id, '00000000-0000-0000-0000-000000000000')",
+		"device_id":   byBytes("mac_conflicts.device_id"),
+		"source":      byBytes("mac_conflicts.source"),
+		"external_id": byBytes("mac_conflicts.external_id"),
+		"datapath":    byBytes("mac_conflicts.datapath"),
+		"times":       "mac_conflicts.times",
+		"seen_at":     "mac_conflicts.seen_at",
+		"created_at":  "mac_conflicts.created_at",
+	},
 	scan: func(row pgx.CollectableRow) (c intent.MACConflict, err error) {
 		var address, switchPort, reassigned int64
 		var due, resolved *time.Time

@@ -13,9 +13,9 @@ import (
 var rules = entity[intent.Rule]{
 	kind:  KindRule,
 	table: "security_group_rules",
-	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description,
+	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description, '{}'::text[],
 		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
-		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, '')`,
+		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, ''), coalesce(remote_address_group_id::text, '')`,
 	from:    "security_group_rules",
 	visible: "security_group_rules.tenant_id = $tenant",
 	order:   "security_group_rules.num",
@@ -30,11 +30,25 @@ var rules = entity[intent.Rule]{
 		"remote_ip_prefix":  byPrefix("security_group_rules.remote_prefix", "inet"),
 		"normalized_cidr":   byPrefix("network(security_group_rules.remote_prefix)", "cidr"),
 		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
+
+		"remote_address_group_id": byOptionalUUID("security_group_rules.remote_address_group_id"),
+	}),
+	sorts: metaSorts("security_group_rules", map[string]string{
+		"name":              "",
+		"security_group_id": "security_group_rules.group_id",
+		"direction":         byBytes("security_group_rules.direction"),
+		"ethertype":         byBytes("security_group_rules.ethertype"),
+		"protocol":          byBytes("security_group_rules.protocol_name"),
+		"port_range_min":    "coalesce(security_group_rules.port_min, -1)",
+		"port_range_max":    "coalesce(security_group_rules.port_max, -1)",
+		"remote_ip_prefix":  "coalesce(security_group_rules.remote_prefix, '0.0.0.0/0')",
+		"normalized_cidr":   "coalesce(network(security_group_rules.remote_prefix), '0.0.0.0/0')",
+		"remote_group_id":   "coalesce(security_group_rules.remote_group_id, '00000000-0000-0000-0000-000000000000')",
 	}),
 	scan: func(row pgx.CollectableRow) (r intent.Rule, err error) {
 		var prefix *netip.Prefix
 		err = row.Scan(append(metaTargets(&r.Meta), &r.Num, &r.GroupID, &r.Direction, &r.EtherType, &r.Protocol, &r.ProtocolName,
-			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID)...)
+			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID, &r.RemoteAddressGroupID)...)
 		if prefix != nil {
 			r.RemotePrefix = *prefix
 		}
@@ -128,10 +142,10 @@ func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.
 		}
 		b.Queue(`
 			INSERT INTO security_group_rules (id, tenant_id, group_id, description, direction, ethertype, protocol, protocol_name,
-				port_min, port_max, remote_prefix, remote_group_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING num, created_at, updated_at`,
+				port_min, port_max, remote_prefix, remote_group_id, remote_address_group_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, '')::uuid) RETURNING num, created_at, updated_at`,
 			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
-			r.PortMin, r.PortMax, prefix, remote).
+			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
 	}
 	return tx.SendBatch(ctx, &b).Close()

@@ -28,7 +28,7 @@ var segments = entity[intent.Segment]{
 		SELECT coalesce(sum(active), 0)::bigint AS active, coalesce(sum(reserved), 0)::bigint AS reserved, coalesce(sum(quarantined), 0)::bigint AS quarantined
 		FROM mac_usage_now u WHERE u.segment_id = mac_segments.id) AS used`,
 	visible: "mac_segments.tenant_id = $tenant OR mac_segments.shared",
-	order:   "lower(mac_segments.block), upper(mac_segments.block) DESC",
+	order:   "lower(mac_segments.block), -upper(mac_segments.block), mac_segments.id",
 	filters: metaFilters("mac_segments", map[string]filter{
 		"tenant_id":     byText("coalesce(mac_segments.tenant_id, '')"),
 		"project_id":    byText("coalesce(mac_segments.tenant_id, '')"),
@@ -39,6 +39,15 @@ var segments = entity[intent.Segment]{
 		"base_address":  byMAC("lower(mac_segments.block)"),
 		"prefix_length": byNumber("(48 - round(log(2, (upper(mac_segments.block) - lower(mac_segments.block))::numeric)))::int"),
 		"shared":        byBool("mac_segments.shared"),
+	}),
+	sorts: metaSorts("mac_segments", map[string]string{
+		"tenant_id":     byBytes("coalesce(mac_segments.tenant_id, '')"),
+		"project_id":    byBytes("coalesce(mac_segments.tenant_id, '')"),
+		"host":          byBytes("mac_segments.host"),
+		"strategy":      byBytes("mac_segments.strategy"),
+		"base_address":  "lower(mac_segments.block)",
+		"prefix_length": "-(upper(mac_segments.block) - lower(mac_segments.block))",
+		"shared":        "mac_segments.shared",
 	}),
 	scan: func(row pgx.CollectableRow) (g intent.Segment, err error) {
 		var lower, upper int64

@@ -37,12 +37,6 @@ type Scope struct {
 	Admin    bool   // sees and may create for every tenant
 }
 
-// Query narrows a list. Values of one attribute are alternatives, different
-// attributes must all hold; names are those of the API.
-type Query struct {
-	Filter map[string][]string
-}
-
 // NewPort is a port to create, with what is to be chosen for it.
 //
 // A MAC of 0 is allocated. An entry of FixedIPs may have only a SubnetID (an
@@ -50,7 +44,10 @@ type Query struct {
 type NewPort struct {
 	intent.Port
 	AutoIPs      bool // choose one address of each family's first subnet that has one left; FixedIPs must be empty
-	DefaultGroup bool // subscribe to the tenant's default security group; SecurityGroups must be empty
+	DefaultGroup bool // subscribe to the tenant's default security group, unless there is no port security; SecurityGroups must be empty
+
+	// Security decides on port security; nil: as the network does.
+	Security *bool
 }
 
 // PortState is the realized state of a port.
@@ -76,6 +73,8 @@ const (
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindQoSPolicy     Kind = "qos_policy"
+	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
 )
 
 // Op is what happened to an object.
@@ -96,6 +95,7 @@ type Store struct {
 
 	leases  *lessor
 	singles singles
+	gate    tenantGate
 
 	// Addresses that transactions of this process are about to insert, so that
 	// they do not run into each other. Only a hint: the constraints decide.
@@ -184,10 +184,12 @@ func (f *inFlight[K]) claim(k K) bool {
 	return true
 }
 
-func (f *inFlight[K]) release(k K) {
+func (f *inFlight[K]) release(keys ...K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.held, k)
+	for _, k := range keys {
+		delete(f.held, k)
+	}
 }
 
 func (f *inFlight[K]) size() int {

@@ -14,15 +14,18 @@ import (
 var tenants = entity[intent.Tenant]{
 	kind:    KindTenant,
 	table:   "tenants",
-	columns: "tenants.id, tenants.id, tenants.name, tenants.description, tenants.revision, tenants.created_at, tenants.updated_at",
+	columns: "tenants.id, tenants.id, tenants.name, tenants.description, '{}'::text[], tenants.revision, tenants.created_at, tenants.updated_at, NOT tenants.enabled",
 	from:    "tenants",
 	visible: "tenants.id = $tenant",
 	order:   "tenants.created_at, tenants.id",
 	filters: metaFilters("tenants", map[string]filter{
-		"id": byText("tenants.id"), "tenant_id": byText("tenants.id"), "project_id": byText("tenants.id"),
+		"id": byText("tenants.id"), "tenant_id": byText("tenants.id"), "project_id": byText("tenants.id"), "enabled": byBool("tenants.enabled"),
+	}),
+	sorts: metaSorts("tenants", map[string]string{
+		"id": byBytes("tenants.id"), "tenant_id": byBytes("tenants.id"), "project_id": byBytes("tenants.id"), "enabled": "tenants.enabled",
 	}),
 	scan: func(row pgx.CollectableRow) (t intent.Tenant, err error) {
-		return t, row.Scan(metaTargets(&t.Meta)...)
+		return t, row.Scan(append(metaTargets(&t.Meta), &t.Disabled)...)
 	},
 	textID: true,
 }
@@ -49,6 +52,7 @@ func (s *Store) Tenant(ctx context.Context, sc Scope, id string) (t intent.Tenan
 func (s *Store) CreateTenants(ctx context.Context, sc Scope, in []intent.Tenant) ([]intent.Tenant, error) {
 	var out []intent.Tenant
 	err := s.write(ctx, func(tx *writeTx) error {
+		tx.after = append(tx.after, s.gate.forget)
 		out = append([]intent.Tenant(nil), in...)
 		for i := range out {
 			t := &out[i]
@@ -60,9 +64,12 @@ func (s *Store) CreateTenants(ctx context.Context, sc Scope, in []intent.Tenant)
 			if err := prepareOwned(sc, &t.Meta); err != nil {
 				return err
 			}
+			if err := refuseLockout(sc, t); err != nil {
+				return err
+			}
 			err := tx.QueryRow(ctx, `
-				INSERT INTO tenants (id, name, description) VALUES ($1, $2, $3)
-				RETURNING created_at, updated_at`, t.ID, t.Name, t.Description).Scan(&t.CreatedAt, &t.UpdatedAt)
+				INSERT INTO tenants (id, name, description, enabled) VALUES ($1, $2, $3, $4)
+				RETURNING created_at, updated_at`, t.ID, t.Name, t.Description, !t.Disabled).Scan(&t.CreatedAt, &t.UpdatedAt)
 			if err != nil {
 				return err
 			}
@@ -76,8 +83,8 @@ func (s *Store) CreateTenants(ctx context.Context, sc Scope, in []intent.Tenant)
 	return out, nil
 }
 
-// UpdateTenant changes name and description of a tenant. change may run more
-// than once.
+// UpdateTenant changes name and description of a tenant, and whether it is
+// enabled. change may run more than once.
 func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change func(*intent.Tenant) error) (intent.Tenant, error) {
 	var t intent.Tenant
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -93,19 +100,23 @@ func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change fu
 		if reflect.DeepEqual(t, old) {
 			return nil
 		}
+		if err := refuseLockout(sc, &t); err != nil {
+			return err
+		}
 		tx.changed(KindTenant, t.ID, t.ID, OpUpdate)
+		tx.after = append(tx.after, s.gate.forget)
 		return tx.QueryRow(ctx, `
-			UPDATE tenants SET name = $2, description = $3, revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at`, t.ID, t.Name, t.Description).Scan(&t.Revision, &t.UpdatedAt)
+			UPDATE tenants SET name = $2, description = $3, enabled = $4, revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`, t.ID, t.Name, t.Description, !t.Disabled).Scan(&t.Revision, &t.UpdatedAt)
 	})
 	return t, err
 }
 
 // keep takes back what no caller may change.
 func keep(m, old *intent.Meta) {
-	name, description := m.Name, m.Description
+	name, description, tags := m.Name, m.Description, m.Tags
 	*m = *old
-	m.Name, m.Description = name, description
+	m.Name, m.Description, m.Tags = name, description, tags
 }
 
 // DeleteTenant deletes a tenant that owns nothing but its unused default
@@ -148,6 +159,7 @@ func (s *Store) DeleteTenant(ctx context.Context, sc Scope, id string) error {
 			}
 		}
 		tx.changed(KindTenant, id, id, OpDelete)
+		tx.after = append(tx.after, s.gate.forget)
 		_, err = tx.Exec(ctx, `DELETE FROM tenants WHERE id = $1`, id)
 		return err
 	})

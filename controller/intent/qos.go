@@ -1,0 +1,37 @@
+package intent
+
+// QoSPolicy is a set of rules of quality of service that networks and ports
+// name.
+type QoSPolicy struct {
+	Meta
+	Default bool // given to new networks of the tenant that name none
+	Rules   []QoSRule
+}
+
+// QoSRuleKind says what a rule does.
+type QoSRuleKind string
+
+// The kinds of rules, in the words of the API.
+const (
+	QoSBandwidthLimit    QoSRuleKind = "bandwidth_limit"
+	QoSDSCPMarking       QoSRuleKind = "dscp_marking"
+	QoSMinimumBandwidth  QoSRuleKind = "minimum_bandwidth"
+	QoSMinimumPacketRate QoSRuleKind = "minimum_packet_rate"
+	QoSPacketRateLimit   QoSRuleKind = "packet_rate_limit"
+)
+
+// AnyDirection is the direction of a minimum packet rate of both directions
+// together.
+const AnyDirection Direction = "any"
+
+// QoSRule is what a policy does to the packets of a port. Its tenant is that
+// of its policy; name and description are not used.
+type QoSRule struct {
+	Meta
+	PolicyID  string
+	Kind      QoSRuleKind
+	Direction Direction // empty for a DSCP mark
+	Rate      int       // limit or minimum: kbit/s, or thousands of packets a second
+	Burst     int       // of a limit
+	DSCP      int
+}
