@@ -26,36 +26,45 @@ var meteringLabels = record[intent.MeteringLabel]{
 	meta:   func(l *intent.MeteringLabel) *intent.Meta { return &l.Meta },
 	fields: []string{"name", "description", "shared"},
 	values: func(l *intent.MeteringLabel) []any { return []any{l.Name, l.Description, l.Shared} },
+	leave: func(ctx context.Context, tx *writeTx, _ Scope, l *intent.MeteringLabel) error {
+		rules, err := meteringRuleRows.query(ctx, tx, "metering_label_rules.label_id = $1", args{l.ID})
+		for i := range rules { // they go with it
+			tx.changed(KindMeteringRule, rules[i].ID, rules[i].TenantID, OpDelete).from(&rules[i])
+		}
+		return err
+	},
+}
+
+var meteringRuleRows = entity[intent.MeteringRule]{
+	kind:  KindMeteringRule,
+	table: "metering_label_rules",
+	columns: `metering_label_rules.id, metering_label_rules.tenant_id, '', '', '{}'::text[], metering_label_rules.revision,
+		metering_label_rules.created_at, metering_label_rules.updated_at,
+		metering_label_rules.label_id, metering_label_rules.direction, metering_label_rules.excluded, metering_label_rules.remote_prefix`,
+	from:    "metering_label_rules",
+	visible: "metering_label_rules.tenant_id = $tenant",
+	order:   "metering_label_rules.id",
+	filters: untagged(metaFilters("metering_label_rules", map[string]filter{
+		"name": nil, "description": nil,
+		"metering_label_id": byUUID("metering_label_rules.label_id"),
+		"direction":         byText("metering_label_rules.direction"),
+		"excluded":          byBool("metering_label_rules.excluded"),
+		"remote_ip_prefix":  byPrefix("metering_label_rules.remote_prefix", "cidr"),
+	})),
+	sorts: metaSorts("metering_label_rules", map[string]string{
+		"name": "", "description": "",
+		"metering_label_id": "metering_label_rules.label_id",
+		"direction":         byBytes("metering_label_rules.direction"),
+		"excluded":          "metering_label_rules.excluded",
+		"remote_ip_prefix":  "metering_label_rules.remote_prefix",
+	}),
+	scan: func(row pgx.CollectableRow) (r intent.MeteringRule, err error) {
+		return r, row.Scan(append(metaTargets(&r.Meta), &r.LabelID, &r.Direction, &r.Excluded, &r.RemotePrefix)...)
+	},
 }
 
 var meteringRules = record[intent.MeteringRule]{
-	entity: entity[intent.MeteringRule]{
-		kind:  KindMeteringRule,
-		table: "metering_label_rules",
-		columns: `metering_label_rules.id, metering_label_rules.tenant_id, '', '', '{}'::text[], metering_label_rules.revision,
-			metering_label_rules.created_at, metering_label_rules.updated_at,
-			metering_label_rules.label_id, metering_label_rules.direction, metering_label_rules.excluded, metering_label_rules.remote_prefix`,
-		from:    "metering_label_rules",
-		visible: "metering_label_rules.tenant_id = $tenant",
-		order:   "metering_label_rules.id",
-		filters: untagged(metaFilters("metering_label_rules", map[string]filter{
-			"name": nil, "description": nil,
-			"metering_label_id": byUUID("metering_label_rules.label_id"),
-			"direction":         byText("metering_label_rules.direction"),
-			"excluded":          byBool("metering_label_rules.excluded"),
-			"remote_ip_prefix":  byPrefix("metering_label_rules.remote_prefix", "cidr"),
-		})),
-		sorts: metaSorts("metering_label_rules", map[string]string{
-			"name": "", "description": "",
-			"metering_label_id": "metering_label_rules.label_id",
-			"direction":         byBytes("metering_label_rules.direction"),
-			"excluded":          "metering_label_rules.excluded",
-			"remote_ip_prefix":  "metering_label_rules.remote_prefix",
-		}),
-		scan: func(row pgx.CollectableRow) (r intent.MeteringRule, err error) {
-			return r, row.Scan(append(metaTargets(&r.Meta), &r.LabelID, &r.Direction, &r.Excluded, &r.RemotePrefix)...)
-		},
-	},
+	entity: meteringRuleRows,
 	meta:   func(r *intent.MeteringRule) *intent.Meta { return &r.Meta },
 	fields: []string{"label_id", "direction", "excluded", "remote_prefix"},
 	values: func(r *intent.MeteringRule) []any {
