@@ -31,21 +31,17 @@ var addressScopes = record[intent.AddressScope]{
 	meta:   func(a *intent.AddressScope) *intent.Meta { return &a.Meta },
 	fields: []string{"name", "description", "ip_version"},
 	values: func(a *intent.AddressScope) []any { return []any{a.Name, a.Description, a.IPVersion} },
-	settle: func(ctx context.Context, tx *writeTx, _ Scope, a, old *intent.AddressScope) error {
-		if old == nil {
-			return nil
+	settle: func(_ context.Context, _ *writeTx, _ Scope, a, old *intent.AddressScope) error {
+		if old != nil {
+			a.IPVersion = old.IPVersion
 		}
-		a.IPVersion = old.IPVersion
-		if a.Shared == old.Shared {
+		return nil
+	},
+	written: func(ctx context.Context, tx *writeTx, a, old *intent.AddressScope) error {
+		if a.Shared == (old != nil && old.Shared) {
 			return nil
 		}
 		return shareWithAll(ctx, tx, KindAddressScope, a.ID, a.TenantID, intent.AccessAsShared, a.Shared)
-	},
-	made: func(ctx context.Context, tx *writeTx, a *intent.AddressScope) error {
-		if !a.Shared {
-			return nil
-		}
-		return shareWithAll(ctx, tx, KindAddressScope, a.ID, a.TenantID, intent.AccessAsShared, true)
 	},
 }
 

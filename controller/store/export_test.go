@@ -1,6 +1,11 @@
 package store
 
-import "context"
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // VisibleRows are statements that read the ids of what a tenant, $1, sees of
 // each kind that can be shared and of their parts.
@@ -28,4 +33,35 @@ func PortList(s *Store, ctx context.Context, sc Scope) string {
 		return err.Error()
 	}
 	return sql
+}
+
+// ExplainPorts is the plan of a list of ports as the server makes it for any
+// values.
+func (s *Store) ExplainPorts(ctx context.Context, sc Scope, query Query) (string, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Release()
+	sql, a, err := ports.selection(ctx, conn, sc, query)
+	if err != nil {
+		return "", err
+	}
+	if _, err := conn.Exec(ctx, "PREPARE list AS "+sql); err != nil {
+		return "", err
+	}
+	explain := "EXPLAIN (COSTS OFF) EXECUTE list"
+	if len(a) > 0 {
+		explain += "(" + strings.TrimSuffix(strings.Repeat("NULL, ", len(a)), ", ") + ")"
+	}
+	rows, err := conn.Query(ctx, explain, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return "", err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", err
+	}
+	_, err = conn.Exec(ctx, "DEALLOCATE list")
+	return strings.Join(lines, "\n"), err
 }

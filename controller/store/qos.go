@@ -35,22 +35,24 @@ var qosPolicies = record[intent.QoSPolicy]{
 	meta:   func(p *intent.QoSPolicy) *intent.Meta { return &p.Meta },
 	fields: []string{"name", "description", "is_default"},
 	values: func(p *intent.QoSPolicy) []any { return []any{p.Name, p.Description, p.Default} },
-	settle: func(ctx context.Context, tx *writeTx, _ Scope, p, old *intent.QoSPolicy) error {
+	settle: func(_ context.Context, _ *writeTx, _ Scope, p, old *intent.QoSPolicy) error {
 		p.Rules = []intent.QoSRule{}
-		if old == nil {
-			return nil
+		if old != nil {
+			p.Rules = old.Rules
 		}
-		p.Rules = old.Rules
-		if p.Shared == old.Shared {
+		return nil
+	},
+	written: func(ctx context.Context, tx *writeTx, p, old *intent.QoSPolicy) error {
+		if p.Shared == (old != nil && old.Shared) {
 			return nil
 		}
 		return shareWithAll(ctx, tx, KindQoSPolicy, p.ID, p.TenantID, intent.AccessAsShared, p.Shared)
 	},
-	made: func(ctx context.Context, tx *writeTx, p *intent.QoSPolicy) error {
-		if !p.Shared {
-			return nil
+	leave: func(_ context.Context, tx *writeTx, _ Scope, p *intent.QoSPolicy) error {
+		for i := range p.Rules { // they go with it
+			tx.changed(KindQoSRule, p.Rules[i].ID, p.Rules[i].TenantID, OpDelete).from(&p.Rules[i])
 		}
-		return shareWithAll(ctx, tx, KindQoSPolicy, p.ID, p.TenantID, intent.AccessAsShared, true)
+		return nil
 	},
 }
 

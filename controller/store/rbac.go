@@ -50,7 +50,9 @@ var rbacPolicies = record[intent.RBACPolicy]{
 		return []any{p.Action, p.Target, of(KindNetwork), of(KindSecurityGroup), of(KindAddressGroup), of(KindAddressScope), of(KindSubnetPool), of(KindQoSPolicy)}
 	},
 	settle: settleRBACPolicy,
-	made:   func(ctx context.Context, tx *writeTx, p *intent.RBACPolicy) error { return shared(ctx, tx, p) },
+	written: func(ctx context.Context, tx *writeTx, p, _ *intent.RBACPolicy) error {
+		return shared(ctx, tx, p)
+	},
 }
 
 // settleRBACPolicy checks a new policy, and locks its object.

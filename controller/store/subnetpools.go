@@ -54,7 +54,10 @@ var subnetPools = record[intent.SubnetPool]{
 			p.DefaultQuota, p.IsDefault, uuidOrNull(p.ScopeID)}
 	},
 	settle: settleSubnetPool,
-	made: func(ctx context.Context, tx *writeTx, p *intent.SubnetPool) error {
+	written: func(ctx context.Context, tx *writeTx, p, old *intent.SubnetPool) error {
+		if old != nil {
+			return nil
+		}
 		if err := insertPrefixes(ctx, tx, p); err != nil || !p.Shared {
 			return err
 		}

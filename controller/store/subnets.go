@@ -113,6 +113,11 @@ func (s *Store) Subnets(ctx context.Context, sc Scope, q Query) (list []intent.S
 	return list, err
 }
 
+// EachSubnet hands over what Subnets lists one by one; visit must not keep it.
+func (s *Store) EachSubnet(ctx context.Context, sc Scope, q Query, visit func(*intent.Subnet) error) error {
+	return subnets.stream(ctx, s, sc, q, visit)
+}
+
 // Subnet returns one subnet.
 func (s *Store) Subnet(ctx context.Context, sc Scope, id string) (n intent.Subnet, err error) {
 	err = s.read(ctx, func(db querier) (err error) {
@@ -214,7 +219,7 @@ func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
 		return err
 	}
 	tx.spends(KindSubnet, n.TenantID)
-	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
 	if !n.Automatic() {
 		return nil
 	}
@@ -383,7 +388,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
 			return err
 		}
-		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
+		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate).to(&n)
 		destinations, hops := splitRoutes(n.HostRoutes)
 		return tx.QueryRow(ctx, `
 			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,
