@@ -33,13 +33,17 @@ tokens:
 type api struct {
 	t     testing.TB
 	url   string
+	pg    string // address of the database; setup gives it
 	store *store.Store
 	logs  *observer.ObservedLogs
 }
 
 func setup(t testing.TB) *api {
 	t.Helper()
-	return setupOn(t, storetest.New(t), func(*Options) {})
+	pg := storetest.URL(t)
+	a := setupOn(t, storetest.Open(t, pg), func(*Options) {})
+	a.pg = pg
+	return a
 }
 
 // setupOn is setup on a given store, with other options.

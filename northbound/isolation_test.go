@@ -1,14 +1,18 @@
 package northbound
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
+	"github.com/macloom/macloom/controller/store/storetest"
 )
 
 // owned makes one object of every resource for tenant red, and says how each
@@ -45,85 +49,69 @@ func owned(a *api) (ids, bodies map[string]string) {
 	return ids, bodies
 }
 
-// change is the body of a PUT that would be right.
-func (c *collection[E]) change() string {
-	attr, value := "description", `"mine"`
-	if a := c.attributes.find(attr); a == nil || !a.put {
-		for _, a := range c.attributes {
-			if !a.put {
-				continue
-			}
-			attr = a.name
-			choice, isChoice := strings.CutPrefix(a.typ, "one of ")
-			first, _, _ := strings.Cut(choice, ",")
-			switch {
-			case a.typ == boolean.name:
-				value = "false"
-			case strings.HasPrefix(a.typ, "integer"), isChoice && first == "0":
-				value = "8"
-			case isChoice:
-				value = strconv.Quote(first)
-			}
-			break
-		}
-	}
-	return `{"` + c.single + `": {"` + attr + `": ` + value + `}}`
-}
+// visibleToOwner says whether a tenant sees what is its own.
+func (s *shape) visibleToOwner() bool { return s.readBy == everyone }
 
 func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	ids, _ := owned(a)
-	before := a.snapshot()
-	for _, r := range resources(nil) {
-		_, _, path := r.names()
-		id, made := ids[path]
+	for _, token := range []string{"red", "blue"} { // makes the default groups
+		a.want(200, "GET", "/v2.0/security-groups", token, "")
+	}
+	before := storetest.Digest(t, a.pg)
+	for _, s := range shapes(t) {
+		id, made := ids[s.path]
 		if !made {
-			t.Errorf("no object of %s to try", path)
+			t.Errorf("no object of %s to try", s.path)
 			continue
 		}
-		for _, token := range []string{"blue", "red-reader"} {
-			mine := token == "red-reader" && path != "tenants" && path != "switches" && path != "mac-imports"
-			at := a.place(path)
+		place := a.place(s.path)
+		for _, token := range []string{"blue", "red-reader", "red"} {
+			mine := token != "blue" && s.visibleToOwner()
+			if token == "red" && s.writeBy == everyone {
+				continue // may do as it likes
+			}
+			list := 200
+			if s.nested && !mine {
+				list = 404
+			}
 			var seen []map[string]any
-			if mine || !r.nested() {
-				seen = a.want(200, "GET", "/v2.0/"+at, token, "").list(t)
-			} else {
-				a.want(404, "GET", "/v2.0/"+at, token, "")
+			if got := a.want(list, "GET", "/v2.0/"+place, token, ""); list == 200 {
+				seen = got.list(t)
 			}
 			for _, o := range seen {
-				if tenant := o["tenant_id"]; !mine && tenant != "blue" && tenant != "" || idOf(o) == id && !mine {
-					t.Errorf("%s: %s sees %v in the list", path, token, o)
+				if tenant := o["tenant_id"]; !mine && (tenant != token && tenant != "" || idOf(o) == id) {
+					t.Errorf("%s: %s sees %v in the list", s.path, token, o)
 				}
 			}
-			change := r.(interface{ change() string }).change()
+			change := s.change()
+			at := "/v2.0/" + place + "/" + id
 			for _, method := range []string{"GET", "PUT", "DELETE"} {
-				got := a.do(method, "/v2.0/"+at+"/"+id, token, change)
+				got := a.do(method, at, token, change)
 				want := 404
-				switch {
-				case path == "mac-imports" && method != "GET", method == "PUT" && path == "mac-conflicts":
-					want = 405
+				switch missing := s.missingVerb(method); {
+				case missing != 0:
+					want = missing
 				case mine && method == "GET":
 					want = 200
 				case mine:
 					want = 403
 				}
 				if got.code != want {
-					t.Errorf("%s %s by %s: code %d, want %d: %s", method, path, token, got.code, want, got.text)
+					t.Errorf("%s %s by %s: code %d, want %d: %s", method, s.path, token, got.code, want, got.text)
 				}
 				if want == 404 && strings.Contains(got.text, "disallowed") {
-					t.Errorf("%s %s by %s tells that the object exists: %s", method, path, token, got.text)
+					t.Errorf("%s %s by %s tells that the object exists: %s", method, s.path, token, got.text)
 				}
 			}
 		}
 	}
-	after := a.snapshot()
-	delete(before, "security-groups") // lists have made the default groups of who asked
-	delete(after, "security-groups")
-	for _, path := range []string{"networks", "subnets", "ports", "mac-segments", "mac-addresses", "mac-conflicts"} {
-		if before[path] != after[path] {
-			t.Errorf("%s changed:\n%s\n%s", path, before[path], after[path])
-		}
+	after := storetest.Digest(t, a.pg)
+	delete(before, "mac_leases") // which the store renews by itself
+	delete(after, "mac_leases")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the database changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -167,38 +155,74 @@ func TestReadersCannotWrite(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	_, bodies := owned(a)
-	for path, body := range bodies {
-		switch path {
-		case "mac-segments":
-			body = `{"mac_segment": {"base_address": "02:00:06:00:00:00", "prefix_length": 24}}`
-		case "mac-addresses":
-			body = `{"mac_address": {}}`
+	for _, s := range shapes(t) {
+		body := bodies[s.path]
+		if !s.verbs["POST"] || body == "" {
+			continue
 		}
-		kind, message := a.want(403, "POST", "/v2.0/"+a.place(path), "red-reader", body).message(t)
-		if kind != "PolicyNotAuthorized" || !strings.Contains(message, "create_") {
-			t.Errorf("POST %s: %s %s", path, kind, message)
+		for _, token := range []string{"red-reader", "red"} {
+			if token == "red" && s.writeBy == everyone {
+				continue
+			}
+			mine := edit(t, body, func(o map[string]json.RawMessage) {
+				for _, attr := range s.attributes {
+					if attr.name == "tenant_id" && attr.post != never && s.writeBy == everyone {
+						o["tenant_id"] = json.RawMessage(`"red"`)
+					}
+				}
+			})
+			kind, message := a.want(403, "POST", "/v2.0/"+a.place(s.path), token, mine).message(t)
+			if kind != "PolicyNotAuthorized" || !strings.Contains(message, s.rule("create")) {
+				t.Errorf("POST %s by %s: %s %s", s.path, token, kind, message)
+			}
 		}
 	}
 }
 
+// What the tables say is for administrators, a member is refused by its name and
+// is not shown.
 func TestMembersNeitherGiveNorSeeWhatIsForAdministrators(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	ids, _ := owned(a)
-	for path, hidden := range map[string][]string{
-		"networks": {"provider:network_type", "provider:physical_network", "provider:segmentation_id"},
-		"ports":    {"binding:host_id", "binding:profile", "binding:vif_type"},
-	} {
-		fields := "?fields=" + strings.Join(hidden, "&fields=")
-		if got := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path]+fields, "red", "").object(t); len(got) != 0 {
-			t.Errorf("a member sees %v", got)
+	ids, bodies := owned(a)
+	tried := 0
+	for _, s := range shapes(t) {
+		list := "/v2.0/" + a.place(s.path)
+		at := list + "/" + ids[s.path]
+		if !s.visibleToOwner() {
+			continue
 		}
-		if got := a.want(200, "GET", "/v2.0/"+path+"/"+ids[path]+fields, "admin", "").object(t); len(got) != len(hidden) {
-			t.Errorf("an administrator sees %v, want %v", got, hidden)
+		for _, attr := range s.attributes {
+			if attr.seen == admins {
+				tried++
+				if got := a.want(200, "GET", at+"?fields="+url.QueryEscape(attr.name), "red", "").text; strings.Contains(got, attr.name) {
+					t.Errorf("%s: a member sees %s", s.path, got)
+				}
+				if got := a.want(200, "GET", at+"?fields="+url.QueryEscape(attr.name), "admin", "").object(t); len(got) != 1 {
+					t.Errorf("%s: an administrator does not see %s: %v", s.path, attr.name, got)
+				}
+				a.want(400, "GET", list+"?"+url.QueryEscape(attr.name)+"=x", "red", "")
+				a.want(400, "GET", list+"?sort_dir=asc&sort_key="+url.QueryEscape(attr.name), "red", "")
+			}
+			if s.writeBy != everyone {
+				continue
+			}
+			if attr.post != never && attr.byPost == admins && s.verbs["POST"] {
+				tried++
+				if _, message := a.want(403, "POST", list, "red", put(t, bodies[s.path], attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("create")+":"+attr.name+" is disallowed by policy" {
+					t.Errorf("POST %s with %s: %s", s.path, attr.name, message)
+				}
+			}
+			if attr.put && attr.byPut == admins && s.verbs["PUT"] {
+				tried++
+				if _, message := a.want(403, "PUT", at, "red", put(t, `{"`+s.single+`": {}}`, attr.name, sample(attr.takes))).message(t); message != "rule:"+s.rule("update")+":"+attr.name+" is disallowed by policy" {
+					t.Errorf("PUT %s with %s: %s", s.path, attr.name, message)
+				}
+			}
 		}
 	}
-	for _, attr := range []string{`"binding:host_id": "00000000000000a1"`, `"binding:profile": {"port_no": 1}`, `"mac_address": "02:00:05:00:00:09"`} {
-		a.want(403, "PUT", "/v2.0/ports/"+ids["ports"], "red", `{"port": {`+attr+`}}`)
+	if tried == 0 {
+		t.Error("no attribute is for administrators")
 	}
 	a.want(201, "POST", "/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "mac_address": "02:00:05:00:00:09", "binding:vnic_type": "normal"}}`)
 }

@@ -1,11 +1,21 @@
 package northbound
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/controller/store/storetest"
 )
 
 // load posts an import.
@@ -91,4 +101,63 @@ func TestForeignAddressesAreImportedCheckedAndExported(t *testing.T) {
 	a.want(404, "GET", "/v2.0/mac-addresses/0a:00:00:00:00:08", "admin", "")
 	a.want(403, "GET", "/v2.0/mac-imports/esx/export", "red", "")
 	a.want(400, "GET", "/v2.0/mac-addresses/export?format=xml", "red", "")
+}
+
+// A client that takes longer for its lines than the server takes requests to
+// last is served to the end, and hears of the progress while it sends.
+func TestAnImportLastsLongerThanTheTimeoutsOfTheServer(t *testing.T) {
+	t.Parallel()
+	const timeout, chunk = 300 * time.Millisecond, 10_000 // lines from one word on the progress to the next
+	var o Options
+	setupOn(t, storetest.New(t), func(of *Options) { o = *of })
+	o.Metrics = prometheus.NewRegistry()
+	srv := httptest.NewUnstartedServer(New(o))
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = timeout, timeout
+	srv.Start()
+	defer srv.Close()
+	body, lines := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/v2.0/mac-imports?source=slow", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"X-Auth-Token": {"admin"}, "Content-Type": {"text/csv"}, "Accept": {"application/x-ndjson"}}
+	heard := make(chan string, 100) // more than there are
+	var sender errgroup.Group
+	sender.Go(func() error {
+		defer lines.Close()
+		start, n := time.Now(), 0
+		for round := 0; round < 3 || time.Since(start) < 5*timeout; round++ {
+			w := bufio.NewWriter(lines)
+			for range chunk {
+				n++
+				fmt.Fprintf(w, "%s,vm-%d\n", mac.MustParse("0a:00:00:00:00:00")+mac.Addr(n), n)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if want, got := fmt.Sprintf(`{"progress":{"lines":%d}}`, n), <-heard; got != want {
+				return fmt.Errorf("while lines were sent: %s, want %s", got, want)
+			}
+			time.Sleep(timeout) // as a slow client does
+		}
+		return nil
+	})
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var last string
+	for answer := bufio.NewScanner(resp.Body); answer.Scan(); {
+		if last = answer.Text(); strings.Contains(last, "progress") {
+			heard <- last
+		}
+	}
+	close(heard)
+	if err := sender.Wait(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(last, `"result":`) || !strings.Contains(last, `"conflicts":0`) {
+		t.Errorf("at last: %s", last)
+	}
 }

@@ -5,8 +5,12 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
+// maxZoneHints is more zones than a cloud has.
+const maxZoneHints = 32
+
 func networks(st *store.Store) *collection[intent.Network] {
 	meta := func(n *intent.Network) *intent.Meta { return &n.Meta }
+	provider := access{post: optional, put: true, byPost: admins, byPut: admins, seen: admins, filter: true}
 	return &collection[intent.Network]{
 		single: "network", plural: "networks", path: "networks",
 		doc: "A network is one layer-2 broadcast domain, isolated from all others. Deleting it deletes its subnets; it cannot be deleted while it has ports.",
@@ -16,15 +20,44 @@ func networks(st *store.Store) *collection[intent.Network] {
 				"Whether the network carries traffic."),
 			derived("status", text(16), func(*intent.Network) string { return "ACTIVE" }, access{filter: true, sort: true}, "Always `ACTIVE`; the ports say what is realized."),
 			derived("shared", boolean, func(*intent.Network) bool { return false }, access{filter: true}, "Always false: networks are not shared between tenants."),
-			stored("mtu", number[int](68, 9000), func(n *intent.Network) *int { return &n.MTU }, access{post: optional, put: true, def: "1450", filter: true, sort: true},
-				"Largest packet that instances should send: 1500 less what VXLAN adds."),
+			stored("router:external", boolean, func(n *intent.Network) *bool { return &n.External }, access{post: optional, put: true, byPost: admins, byPut: admins, def: "false", filter: true},
+				"Whether the network leads out of the cloud."),
+			stored("is_default", boolean, func(n *intent.Network) *bool { return &n.IsDefault }, access{post: optional, put: true, byPost: admins, byPut: admins, def: "false", filter: true},
+				"The external network that is taken where none is named. Only one is; of any other network it stays false."),
+			stored("mtu", number[int](68, 9000), func(n *intent.Network) *int { return &n.MTU }, access{post: optional, put: true, filter: true, sort: true},
+				"Largest packet that instances should send. If not given, 1500 less what the type of the network adds: 1450 for VXLAN."),
+			mapped("port_security_enabled", boolean, func(n *intent.Network) bool { return !n.Unguarded }, func(n *intent.Network, v bool) { n.Unguarded = !v },
+				access{post: optional, put: true, def: "true"}, "Whether its new ports have port security unless they say otherwise."),
+			stored("qos_policy_id", idOrNull, func(n *intent.Network) *string { return &n.QoSPolicyID }, access{post: optional, put: true}, "The QoS policy of its ports that have none of their own."),
+			stored("dns_domain", dnsDomain, func(n *intent.Network) *string { return &n.DNSDomain }, access{post: optional, put: true, def: `""`}, "The domain of its ports' names; it ends in a dot."),
+			stored("availability_zone_hints", list(filled(255), maxZoneHints), func(n *intent.Network) *[]string { return &n.ZoneHints }, access{post: optional},
+				"Zones that it should be in: a record."),
+			derived("availability_zones", list(text(255), 0), func(*intent.Network) []string { return nil }, access{}, "Always empty: a network is wherever its ports are."),
+			derived("l2_adjacency", boolean, func(*intent.Network) bool { return true }, access{}, "Always true: it is one broadcast domain."),
 			derived("subnets", list(id, 0), func(n *intent.Network) []string { return n.Subnets }, access{}, "Ids of its subnets, oldest first."),
-			derived("provider:network_type", text(32), func(*intent.Network) string { return "vxlan" }, access{seen: admins, filter: true}, "Always `vxlan`."),
-			derived("provider:physical_network", idOrNull, func(*intent.Network) string { return "" }, access{seen: admins}, "Always null."),
-			derived("provider:segmentation_id", number[uint32](1, 1<<24-1), func(n *intent.Network) uint32 { return n.VNI }, access{seen: admins, filter: true},
-				"The VNI, chosen by the server."),
+			stored("provider:network_type", networkType, func(n *intent.Network) *intent.NetworkType { return &n.Provider.Type }, provider,
+				"How it is carried between hosts. `vxlan` if not given; the others are records that change nothing in the data plane."),
+			stored("provider:physical_network", textOrNull(64), func(n *intent.Network) *string { return &n.Provider.Physical }, provider,
+				"The physical network of a `vlan` or `flat` one, which need it; no other has one."),
+			stored("provider:segmentation_id", segmentationID, func(n *intent.Network) *uint32 { return &n.Provider.ID }, provider,
+				"VNI, VLAN id or GRE key; if not given, a free one. Of a VLAN it can change. `flat` and `local` networks have none."),
 		),
 		meta:    meta,
+		check:   checkNetwork,
 		backend: backend[intent.Network]{st.Networks, st.Network, st.CreateNetworks, st.UpdateNetwork, st.DeleteNetwork},
 	}
+}
+
+var networkType = oneOf(intent.NetworkVXLAN, intent.NetworkVLAN, intent.NetworkFlat, intent.NetworkGENEVE, intent.NetworkGRE, intent.NetworkLocal)
+
+// segmentationID is a number or null, which is 0 inside.
+var segmentationID = orNull(number[uint32](1, 1<<31-1))
+
+// checkNetwork refuses a segment without its type: what a number means depends
+// on it.
+func checkNetwork(before, n *intent.Network, given given) error {
+	if before == nil && !given["provider:network_type"] && (n.Provider.Physical != "" || n.Provider.ID != 0) {
+		return invalid("InvalidInput", "Invalid input for operation: network_type required (provider:network_type).")
+	}
+	return nil
 }

@@ -296,7 +296,7 @@ func scalar(v any) bool {
 }
 
 // inline compiles a schema that stands by itself.
-func (d *declared) inline(t *testing.T, s schema) *jsonschema.Schema {
+func (d *declared) inline(t testing.TB, s schema) *jsonschema.Schema {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,13 +46,33 @@ func ports(st *store.Store) *collection[store.NewPort] {
 				"Ids of its security groups; if not given, the tenant's group `default`; `[]`: none, so nothing may pass."),
 			stored("device_id", text(255), func(p *port) *string { return &p.DeviceID }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "The instance that uses it."),
 			stored("device_owner", text(255), func(p *port) *string { return &p.DeviceOwner }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "What kind of service uses it."),
-			stored("binding:host_id", datapath, func(p *port) *string { return &p.Binding.Host }, hostAccess, "The switch that it is plugged into. If it is left empty, the one where an open interface appears that carries the id of the port in `external_ids:iface-id`, as long as that stays; if given, only an interface there counts."),
-			mapped("binding:profile", profile, func(p *port) plug { return plug{p.Binding.InterfaceName, p.Binding.PortNo} },
-				func(p *port, v plug) { p.Binding.InterfaceName, p.Binding.PortNo = v.interfaceName, v.portNo }, byAdmins,
-				"Which port of the switch. If it is left empty, the one that carries the id of the port in `external_ids:iface-id`. Cleared when the port is unbound."),
-			derived("binding:vif_type", text(16), vifType, access{seen: admins}, "`unbound`, or `ovs` when `binding:host_id` is set."),
-			mapped("binding:vnic_type", oneOf("normal"), func(*port) string { return "normal" }, func(*port, string) {}, access{post: optional, put: true},
-				"Always `normal`."),
+			stored("binding:host_id", hostID, askedHost, hostAccess, "The switch that it is plugged into, or the name of a host that has switches. If it is left empty, the one where an open interface appears that carries the id of the port in `external_ids:iface-id`, as long as that stays; if given, only an interface there counts."),
+			mapped("binding:profile", profile, func(p *port) plug { return plug{p.Binding.InterfaceName, p.Binding.PortNo, p.Extras.Profile} },
+				func(p *port, v plug) {
+					p.Binding.InterfaceName, p.Binding.PortNo, p.Extras.Profile = v.interfaceName, v.portNo, v.rest
+				}, byAdmins,
+				"Which port of the switch: `interface_name` or `port_no`. If neither is given, the one that carries the id of the port in `external_ids:iface-id`; they are cleared when the port is unbound. Other keys are kept as they are."),
+			derived("binding:vif_type", text(16), vifType, access{seen: admins}, "`unbound`; `ovs` when `binding:host_id` is set; `binding_failed` when that names a host without a switch."),
+			derived("binding:vif_details", vifDetails, vifType, access{seen: admins}, "What the instance's host needs to know of the switch; empty for a port that is not bound."),
+			stored("binding:vnic_type", oneOf(vnicTypes...), func(p *port) *string { return &p.VNICType }, access{post: optional, put: true, def: `"normal"`},
+				"The kind of interface: a record, as every port is served by its switch."),
+			mapped("port_security_enabled", boolean, func(p *port) bool { return !p.Unguarded }, func(p *port, v bool) { p.Unguarded, p.Security = !v, &v },
+				access{post: optional, put: true}, "Whether the spoof guard and security groups apply; if not given, as its network says. Without, a port has neither groups nor address pairs."),
+			mapped("allowed_address_pairs", list(addressPair, maxListed), shownPairs, func(p *port, v []intent.AddressPair) { p.Extras.Pairs = v },
+				access{post: optional, put: true}, "What it may speak as besides its own addresses, at most 10; `mac_address` is its own if not given. Members of a `remote_group_id` count with these addresses, too."),
+			mapped("extra_dhcp_opts", list(dhcpOption, maxListed), func(p *port) []dhcpChange { return shownOptions(p.Extras.DHCPOptions) },
+				func(p *port, v []dhcpChange) { p.Extras.DHCPOptions = mergeOptions(p.Extras.DHCPOptions, v) }, access{post: optional, put: true},
+				"Options for DHCP: a record. PUT changes those that it names and leaves the others; `opt_value` null removes one."),
+			stored("qos_policy_id", idOrNull, func(p *port) *string { return &p.QoSPolicyID }, access{post: optional, put: true}, "Its own QoS policy."),
+			derived("qos_network_policy_id", idOrNull, func(p *port) string { return p.NetworkQoSPolicyID }, access{}, "The QoS policy of its network, which counts if it has none of its own."),
+			stored("dns_name", dnsName, func(p *port) *string { return &p.Extras.DNSName }, access{post: optional, put: true, def: `""`}, "The name of the instance."),
+			stored("dns_domain", dnsDomain, func(p *port) *string { return &p.Extras.DNSDomain }, access{post: optional, put: true, def: `""`}, "Its domain: a record."),
+			derived("dns_assignment", list(dnsAssignment, 0), dnsRecords, access{}, "The names of its addresses."),
+			stored("data_plane_status", orNull(oneOf("ACTIVE", "DOWN")), func(p *port) *string { return &p.Extras.DataPlaneStatus }, access{put: true, byPut: admins}, "What an operator knows of the wire below: a record."),
+			stored("numa_affinity_policy", orNull(oneOf("required", "preferred", "legacy")), func(p *port) *string { return &p.Extras.NUMAPolicy }, access{post: optional, put: true}, "For the scheduler of instances: a record."),
+			stored("device_profile", textOrNull(255), func(p *port) *string { return &p.Extras.DeviceProfile }, access{post: optional}, "For the scheduler of instances: a record."),
+			mapped("propagate_uplink_status", boolean, func(p *port) bool { return !p.Extras.NoUplinkStatus }, func(p *port, v bool) { p.Extras.NoUplinkStatus = !v },
+				access{post: optional, def: "true"}, "Whether the state of the uplink is passed on: a record."),
 		),
 		meta:         meta,
 		check:        checkPort,
@@ -88,10 +107,14 @@ func portRemoval(st *store.Store, query url.Values) (func(context.Context, store
 }
 
 func vifType(p *store.NewPort) string {
-	if p.Binding.Host == "" {
+	_, isSwitch := p.Binding.DPID()
+	switch {
+	case *askedHost(p) == "" && p.Binding.Host == "":
 		return "unbound"
+	case isSwitch, p.HostKnown:
+		return "ovs"
 	}
-	return "ovs"
+	return "binding_failed"
 }
 
 func checkPort(before, p *store.NewPort, given given) error {
@@ -105,6 +128,9 @@ func checkPort(before, p *store.NewPort, given given) error {
 		if ip.Addr.IsValid() && slices.ContainsFunc(p.FixedIPs[:i], func(o intent.FixedIP) bool { return o.Addr == ip.Addr }) {
 			return invalidValue("fixed_ips", "Duplicate IP address '%s'", ip.Addr)
 		}
+	}
+	if err := checkPairs(p); err != nil {
+		return err
 	}
 	if p.Binding.Host == "" {
 		if given["binding:profile"] && !p.Binding.IsZero() {
@@ -163,60 +189,5 @@ var fixedIP = valueType[intent.FixedIP]{
 			return s, true, nil
 		}
 		return "", false, fmt.Errorf("'%s' is none of ip_address=ADDRESS, ip_address_substr=TEXT, subnet_id=ID", clip(s))
-	},
-}
-
-// plug names a port of a switch: by name, by OpenFlow number, or not at all.
-type plug struct {
-	interfaceName string
-	portNo        uint32
-}
-
-var plugSchema = objectOf(map[string]schema{"interface_name?": filled(255).shows, "port_no?": between(1, maxOFPort)}).closed().
-	with(schema{"maxProperties": 1, "examples": []any{map[string]any{"port_no": 3}}})
-
-// profile is {"interface_name": name}, {"port_no": number}, {} or null.
-var profile = valueType[plug]{
-	name:  `{"interface_name": string} or {"port_no": integer}; {} or null: none`,
-	shows: plugSchema,
-	takes: plugSchema.orNull(),
-	parse: func(v any) (p plug, err error) {
-		if v == nil {
-			return p, nil
-		}
-		o, ok := v.(object)
-		if !ok {
-			return p, fmt.Errorf("%s is not an object", show(v))
-		}
-		for _, m := range o {
-			switch m.key {
-			case "interface_name":
-				p.interfaceName, err = filled(255).parse(m.value)
-			case "port_no":
-				p.portNo, err = number[uint32](1, maxOFPort).parse(m.value)
-			default:
-				err = fmt.Errorf("unexpected key; the keys are interface_name and port_no")
-			}
-			if err != nil {
-				return p, fmt.Errorf("%s: %w", clip(m.key), err)
-			}
-		}
-		if p.interfaceName != "" && p.portNo != 0 {
-			return p, fmt.Errorf("give one of interface_name and port_no, not both")
-		}
-		return p, nil
-	},
-	append: func(b []byte, p plug) []byte {
-		switch {
-		case p.interfaceName != "":
-			b = append(b, `{"interface_name":`...)
-			b = appendString(b, p.interfaceName)
-		case p.portNo != 0:
-			b = append(b, `{"port_no":`...)
-			b = strconv.AppendUint(b, uint64(p.portNo), 10)
-		default:
-			b = append(b, '{')
-		}
-		return append(b, '}')
 	},
 }

@@ -132,12 +132,12 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest("Body contains invalid data: 'quota' is not an object")
 	}
-	limits := make([]int64, len(body))
-	for i, m := range body {
+	limits := make(map[store.Kind]int64, len(body))
+	for _, m := range body {
 		if !slices.Contains(limited, store.Kind(m.key)) {
 			return badRequest("Unrecognized attribute(s) '%s'; there are quotas of mac_segment and mac_address", clip(m.key))
 		}
-		if limits[i], err = readInt(m.value, -1, maxQuota); err != nil {
+		if limits[store.Kind(m.key)], err = readInt(m.value, -1, maxQuota); err != nil {
 			return invalidValue(m.key, "%v; -1 is without limit", err)
 		}
 	}
@@ -149,10 +149,8 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("update_quota")
 	}
-	for i, m := range body {
-		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, store.Kind(m.key), limits[i]); err != nil {
-			return err
-		}
+	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
+		return err
 	}
 	return s.answerQuota(w, r, tenant)
 }
@@ -167,10 +165,12 @@ func (s *server) serveLiftQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("delete_quota")
 	}
+	limits := make(map[store.Kind]int64, len(limited))
 	for _, resource := range limited {
-		if err := s.store.SetQuota(r.Context(), p.scope(), tenant, resource, -1); err != nil {
-			return err
-		}
+		limits[resource] = -1
+	}
+	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

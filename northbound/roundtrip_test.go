@@ -16,14 +16,16 @@ func TestNetworkRoundTrip(t *testing.T) {
 	names := map[string]string{}
 	made := a.want(201, "POST", "/v2.0/networks", "red", `{"network": {"name": "blå <&> \"net\"", "admin_state_up": "True"}}`)
 	member := `{"id":"ID1","tenant_id":"red","project_id":"red","description":"","name":"blå <&> \"net\"","admin_state_up":true,"status":"ACTIVE",
-		"shared":false,"mtu":1450,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1}`
+		"shared":false,"router:external":false,"is_default":false,"mtu":1450,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1}`
 	a.wantBody(names, made, strings.ReplaceAll(`{"network":`+member+`}`, "å <&>", `å \u003c\u0026\u003e`))
 	id := idOf(made.object(t))
 
 	a.wantBody(names, a.want(200, "GET", "/v2.0/networks/"+id+"?fields=name&fields=id&fields=colour", "red", ""), `{"network":{"id":"ID1","name":"blå \u003c\u0026\u003e \"net\""}}`)
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/networks/"+id+".json", "red", `{"network": {"name": "n2", "admin_state_up": 0, "mtu": "1400", "description": "d"}}`),
 		`{"network":{"id":"ID1","tenant_id":"red","project_id":"red","description":"d","name":"n2","admin_state_up":false,"status":"ACTIVE",
-		"shared":false,"mtu":1400,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
+		"shared":false,"router:external":false,"is_default":false,"mtu":1400,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
 
 	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+id+`", "ip_version": "4", "cidr": "10.0.0.77/24"}}`))
 	show := a.want(200, "GET", "/v2.0/networks/"+strings.ToUpper(id)+"/", "admin", "")
@@ -57,16 +59,16 @@ func TestSubnetRoundTrip(t *testing.T) {
 		{"network_id": "`+network+`", "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.9", "allocation_pools": [{"start": "10.1.0.20", "end": "10.1.0.29"}, {"start": "10.1.0.10", "end": "10.1.0.12"}]}]}`)
 	a.wantBody(names, made, `{"subnets":[
 		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","gateway_ip":"10.0.0.1",
-			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"created_at":"TIME","updated_at":"TIME","revision_number":1},
+			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1},
 		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":null,
-			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"created_at":"TIME","updated_at":"TIME","revision_number":1},
+			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1},
 		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","gateway_ip":"10.1.0.9",
-			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"created_at":"TIME","updated_at":"TIME","revision_number":1}]}`)
+			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1}]}`)
 	six := idOf(made.list(t)[1])
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/subnets/"+six, "red",
 		`{"subnet": {"gateway_ip": "fe80::1", "allocation_pools": [{"start": "2001:db8::100", "end": "2001:db8::1ff"}], "dns_nameservers": ["2620:fe::fe"], "enable_dhcp": true, "name": "s"}}`),
 		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":"fe80::1",
-			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
+			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
 	if got := a.want(200, "GET", "/v2.0/subnets?cidr=10.0.0.0/24&network_id="+network+"&ip_version=4&fields=cidr", "red", ""); got.text != `{"subnets":[{"cidr":"10.0.0.0/24"}]}` {
 		t.Errorf("filtered by cidr: %s", got.text)
 	}
@@ -88,12 +90,14 @@ func TestPortRoundTrip(t *testing.T) {
 	member := func(more string) string {
 		return `{"port":{"id":"ID5","tenant_id":"red","project_id":"red","description":"","name":"p","network_id":"NET","admin_state_up":true,"status":"DOWN","status_reason":"",
 			"mac_address":"02:00:05:00:00:01","segment_id":"SEGMENT","fixed_ips":[{"subnet_id":"SUBNET","ip_address":"10.0.0.9"}],"security_groups":["GROUP"],
-			"device_id":"vm1","device_owner":"compute:nova",` + more + `"binding:vnic_type":"normal","created_at":"TIME","updated_at":"TIME","revision_number":`
+			"device_id":"vm1","device_owner":"compute:nova",` + more + `"binding:vnic_type":"normal","port_security_enabled":true,"allowed_address_pairs":[],"extra_dhcp_opts":[],
+			"qos_policy_id":null,"qos_network_policy_id":null,"dns_name":"","dns_domain":"","dns_assignment":[{"ip_address":"10.0.0.9","hostname":"host-10-0-0-9","fqdn":"host-10-0-0-9.openstacklocal."}],
+			"data_plane_status":null,"numa_affinity_policy":null,"device_profile":null,"propagate_uplink_status":true,"created_at":"TIME","updated_at":"TIME","revision_number":`
 	}
 	a.wantBody(names, made, member("")+`1}}`)
 	id := idOf(made.object(t))
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/ports/"+id, "admin", `{"port": {"binding:host_id": "00000000000000A1", "binding:profile": {"interface_name": "s1-eth1"}}}`),
-		member(`"binding:host_id":"00000000000000a1","binding:profile":{"interface_name":"s1-eth1"},"binding:vif_type":"ovs",`)+`2}}`)
+		member(`"binding:host_id":"00000000000000a1","binding:profile":{"interface_name":"s1-eth1"},"binding:vif_type":"ovs","binding:vif_details":{"connectivity":"l2","port_filter":true},`)+`2}}`)
 	a.wantBody(names, a.want(200, "GET", "/v2.0/ports/"+id, "red", ""), member("")+`2}}`)
 
 	// The flows are in: unbinding must take the status back with it.
@@ -162,19 +166,19 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 	rule := func(id, group, direction, ethertype, remote string) string {
 		return `{"id":"` + id + `","tenant_id":"red","project_id":"red","description":"","security_group_id":"` + group + `","direction":"` + direction + `","ethertype":"` + ethertype +
 			`","protocol":null,"port_range_min":null,"port_range_max":null,"remote_ip_prefix":null,"normalized_cidr":null,"remote_group_id":` + remote +
-			`,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
+			`,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
 	}
 	a.wantBody(names, a.want(200, "GET", "/v2.0/security-groups", "red", ""), `{"security_groups":[{"id":"ID1","tenant_id":"red","project_id":"red","description":"Default security group","name":"default",
-		"shared":false,"security_group_rules":[`+rule("ID2", "ID1", "egress", "IPv4", "null")+`,`+rule("ID3", "ID1", "egress", "IPv6", "null")+`,`+
+		"shared":false,"stateful":true,"security_group_rules":[`+rule("ID2", "ID1", "egress", "IPv4", "null")+`,`+rule("ID3", "ID1", "egress", "IPv6", "null")+`,`+
 		rule("ID4", "ID1", "ingress", "IPv4", `"ID1"`)+`,`+rule("ID5", "ID1", "ingress", "IPv6", `"ID1"`)+`],"created_at":"TIME","updated_at":"TIME","revision_number":1}]}`)
 	made := a.want(201, "POST", "/v2.0/security-groups", "red", `{"security_group": {"name": "web", "description": "web"}}`)
-	a.wantBody(names, made, `{"security_group":{"id":"ID6","tenant_id":"red","project_id":"red","description":"web","name":"web","shared":false,
+	a.wantBody(names, made, `{"security_group":{"id":"ID6","tenant_id":"red","project_id":"red","description":"web","name":"web","shared":false,"stateful":true,
 		"security_group_rules":[`+rule("ID7", "ID6", "egress", "IPv4", "null")+`,`+rule("ID8", "ID6", "egress", "IPv6", "null")+`],"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
 	web := idOf(made.object(t))
 
 	made = a.want(201, "POST", "/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+web+`", "direction": "ingress", "protocol": "TCP", "port_range_min": "80", "port_range_max": 443, "remote_ip_prefix": "10.1.2.3/8"}}`)
 	tcp := `{"id":"ID9","tenant_id":"red","project_id":"red","description":"DESCRIPTION","security_group_id":"ID6","direction":"ingress","ethertype":"IPv4","protocol":"tcp",
-		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
+		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
 	a.wantBody(names, made, `{"security_group_rule":`+strings.Replace(tcp, "DESCRIPTION", "", 1)+`1}}`)
 	id := idOf(made.object(t))
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/security-group-rules/"+id, "red", `{"security_group_rule": {"description": "HTTP"}}`),

@@ -24,7 +24,7 @@ var ruleAttributes = standard(ruleMeta,
 	stored("protocol", protocol, func(r *intent.Rule) *string { return &r.ProtocolName }, access{post: optional, filter: true, sort: true},
 		"IP protocol; null: any. `icmpv6`, and `icmp` of IPv6, are kept as `ipv6-icmp`."),
 	stored("port_range_min", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true, sort: true},
-		"First port of TCP, UDP or SCTP; for ICMP the type. Needs `protocol`."),
+		"First port of TCP, UDP or SCTP; for ICMP the type. Needs `protocol`. Also taken for DCCP and UDP-Lite, where a switch cannot match ports: such a rule admits nothing."),
 	stored("port_range_max", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true, sort: true},
 		"Last port; for ICMP the code."),
 	stored("remote_ip_prefix", remotePrefix, func(r *intent.Rule) *netip.Prefix { return &r.RemotePrefix }, access{post: optional, filter: true, sort: true},
@@ -33,6 +33,8 @@ var ruleAttributes = standard(ruleMeta,
 		"`remote_ip_prefix` without its host bits."),
 	stored("remote_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteGroupID }, access{post: optional, filter: true, sort: true},
 		"The other side is a port of this group; not together with `remote_ip_prefix`."),
+	stored("remote_address_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteAddressGroupID }, access{post: optional, filter: true},
+		"The other side is in this address group; not together with another remote."),
 )
 
 func securityGroupRules(st *store.Store) *collection[intent.Rule] {
@@ -60,7 +62,7 @@ const (
 
 var (
 	protocolsOfIPv6     = []uint8{41, 43, 44, 58, 59, 60}
-	protocolsWithPorts  = []uint8{6, 17, 132} // Neutron takes DCCP and UDP-Lite too, whose ports no switch can match
+	protocolsWithPorts  = []uint8{6, 17, 33, 132, 136} // no switch can match the ports of DCCP and UDP-Lite: such a rule admits nothing
 	protocolsInWords    = "ah, dccp, egp, esp, gre, hopopt, icmp, icmpv6, igmp, ip, ipip, ipv6-encap, ipv6-frag, ipv6-icmp, ipv6-nonxt, ipv6-opts, ipv6-route, ospf, pgm, rsvp, sctp, tcp, udp, udplite, vrrp"
 	protocolOfAnyPacket = uint8(0) // Neutron takes "ip" and 0 for any
 )
@@ -130,8 +132,14 @@ func checkRule(before, r *intent.Rule, _ given) error {
 	if err := checkProtocol(r); err != nil {
 		return err
 	}
-	if r.RemotePrefix.IsValid() && r.RemoteGroupID != "" {
-		return invalid("SecurityGroupMultipleRemoteEntites", "Only one of remote_ip_prefix and remote_group_id may be provided.")
+	remotes := 0
+	for _, has := range []bool{r.RemotePrefix.IsValid(), r.RemoteGroupID != "", r.RemoteAddressGroupID != ""} {
+		if has {
+			remotes++
+		}
+	}
+	if remotes > 1 {
+		return invalid("SecurityGroupMultipleRemoteEntites", "Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.")
 	}
 	if r.RemotePrefix.IsValid() && r.RemotePrefix.Addr().Is4() != (r.EtherType == intent.IPv4) {
 		return invalid("SecurityGroupRuleParameterConflict", "Conflicting value ethertype %s for CIDR %s (remote_ip_prefix)", r.EtherType, r.RemotePrefix)
@@ -175,7 +183,7 @@ func checkPortRange(r *intent.Rule) error {
 		return checkICMP(lowest, highest)
 	case !slices.Contains(protocolsWithPorts, *r.Protocol):
 		return invalid("SecurityGroupInvalidProtocolForPort",
-			"Invalid protocol %s for port range (port_range_min, port_range_max), only supported for TCP, UDP and SCTP.", r.ProtocolName)
+			"Invalid protocol %s for port range (port_range_min, port_range_max), only supported for TCP, UDP, UDPLITE, SCTP and DCCP.", r.ProtocolName)
 	case lowest == nil || highest == nil || *highest < *lowest:
 		return invalid("SecurityGroupInvalidPortRange", "For TCP/UDP protocols, port_range_min must be <= port_range_max, and both must be given.")
 	case *lowest == 0:

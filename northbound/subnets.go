@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
@@ -18,6 +19,9 @@ type subnet struct {
 const (
 	maxNameservers = 5  // as in Neutron
 	maxPools       = 64 // ranges of one subnet
+	maxHostRoutes  = 20 // as in Neutron
+
+	maxServiceTypes = 32
 )
 
 func subnets(st *store.Store) *collection[subnet] {
@@ -39,6 +43,14 @@ func subnets(st *store.Store) *collection[subnet] {
 				"Name servers for instances."),
 			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether instances may get their address by DHCP."),
+			stored("host_routes", list(hostRoute, maxHostRoutes), func(s *subnet) *[]intent.Route { return &s.HostRoutes }, access{post: optional, put: true},
+				"Routes for instances."),
+			stored("ipv6_ra_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.RAMode }, access{post: optional, filter: true, sort: true},
+				"How routers announce an IPv6 prefix. With `slaac` or `dhcpv6-stateless` the prefix has 64 bits, and every port of the network but a router's has the address that its MAC forms there."),
+			stored("ipv6_address_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.AddressMode }, access{post: optional, filter: true, sort: true},
+				"How instances get an address of an IPv6 prefix; the same as `ipv6_ra_mode` if both are given."),
+			stored("service_types", list(serviceType, maxServiceTypes), func(s *subnet) *[]string { return &s.ServiceTypes }, access{post: optional, put: true, byPost: admins, byPut: admins},
+				"The `device_owner` of ports that get their addresses here rather than from subnets without; none: any."),
 		),
 		meta:  meta,
 		check: checkSubnet,
@@ -89,6 +101,57 @@ var addressRange = valueType[intent.Range]{
 	},
 }
 
+// ipv6Mode is a mode or null, which is empty inside.
+var ipv6Mode = orNull(oneOf(intent.SLAAC, intent.DHCPv6Stateful, intent.DHCPv6Stateless))
+
+// hostRoute is {"destination": prefix, "nexthop": address}.
+var hostRoute = valueType[intent.Route]{
+	name: `{"destination": IP prefix, "nexthop": IP address}`,
+	shows: objectOf(map[string]schema{"destination": prefixSchema, "nexthop": ipSchema}).closed().
+		with(schema{"examples": []any{map[string]any{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}}}),
+	parse: func(v any) (r intent.Route, err error) {
+		o, ok := v.(object)
+		destination, hasDestination := o.get("destination")
+		hop, hasHop := o.get("nexthop")
+		if !ok || !hasDestination || !hasHop || len(o) != 2 {
+			return r, fmt.Errorf("%s is not an object with destination and nexthop", show(v))
+		}
+		if r.Destination, err = readPrefix(destination); err != nil {
+			return r, err
+		}
+		if r.Destination != r.Destination.Masked() {
+			return r, fmt.Errorf("%s isn't a recognized IP subnet cidr, '%s' is recommended", show(destination), r.Destination.Masked())
+		}
+		r.NextHop, err = readIP(hop)
+		return r, err
+	},
+	append: func(b []byte, r intent.Route) []byte {
+		b = append(b, `{"destination":`...)
+		b = appendPrefix(b, r.Destination)
+		b = append(b, `,"nexthop":`...)
+		b = appendIP(b, r.NextHop)
+		return append(b, '}')
+	},
+}
+
+// serviceType is the start of what a device_owner can be.
+var serviceType = valueType[string]{
+	name:  "device_owner: network:…, compute:…, baremetal:… or trunk:…",
+	shows: matching("^(network|compute|baremetal|trunk):").with(schema{"maxLength": 255, "examples": []any{"compute:nova"}}),
+	parse: func(v any) (string, error) {
+		s, err := text(255).parse(v)
+		if err != nil {
+			return "", err
+		}
+		kind, _, found := strings.Cut(s, ":")
+		if !found || !slices.Contains([]string{"network", "compute", "baremetal", "trunk"}, kind) {
+			return "", fmt.Errorf("Subnet service type %s does not correspond to a valid device owner", show(s))
+		}
+		return s, nil
+	},
+	append: appendString,
+}
+
 // Prefixes that no instance can have an address of.
 var unusable = []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/4"),
@@ -117,6 +180,22 @@ func checkSubnet(before, s *subnet, given given) error {
 		}
 		if slices.Contains(s.Nameservers[:i], a) {
 			return invalidValue("dns_nameservers", "%s is given twice", a)
+		}
+	}
+	for i, r := range s.HostRoutes {
+		if err := sameFamily(s, "destination", r.Destination.Addr()); err != nil {
+			return err
+		}
+		if err := sameFamily(s, "nexthop", r.NextHop); err != nil {
+			return err
+		}
+		if slices.Contains(s.HostRoutes[:i], r) {
+			return invalidValue("host_routes", "Duplicate hostroute '%s via %s'", r.Destination, r.NextHop)
+		}
+	}
+	for i, t := range s.ServiceTypes {
+		if slices.Contains(s.ServiceTypes[:i], t) {
+			return invalidValue("service_types", "Duplicate item '%s' in the list", t)
 		}
 	}
 	return nil

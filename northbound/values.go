@@ -247,6 +247,32 @@ var idOrNull = valueType[string]{
 	},
 }
 
+// orNull makes a type one whose zero value is null.
+func orNull[V comparable](of valueType[V]) valueType[V] {
+	var none V
+	return valueType[V]{
+		name:  of.name + ", or null",
+		shows: of.shows.orNull(),
+		takes: of.taken().orNull(),
+		parse: func(v any) (V, error) {
+			if v == nil {
+				return none, nil
+			}
+			return of.parse(v)
+		},
+		append: func(b []byte, v V) []byte {
+			if v == none {
+				return append(b, "null"...)
+			}
+			return of.append(b, v)
+		},
+		filter: of.filter,
+	}
+}
+
+// textOrNull is a string or null; the empty string is null inside.
+func textOrNull(most int) valueType[string] { return orNull(text(most)) }
+
 // list is a list of at most most values of one type; null is the empty list,
 // as in Neutron.
 func list[V any](of valueType[V], most int) valueType[[]V] {
@@ -448,11 +474,13 @@ var timestamp = valueType[time.Time]{
 	},
 }
 
+var datapathSchema = matching(`^([0-9A-Fa-f]{16})?$`).with(schema{"examples": []any{"00000000000000a1"}})
+
 // datapath is a datapath id in 16 hex digits, in lower case; empty: none.
 var datapath = valueType[string]{
 	name:  "datapath id of a switch, 16 hex digits; empty or null: unbound",
-	shows: matching(`^([0-9A-Fa-f]{16})?$`).with(schema{"examples": []any{"00000000000000a1"}}),
-	takes: matching(`^([0-9A-Fa-f]{16})?$`).orNull(),
+	shows: datapathSchema,
+	takes: datapathSchema.orNull(),
 	parse: func(v any) (string, error) {
 		if v == nil || v == "" {
 			return "", nil

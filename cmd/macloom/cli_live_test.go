@@ -33,7 +33,13 @@ var announced = regexp.MustCompile(`REST API\s+(http://\S+?)/v2\.0/`)
 
 func startLive(t *testing.T) *live {
 	t.Helper()
-	l := &live{t: t, database: storetest.URL(t), dataDir: t.TempDir()}
+	return startLiveOn(t, storetest.URL(t))
+}
+
+// startLiveOn starts it on a database that is there.
+func startLiveOn(t *testing.T, database string) *live {
+	t.Helper()
+	l := &live{t: t, database: database, dataDir: t.TempDir()}
 	ctx, stop := context.WithCancel(context.Background())
 	said, says := io.Pipe()
 	root := newRoot()

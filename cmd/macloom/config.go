@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -41,6 +42,8 @@ type config struct {
 	TLSCA        string
 	LogFormat    string
 	LogLevel     string
+
+	LineageRetention time.Duration
 }
 
 const (
@@ -71,6 +74,8 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.DatapathType, "datapath-type", hypervisor.DatapathAuto,
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
 	f.StringVar(&c.Advertise, "advertise", "", "host name or address at which bridges reach this controller; empty: where their host has reached it by OVSDB")
+	f.DurationVar(&c.LineageRetention, "lineage-retention", 0,
+		"how long the lineage of MAC addresses, resolved conflicts and records of imports are kept, such as 8760h; 0: for ever")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate for OpenFlow and OVSDB; empty: no TLS")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the key of the certificate")
 	f.StringVar(&c.TLSCA, "tls-ca", "", "PEM file with the CA whose certificates switches must show")
@@ -186,6 +191,9 @@ func (c *config) check() error {
 	}
 	if set := len(c.TLSCert) > 0; set != (len(c.TLSKey) > 0) || set != (len(c.TLSCA) > 0) {
 		return errors.New("tls-cert, tls-key, tls-ca: give all three or none")
+	}
+	if c.LineageRetention < 0 {
+		return fmt.Errorf("lineage-retention: %s is negative; 0 is for ever", c.LineageRetention)
 	}
 	if c.LogFormat != "console" && c.LogFormat != "json" {
 		return fmt.Errorf("log-format: %q is neither console nor json", c.LogFormat)

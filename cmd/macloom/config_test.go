@@ -75,19 +75,21 @@ func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
 func TestABadSettingIsNamed(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
-		"listen: 127.0.0.1:1": `unknown key "listen"`,
-		"config: other.yaml":  `unknown key "config"`,
-		"unmanaged: flood":    "unmanaged:",
-		"admit: some":         "admit:",
-		"datapath-type: dpdk": "datapath-type:",
-		"bridge: a/b":         "bridge:",
-		"advertise: h/1":      "advertise:",
-		"tls-cert: x.pem":     "tls-cert, tls-key, tls-ca:",
-		"ovsdb-connect: here": "ovsdb-connect:",
-		"log-format: xml":     "log-format:",
-		"log-level: loud":     "log-level:",
-		"data-dir: ''":        "data-dir:",
-		"openflow: [1, 2]":    "cannot unmarshal",
+		"listen: 127.0.0.1:1":     `unknown key "listen"`,
+		"config: other.yaml":      `unknown key "config"`,
+		"unmanaged: flood":        "unmanaged:",
+		"lineage-retention: -1h":  "lineage-retention:",
+		"lineage-retention: long": "lineage-retention:",
+		"admit: some":             "admit:",
+		"datapath-type: dpdk":     "datapath-type:",
+		"bridge: a/b":             "bridge:",
+		"advertise: h/1":          "advertise:",
+		"tls-cert: x.pem":         "tls-cert, tls-key, tls-ca:",
+		"ovsdb-connect: here":     "ovsdb-connect:",
+		"log-format: xml":         "log-format:",
+		"log-level: loud":         "log-level:",
+		"data-dir: ''":            "data-dir:",
+		"openflow: [1, 2]":        "cannot unmarshal",
 	} {
 		cmd, c := command()
 		if err := cmd.ParseFlags([]string{"--config", writeFile(t, file)}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/macloom/macloom/controller"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/northbound"
 	"github.com/macloom/macloom/southbound/listen"
 )
@@ -101,6 +102,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
 		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit,
 		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
+		MACs:        store.MACUpkeep{Retention: cfg.LineageRetention},
 		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{

@@ -14,23 +14,26 @@ import (
 	"github.com/macloom/macloom/controller/mac"
 )
 
-// Lease is a part of a segment: the addresses with the indexes from First on in
-// the order of the segment.
+// Lease is a part of a segment: addresses that follow each other in the order
+// of the segment.
 type Lease struct {
 	SegmentID string
-	Fence     int64 // names the lease and its holder; never 0
-	Order     mac.Order
-	First     uint64
-	Open      []uint32  // offsets from First whose addresses nobody has, ascending
+	Fence     int64     // names the lease and its holder; never 0
+	Open      []Place   // addresses that nobody has, in their order
 	Until     time.Time // the lease may not be used any more
+}
+
+// Place is an address of a lease and how far from the start of the lease it is.
+type Place struct {
+	Addr   mac.Addr
+	Offset uint32
 }
 
 // Claim is an address that somebody is about to assign. Each must come to an
 // end: Return or Done.
 type Claim struct {
-	Addr   mac.Addr
-	lease  *held
-	offset uint32
+	Place
+	lease *held
 }
 
 // Fence names the lease of the claim.
@@ -71,54 +74,48 @@ func (p *Pool) Take(segmentID string, n int) []Claim {
 	now := p.now()
 	var claims []Claim
 	for _, h := range p.leases[segmentID] {
-		if !now.Before(h.Until) {
+		some := min(n-len(claims), len(h.Open))
+		if some <= 0 || !now.Before(h.Until) {
 			continue
 		}
-		for len(claims) < n && len(h.Open) > 0 {
-			last := len(h.Open) - 1
-			offset := h.Open[last]
-			h.Open = h.Open[:last]
-			h.out++
-			h.used = now
-			claims = append(claims, Claim{Addr: h.Order.At(h.First + uint64(offset)), lease: h, offset: offset})
+		left := len(h.Open) - some
+		claims = slices.Grow(claims, some)
+		for _, place := range slices.Backward(h.Open[left:]) {
+			claims = append(claims, Claim{place, h})
 		}
+		h.Open = h.Open[:left]
+		h.out += some
+		h.used = now
 	}
 	return claims
 }
 
-// Left is how many addresses of a segment can be taken.
-func (p *Pool) Left(segmentID string) int {
+// Return gives claims back: their addresses were not assigned, so they come
+// next. It does no harm when that is not sure.
+func (p *Pool) Return(claims ...Claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, n := p.now(), 0
-	for _, h := range p.leases[segmentID] {
-		if now.Before(h.Until) {
-			n += len(h.Open)
+	// The latest first: then each belongs at the end, where the next ones are,
+	// or near it.
+	for _, c := range slices.Backward(claims) {
+		c.lease.out--
+		open := c.lease.Open
+		i := len(open)
+		for i > 0 && open[i-1].Offset < c.Offset {
+			i--
 		}
+		c.lease.Open = slices.Insert(open, i, c.Place)
 	}
-	return n
 }
 
-// Return gives a claim back: its address was not assigned, so it comes next.
-// It does no harm when that is not sure.
-func (p *Pool) Return(c Claim) {
+// Done ends claims whose addresses are assigned, or turned out to be
+// somebody's.
+func (p *Pool) Done(claims ...Claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.lease.out--
-	open := c.lease.Open
-	// Returned ones are few and near the end, where the next ones are.
-	i := len(open)
-	for i > 0 && open[i-1] < c.offset {
-		i--
+	for _, c := range claims {
+		c.lease.out--
 	}
-	c.lease.Open = slices.Insert(open, i, c.offset)
-}
-
-// Done ends a claim whose address is assigned, or turned out to be somebody's.
-func (p *Pool) Done(c Claim) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.lease.out--
 }
 
 // Drop forgets the leases of a segment that are not among those alive.
@@ -209,7 +206,7 @@ func (h *held) rest() Rest {
 	}
 	r := Rest{Fence: h.Fence}
 	if h.out == 0 {
-		r.Given = uint64(h.Open[len(h.Open)-1])
+		r.Given = uint64(h.Open[len(h.Open)-1].Offset)
 	}
 	return r
 }

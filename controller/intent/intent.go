@@ -33,10 +33,54 @@ type Tenant struct {
 // Network is one layer-2 broadcast domain.
 type Network struct {
 	Meta
-	VNI     uint32 // 1..2^24-1, unique; the metadata of its packets in the pipeline
-	MTU     int
-	AdminUp bool
-	Subnets []string // ids, oldest first
+	VNI         uint32 // unique; the metadata of its packets in the pipeline: the VNI, or above MaxVNI if it is not VXLAN
+	Provider    Provider
+	MTU         int
+	AdminUp     bool
+	External    bool   // leads out of the cloud
+	IsDefault   bool   // the external network that is taken where none is named
+	Unguarded   bool   // new ports have no port security
+	QoSPolicyID string // empty: none
+	DNSDomain   string
+	ZoneHints   []string
+	Subnets     []string // ids, oldest first
+}
+
+// MaxVNI is the highest VXLAN network identifier, RFC 7348 §5.
+const MaxVNI = 1<<24 - 1
+
+// Provider says how a network is carried between hosts, in the operator's
+// words. Only VXLAN says something to the data plane; the others are records.
+type Provider struct {
+	Type     NetworkType
+	Physical string // of VLAN and flat networks
+	ID       uint32 // VNI, VLAN id or GRE key; 0: the type has none
+}
+
+// NetworkType is how a network is carried between hosts.
+type NetworkType string
+
+// The types.
+const (
+	NetworkVXLAN  NetworkType = "vxlan"
+	NetworkVLAN   NetworkType = "vlan"
+	NetworkFlat   NetworkType = "flat"
+	NetworkGENEVE NetworkType = "geneve"
+	NetworkGRE    NetworkType = "gre"
+	NetworkLocal  NetworkType = "local"
+)
+
+// MTU is the largest packet of a network of the type over an Ethernet of 1500.
+func (t NetworkType) MTU() int {
+	switch t {
+	case NetworkVXLAN:
+		return 1450
+	case NetworkGENEVE:
+		return 1442
+	case NetworkGRE:
+		return 1458
+	}
+	return 1500
 }
 
 // Range is an inclusive range of IP addresses of one family.
@@ -53,6 +97,34 @@ type Subnet struct {
 	Pools       []Range      // where automatic addresses come from
 	EnableDHCP  bool
 	Nameservers []netip.Addr
+
+	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
+	AddressMode  IPv6Mode
+	HostRoutes   []Route
+	ServiceTypes []string // device_owner of the ports that it is for; none: any
+}
+
+// IPv6Mode is how stations get their addresses of an IPv6 subnet.
+type IPv6Mode string
+
+// The modes.
+const (
+	SLAAC           IPv6Mode = "slaac"
+	DHCPv6Stateful  IPv6Mode = "dhcpv6-stateful"
+	DHCPv6Stateless IPv6Mode = "dhcpv6-stateless"
+)
+
+// Automatic reports whether stations form their addresses of their MAC.
+func (m IPv6Mode) Automatic() bool { return m == SLAAC || m == DHCPv6Stateless }
+
+// Automatic reports whether stations form their addresses of the subnet of
+// their MAC.
+func (s *Subnet) Automatic() bool { return s.RAMode.Automatic() || s.AddressMode.Automatic() }
+
+// Route is a route that instances of a subnet are to have.
+type Route struct {
+	Destination netip.Prefix
+	NextHop     netip.Addr
 }
 
 // FixedIP is an address of a port.
@@ -100,15 +172,65 @@ type Port struct {
 	DeviceID       string
 	DeviceOwner    string
 	Binding        Binding
+	AskedHost      string // binding:host_id as it was asked for: Binding.Host, or the name of a host
+	HostKnown      bool   // AskedHost is the name of a host that a switch has
 	Status         PortStatus
 	StatusReason   string // why ERROR, or why still DOWN
+
+	Unguarded          bool // neither spoof guard nor security groups: port_security_enabled is false
+	VNICType           string
+	QoSPolicyID        string // empty: none of its own
+	NetworkQoSPolicyID string // that of its network
+	Extras             PortExtras
+}
+
+// PortExtras is what most ports have nothing of and nobody looks them up by.
+type PortExtras struct {
+	Pairs           []AddressPair `json:"pairs,omitempty"`
+	DHCPOptions     []DHCPOption  `json:"dhcp_options,omitempty"`
+	Profile         string        `json:"profile,omitempty"` // of binding:profile, what is not ours: a JSON object
+	DNSName         string        `json:"dns_name,omitempty"`
+	DNSDomain       string        `json:"dns_domain,omitempty"`
+	DataPlaneStatus string        `json:"data_plane_status,omitempty"`
+	NUMAPolicy      string        `json:"numa_policy,omitempty"`
+	DeviceProfile   string        `json:"device_profile,omitempty"`
+	NoUplinkStatus  bool          `json:"no_uplink_status,omitempty"` // the state of the uplink is not passed on
+}
+
+// IsZero reports whether there is nothing.
+func (x *PortExtras) IsZero() bool {
+	return len(x.Pairs) == 0 && len(x.DHCPOptions) == 0 && x.Profile == "" && x.DNSName == "" && x.DNSDomain == "" &&
+		x.DataPlaneStatus == "" && x.NUMAPolicy == "" && x.DeviceProfile == "" && !x.NoUplinkStatus
+}
+
+// AddressPair is what a port may speak as besides its own addresses.
+type AddressPair struct {
+	Address string   `json:"address"` // an IP address or prefix, as the client gave it
+	MAC     mac.Addr `json:"mac"`     // 0: that of the port
+}
+
+// Prefix is the addresses of the pair.
+func (p AddressPair) Prefix() netip.Prefix {
+	if a, err := netip.ParseAddr(p.Address); err == nil {
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	prefix, _ := netip.ParsePrefix(p.Address)
+	return prefix.Masked()
+}
+
+// DHCPOption is an option for the instance behind a port.
+type DHCPOption struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Version int    `json:"version"` // 4 or 6
 }
 
 // SecurityGroup is a set of rules that ports subscribe to.
 type SecurityGroup struct {
 	Meta
-	Num   uint32 // small unique number: part of the key of a group set
-	Rules []Rule // oldest first
+	Num       uint32 // small unique number: part of the key of a group set
+	Stateless bool   // a record: the data plane treats all groups as stateful
+	Rules     []Rule // oldest first
 }
 
 // Direction is seen from the port: ingress is towards the instance.
@@ -140,4 +262,6 @@ type Rule struct {
 	PortMax       *uint16 // last port; ICMP: code
 	RemotePrefix  netip.Prefix
 	RemoteGroupID string
+	// RemoteAddressGroupID names a set of prefixes that the other side is in.
+	RemoteAddressGroupID string
 }

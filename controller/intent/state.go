@@ -151,7 +151,8 @@ func (s *State) touchPorts(ids map[string]struct{}, t Touched) {
 // realized status, names and times do not count.
 func sameForDataPlane(a, b Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
-		a.Binding == b.Binding && slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
+		a.Binding == b.Binding && a.Unguarded == b.Unguarded && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
+		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
 }
 
 func insert[K comparable](index map[K]map[string]struct{}, key K, id string) {

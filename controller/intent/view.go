@@ -212,6 +212,8 @@ func (s *State) resolve(r Rule) SetRule {
 		}
 		slices.SortFunc(out.Remotes, netip.Prefix.Compare)
 		out.Remotes = slices.Compact(out.Remotes)
+	case r.RemoteAddressGroupID != "":
+		// Not resolved yet: it admits nothing rather than too much.
 	case r.RemotePrefix.IsValid() && r.RemotePrefix.Bits() > 0:
 		out.Remotes = []netip.Prefix{r.RemotePrefix.Masked()}
 	default:

@@ -50,7 +50,18 @@ const scrambleRounds = 10
 // adds to one part something that depends on the other, so it can be undone
 // whatever the function is and however unequal the parts are: no index needs a
 // second try.
-func (o Order) At(index uint64) Addr {
+func (o Order) At(index uint64) Addr { return o.at(make([]byte, aes.BlockSize), index) }
+
+// Append adds the addresses with the indexes from first to last to a list.
+func (o Order) Append(list []Addr, first, last uint64) []Addr {
+	block := make([]byte, aes.BlockSize)
+	for index := first; index <= last; index++ {
+		list = append(list, o.at(block, index))
+	}
+	return list
+}
+
+func (o Order) at(block []byte, index uint64) Addr {
 	if o.prf == nil {
 		return o.block.At(index)
 	}
@@ -58,7 +69,6 @@ func (o Order) At(index uint64) Addr {
 	low := width / 2
 	left, right := index>>low, index&(1<<low-1)
 	leftMask, rightMask := uint64(1)<<(width-low)-1, uint64(1)<<low-1
-	block := make([]byte, aes.BlockSize)
 	for round := range uint64(scrambleRounds) {
 		if round%2 == 0 {
 			left ^= o.mix(block, round, right) & leftMask

@@ -20,8 +20,12 @@ func TestEveryOrderGivesEachAddressOfTheSegmentOnce(t *testing.T) {
 			block := Segment{base: MustParse("02:00:05:00:00:00"), bits: uint8(bits)}
 			o := NewOrder(strategy, block, [16]byte{1, 2, 3})
 			seen := make([]bool, block.Size())
+			list := o.Append(nil, 0, block.Size()-1)
 			for i := range block.Size() {
 				a := o.At(i)
+				if a != list[i] {
+					t.Fatalf("%s of %s: index %d gives %s, and %s in a list", strategy, block, i, a, list[i])
+				}
 				if !block.Contains(a) || seen[a-block.Base()] {
 					t.Fatalf("%s of %s: index %d gives %s, outside or a second time", strategy, block, i, a)
 				}

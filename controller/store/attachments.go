@@ -18,7 +18,7 @@ import (
 const attached = ` LEFT JOIN LATERAL (
 		SELECT a.dpid, a.interface FROM attachments a
 		WHERE a.port_id = ports.id AND a.ofport > 0 AND ports.interface_name = '' AND ports.port_no = 0
-		  AND (ports.host = '' OR ports.host = a.dpid)
+		  AND (ports.host = '' OR ports.host = a.dpid OR EXISTS (SELECT FROM switches sw WHERE sw.dpid = a.dpid AND sw.hostname = ports.host))
 		ORDER BY a.seq LIMIT 1) AS attached ON true`
 
 // The parts of a binding that attached completes.
@@ -26,6 +26,9 @@ const (
 	boundHost      = "coalesce(attached.dpid, ports.host)"
 	boundInterface = "coalesce(attached.interface, ports.interface_name)"
 )
+
+// hostKnown says whether the host that a port asks for by name has a switch.
+const hostKnown = "(ports.host <> '' AND EXISTS (SELECT FROM switches sw WHERE sw.hostname = ports.host))"
 
 // attachment is a row of table attachments.
 type attachment struct {
@@ -183,6 +186,14 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	if err != nil {
 		return err
 	}
+	if absent := slices.DeleteFunc(slices.Clone(portIDs), func(id string) bool { _, there := before[id]; return there }); len(absent) > 0 {
+		if err := lockAbsent(ctx, tx, absent); err != nil {
+			return err
+		}
+		if before, err = bindings(ctx, tx, portIDs); err != nil {
+			return err
+		}
+	}
 	if err := change(); err != nil {
 		return err
 	}
@@ -193,12 +204,7 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	var moved []string
 	for _, id := range portIDs {
 		was, there := before[id]
-		switch {
-		case !there:
-			// It may be in the making: its maker does not see this change and
-			// so the feed must tell of it.
-			tx.changed(KindPort, id, "", OpUpdate)
-		case was != after[id]:
+		if there && was != after[id] {
 			moved = append(moved, id)
 			tx.changed(KindPort, id, was.tenant, OpUpdate)
 		}
@@ -220,6 +226,38 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 		p, was := now[id], now[id]
 		was.Binding.Host, was.Binding.InterfaceName = before[id].host, before[id].iface
 		tx.end.tellPort(ctx, &p, portEvent(&p, &was))
+	}
+	return nil
+}
+
+// absentLocks is how many locks stand for all ports that are not there.
+const absentLocks = 64
+
+// lockAbsent makes whoever makes one of these ports and whoever reports an
+// interface for it come one after the other: the second sees what the first
+// did.
+func lockAbsent(ctx context.Context, tx *writeTx, portIDs []string) error {
+	_, err := tx.Exec(ctx, `
+		SELECT pg_advisory_xact_lock($2::int, n) FROM (
+			SELECT DISTINCT abs(hashtext(id::text) % $3::int) AS n FROM unnest($1::uuid[]) AS u (id) ORDER BY n) AS keys`,
+		portIDs, lockAttachments, absentLocks)
+	return err
+}
+
+// attachNew completes the bindings of new ports whose interfaces were there
+// before them, and tells of it.
+func attachNew(ctx context.Context, tx *writeTx, list []NewPort, ids []string) error {
+	now, err := bindings(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		p := &list[i].Port
+		found, ok := now[p.ID]
+		if ok && (found.host != p.Binding.Host || found.iface != p.Binding.InterfaceName) {
+			p.Binding.Host, p.Binding.InterfaceName = found.host, found.iface
+			tx.end.tellPort(ctx, p, intent.MACBound)
+		}
 	}
 	return nil
 }
@@ -291,7 +329,7 @@ func judge(a *intent.Attachment, dpid string, portID *string, there bool, reques
 		return intent.AttachmentWaiting, "the interface is not open yet"
 	case !there:
 		return intent.AttachmentWaiting, fmt.Sprintf("there is no port %s", *portID)
-	case requested.Host != "" && requested.Host != dpid:
+	case requested.Host != "" && requested.Host != dpid && winner.Host == "":
 		return intent.AttachmentRefused, fmt.Sprintf("binding:host_id of port %s asks for switch %s", *portID, requested.Host)
 	case requested.InterfaceName != "" && requested.InterfaceName != a.Interface:
 		return intent.AttachmentRefused, fmt.Sprintf("binding:profile of port %s asks for interface %s", *portID, requested.InterfaceName)

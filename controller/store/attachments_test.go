@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller/intent"
@@ -183,12 +184,53 @@ func TestAPortMadeAfterItsInterfaceIsBound(t *testing.T) {
 	if changes := b.published()[before:]; len(changes) == 0 || changes[0].ID != p.ID {
 		t.Errorf("the feed tells %v", changes)
 	}
+	if diff := cmp.Diff([]string{"bind at 00000000000000a1 tap1", "allocate at  "}, b.places(p)); diff != "" {
+		t.Errorf("lineage (-want +got)\n%s", diff)
+	}
+	if p.Binding.Host != "00000000000000a1" || p.Binding.InterfaceName != "tap1" {
+		t.Errorf("its maker is told that it is at %+v", p.Binding)
+	}
 	if err := b.DeletePort(b.ctx, red, p.ID); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.rowCounts()["attachments"]; got != 1 {
 		t.Error("the interface went with its port")
 	}
+}
+
+func TestAPortMadeWhileItsInterfaceIsReportedIsBoundOnceInItsLineage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.network(red, "n")
+	for i := range 30 {
+		p := newPort(n)
+		p.ID = uuid.NewString()
+		var both errgroup.Group
+		both.Go(func() error {
+			_, err := b.CreatePorts(b.ctx, red, []store.NewPort{p})
+			return err
+		})
+		both.Go(func() error {
+			_, err := b.ReportInterfaces(b.ctx, intent.DPID(0xa1+i), []intent.Attachment{plugged("tap1", p.Port)})
+			return err
+		})
+		if err := both.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		host := intent.DPID(0xa1 + i).String()
+		if diff := cmp.Diff([]string{"bind at " + host + " tap1", "allocate at  "}, b.places(must(b.Port(b.ctx, red, p.ID))(t))); diff != "" {
+			t.Fatalf("round %d (-want +got)\n%s", i, diff)
+		}
+	}
+}
+
+// places is the lineage of the MAC of a port, with where it was.
+func (b *bundle) places(p intent.Port) (lines []string) {
+	b.t.Helper()
+	for _, e := range must(b.Lineage(b.ctx, admin, store.LineageQuery{MAC: p.MAC}))(b.t) {
+		lines = append(lines, fmt.Sprintf("%s at %s %s", e.Kind, e.Host, e.Interface))
+	}
+	return lines
 }
 
 // A port moves when the interface that has it leaves or dies, or when the

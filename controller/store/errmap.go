@@ -177,8 +177,24 @@ var conflicts = map[string]func(key) error{
 		return &Conflict{"TenantExists", "id", fmt.Sprintf("tenant %s exists already", k.values)}
 	},
 	"networks_vni_key": func(k key) error {
-		return &Conflict{"NetworkSegmentInUse", "provider:segmentation_id",
-			fmt.Sprintf("provider:segmentation_id %s is in use by another network", k.values)}
+		return &Conflict{"TunnelIdInUse", "provider:segmentation_id",
+			fmt.Sprintf("Unable to create the network. The tunnel ID %s (provider:segmentation_id) is in use.", k.values)}
+	},
+	"networks_tunnel_key": func(k key) error {
+		return &Conflict{"TunnelIdInUse", "provider:segmentation_id",
+			fmt.Sprintf("Unable to create the network. The tunnel ID %s (provider:segmentation_id) is in use.", k.last())}
+	},
+	"networks_vlan_key": func(k key) error {
+		physical, _, _ := strings.Cut(k.values, ", ")
+		return &Conflict{"VlanIdInUse", "provider:segmentation_id",
+			fmt.Sprintf("Unable to create the network. The VLAN %s (provider:segmentation_id) on physical network %s is in use.", k.last(), physical)}
+	},
+	"networks_flat_key": func(k key) error {
+		return &Conflict{"FlatNetworkInUse", "provider:physical_network",
+			fmt.Sprintf("Unable to create the flat network. Physical network %s (provider:physical_network) is in use.", k.values)}
+	},
+	"networks_default_key": func(key) error {
+		return &Conflict{"DefaultExternalNetworkExists", "is_default", "A default external network already exists (is_default)."}
 	},
 	"subnets_no_overlap": func(key) error {
 		return &Invalid{"cidr", "Invalid input for cidr. Reason: the requested cidr overlaps with another subnet of the network"}
@@ -187,10 +203,10 @@ var conflicts = map[string]func(key) error{
 	"subnet_pools_pkey":       overlappingPools,
 	"mac_segments_no_overlap": overlappingSegments, "mac_segments_roots_no_overlap": overlappingSegments,
 	"security_groups_default_key": func(key) error {
-		return &Conflict{"SecurityGroupDefaultAlreadyExists", "name", "the tenant has a security group called default already"}
+		return &Conflict{"SecurityGroupDefaultAlreadyExists", "name", "Default security group already exists."}
 	},
 	"security_group_rules_no_duplicate": func(key) error {
-		return &Conflict{"SecurityGroupRuleExists", "", "the security group has a rule with the same direction, ethertype, protocol, ports and remote already"}
+		return &Conflict{"SecurityGroupRuleExists", "", "Security group rule already exists: the group has one with the same direction, ethertype, protocol, ports and remote."}
 	},
 	"qos_policies_default_key": func(k key) error {
 		return &Conflict{"QoSPolicyDefaultAlreadyExists", "is_default", fmt.Sprintf("A default QoS policy exists for project %s.", k.values)}
@@ -230,6 +246,14 @@ func bindingInUse(k key) error {
 var checks = map[string]Invalid{
 	"tenants_id_length":                         {"id", "id must have 1 to 255 characters"},
 	"networks_vni_range":                        {"provider:segmentation_id", "provider:segmentation_id is not between 1 and 16777215"},
+	"networks_segmentation":                     {"provider:segmentation_id", "provider:segmentation_id does not go with provider:network_type"},
+	"networks_physical":                         {"provider:physical_network", "provider:physical_network does not go with provider:network_type"},
+	"networks_type_known":                       {"provider:network_type", "provider:network_type is not vxlan, vlan, flat, geneve, gre or local"},
+	"subnets_ra_mode_known":                     {"ipv6_ra_mode", "ipv6_ra_mode is not slaac, dhcpv6-stateful or dhcpv6-stateless"},
+	"subnets_address_mode_known":                {"ipv6_address_mode", "ipv6_address_mode is not slaac, dhcpv6-stateful or dhcpv6-stateless"},
+	"subnets_modes_agree":                       {"ipv6_ra_mode", "ipv6_ra_mode and ipv6_address_mode must be the same if both are set"},
+	"subnets_modes_ipv6":                        {"ipv6_ra_mode", "ipv6_ra_mode and ipv6_address_mode are of IPv6 subnets only"},
+	"subnets_automatic_64":                      {"cidr", "cidr of a subnet where stations form their addresses must have 64 bits"},
 	"networks_mtu_range":                        {"mtu", "mtu is not between 68 and 65535"},
 	"subnets_gateway_family":                    {"gateway_ip", "gateway_ip is not of the family of cidr"},
 	"subnet_pools_order":                        {"allocation_pools", "a range of allocation_pools ends before it starts or mixes IPv4 and IPv6"},
@@ -254,7 +278,7 @@ var checks = map[string]Invalid{
 	"security_group_rules_ports_order":          {"port_range_min", "port_range_min is greater than port_range_max"},
 	"security_group_rules_ports_both":           {"port_range_min", "port_range_min and port_range_max must both be given; an ICMP code needs a type"},
 	"security_group_rules_icmp_range":           {"port_range_min", "ICMP type and code (port_range_min and port_range_max) must be between 0 and 255"},
-	"security_group_rules_one_remote":           {"remote_ip_prefix", "only one of remote_ip_prefix and remote_group_id may be given"},
+	"security_group_rules_one_remote":           {"remote_ip_prefix", "only one of remote_ip_prefix, remote_group_id and remote_address_group_id may be given"},
 	"security_group_rules_remote_family":        {"remote_ip_prefix", "remote_ip_prefix is not of the family of ethertype"},
 	"ports_status_known":                        {"status", "status is not DOWN, ACTIVE or ERROR"},
 	"ports_port_no_range":                       {"binding:profile", "port_no in binding:profile is not a 32-bit number"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,17 +17,17 @@ const defaultGroup = "default"
 var groups = entity[intent.SecurityGroup]{
 	kind:    KindSecurityGroup,
 	table:   "security_groups",
-	columns: metaColumns("security_groups") + ", security_groups.num",
+	columns: metaColumns("security_groups") + ", security_groups.num, NOT security_groups.stateful",
 	from:    "security_groups",
 	visible: "security_groups.tenant_id = $tenant",
 	order:   "security_groups.num",
 	filters: metaFilters("security_groups", map[string]filter{
 		"shared":   byBool("false"),
-		"stateful": byBool("true"),
+		"stateful": byBool("security_groups.stateful"),
 	}),
 	sorts: metaSorts("security_groups", nil),
 	scan: func(row pgx.CollectableRow) (g intent.SecurityGroup, err error) {
-		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num)...)
+		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num, &g.Stateless)...)
 	},
 	fill: fillRules,
 }
@@ -129,6 +130,9 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 			if err := prepareMeta(sc, &out[i].Meta); err != nil {
 				return err
 			}
+			if strings.EqualFold(out[i].Name, defaultGroup) {
+				return conflicts["security_groups_default_key"](key{})
+			}
 			owners = append(owners, out[i].TenantID)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
@@ -143,8 +147,8 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 		for i := range out {
 			g := &out[i]
 			err := tx.QueryRow(ctx, `
-				INSERT INTO security_groups (id, tenant_id, name, description) VALUES ($1, $2, $3, $4)
-				RETURNING num, created_at, updated_at`, g.ID, g.TenantID, g.Name, g.Description).Scan(&g.Num, &g.CreatedAt, &g.UpdatedAt)
+				INSERT INTO security_groups (id, tenant_id, name, description, stateful) VALUES ($1, $2, $3, $4, $5)
+				RETURNING num, created_at, updated_at`, g.ID, g.TenantID, g.Name, g.Description, !g.Stateless).Scan(&g.Num, &g.CreatedAt, &g.UpdatedAt)
 			if err != nil {
 				return err
 			}
@@ -165,8 +169,8 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 	return out, nil
 }
 
-// UpdateSecurityGroup changes name and description of a group. change may run
-// more than once.
+// UpdateSecurityGroup changes a group, but not whether it is stateful while a
+// port subscribes to it. change may run more than once.
 func (s *Store) UpdateSecurityGroup(ctx context.Context, sc Scope, id string, change func(*intent.SecurityGroup) error) (intent.SecurityGroup, error) {
 	var g intent.SecurityGroup
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -184,12 +188,17 @@ func (s *Store) UpdateSecurityGroup(ctx context.Context, sc Scope, id string, ch
 			return nil
 		}
 		if old.Name == defaultGroup && g.Name != old.Name {
-			return &Conflict{"SecurityGroupCannotUpdateDefault", "name", "the default security group keeps its name"}
+			return &Conflict{"SecurityGroupCannotUpdateDefault", "name", "Updating default security group not allowed."}
+		}
+		if g.Stateless != old.Stateless {
+			if err := refuseUsedGroup(ctx, tx, g.ID); err != nil {
+				return err
+			}
 		}
 		tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
-			UPDATE security_groups SET name = $2, description = $3, revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at`, g.ID, g.Name, g.Description).Scan(&g.Revision, &g.UpdatedAt)
+			UPDATE security_groups SET name = $2, description = $3, stateful = $4, revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`, g.ID, g.Name, g.Description, !g.Stateless).Scan(&g.Revision, &g.UpdatedAt)
 	})
 	return g, err
 }
@@ -204,22 +213,29 @@ func (s *Store) DeleteSecurityGroup(ctx context.Context, sc Scope, id string) er
 			return err
 		}
 		if g.Name == defaultGroup && !sc.Admin {
-			return &Conflict{"SecurityGroupCannotRemoveDefault", "id", "the default security group cannot be deleted"}
+			return &Conflict{"SecurityGroupCannotRemoveDefault", "id", "Insufficient rights for removing default security group."}
 		}
 		return deleteGroup(ctx, tx, g.ID, g.TenantID)
 	})
+}
+
+// refuseUsedGroup keeps what ports subscribe to as it is. The caller has locked
+// the group.
+func refuseUsedGroup(ctx context.Context, tx *writeTx, id string) error {
+	var used int
+	err := tx.QueryRow(ctx, `SELECT count(*) FROM port_security_groups WHERE group_id = $1`, id).Scan(&used)
+	if err == nil && used > 0 {
+		err = &InUse{KindSecurityGroup, id, count(used, "port")}
+	}
+	return err
 }
 
 func deleteGroup(ctx context.Context, tx *writeTx, id, tenant string) error {
 	if _, err := tx.Exec(ctx, `SELECT FROM security_groups WHERE id = $1 FOR UPDATE`, id); err != nil {
 		return err
 	}
-	var used int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM port_security_groups WHERE group_id = $1`, id).Scan(&used); err != nil {
+	if err := refuseUsedGroup(ctx, tx, id); err != nil {
 		return err
-	}
-	if used > 0 {
-		return &InUse{KindSecurityGroup, id, count(used, "port")}
 	}
 	rows, err := tx.Query(ctx, `DELETE FROM security_group_rules WHERE remote_group_id = $1 AND group_id <> $1 RETURNING group_id`, id)
 	if err != nil {

@@ -155,20 +155,19 @@ func (s *Store) allocate(ctx context.Context, tx *writeTx, sc Scope, req MACRequ
 	if err != nil {
 		return nil, err
 	}
-	all := make([]wantedMAC, req.Count)
+	all, row := make([]wantedMAC, req.Count), req.row(ctx)
 	for i := range all {
-		all[i] = wantedMAC{attr: "address", host: req.Host, only: only, row: req.row(ctx)}
-		all[i].row.addr = req.Addr
+		all[i] = wantedMAC{attr: "address", host: req.Host, only: only, row: row}
 	}
 	return pl.give(ctx, all)
 }
 
 // row is an address to come.
 func (r *MACRequest) row(ctx context.Context) macRow {
-	return macRow{
-		segment: r.SegmentID, tenant: r.TenantID, network: r.NetworkID, device: r.DeviceID, state: r.State, origin: intent.MACOfTenant,
+	return macRow{addr: r.Addr, segment: r.SegmentID, macUse: &macUse{
+		tenant: r.TenantID, network: r.NetworkID, device: r.DeviceID, state: r.State, origin: intent.MACOfTenant,
 		expires: r.ExpiresAt, actor: Actor(ctx), requestID: requestID(ctx),
-	}
+	}}
 }
 
 // onlySegment finds the segment that was asked for, if one was, and makes sure
@@ -228,10 +227,7 @@ func (pl *macPlan) give(ctx context.Context, all []wantedMAC) ([]wantedMAC, erro
 // ReleaseMACs releases addresses that no port has, all or none. Each rests for
 // the quarantine of its segment before anybody else gets it.
 func (s *Store) ReleaseMACs(ctx context.Context, sc Scope, addrs []mac.Addr) error {
-	numbers := make([]int64, len(addrs))
-	for i, a := range addrs {
-		numbers[i] = int64(a)
-	}
+	numbers := numbersOf(addrs)
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)
 	return s.write(ctx, func(tx *writeTx) error {
@@ -303,10 +299,10 @@ func (s *Store) UpdateMAC(ctx context.Context, sc Scope, a mac.Addr, fn func(*in
 			return nil
 		}
 		var b pgx.Batch
-		queueTake(&b, []macRow{{
-			addr: a, segment: m.SegmentID, tenant: m.TenantID, network: m.NetworkID, device: m.DeviceID, state: m.State, origin: m.Origin,
+		queueTake(&b, []macRow{{addr: a, segment: m.SegmentID, macUse: &macUse{
+			tenant: m.TenantID, network: m.NetworkID, device: m.DeviceID, state: m.State, origin: m.Origin,
 			expires: m.ExpiresAt, actor: Actor(ctx), requestID: requestID(ctx),
-		}}, intent.MACChanged, func(mac.Addr) {})
+		}}}, intent.MACChanged, func(mac.Addr) {})
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -73,4 +74,33 @@ func (s *Store) MACImport(ctx context.Context, sc Scope, id string) (m intent.MA
 		return err
 	})
 	return m, err
+}
+
+// ForgetMACs forgets, with a retention, what is no more than history for longer:
+// records of imports, resolved conflicts, and external ids that no import has
+// brought again and whose address is not held for them any more.
+func (s *Store) ForgetMACs(ctx context.Context, now time.Time, retention time.Duration) error {
+	if retention <= 0 {
+		return nil
+	}
+	for _, old := range []struct{ table, where string }{
+		{"mac_import_runs", `created_at < $1`},
+		{"mac_conflicts", `status = 'resolved' AND resolved_at < $1`},
+		{"mac_imports", `imported_at < $1 AND NOT EXISTS (SELECT FROM mac_addresses m
+			WHERE m.address = mac_imports.address AND m.origin = 'import' AND m.state IN ('active', 'reserved') AND m.tenant_id = mac_imports.tenant_id)`},
+	} {
+		for n := int64(upkeepBatch); n == upkeepBatch; {
+			err := s.write(ctx, func(tx *writeTx) error {
+				tag, err := tx.Exec(ctx, `
+					DELETE FROM `+old.table+` WHERE ctid = ANY(ARRAY(
+						SELECT ctid FROM `+old.table+` WHERE `+old.where+` LIMIT $2 FOR UPDATE SKIP LOCKED))`, now.Add(-retention), upkeepBatch)
+				n = tag.RowsAffected()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -102,15 +102,6 @@ func (l *lessor) stop() {
 	l.conns.Close()
 }
 
-// end ends a claim.
-func (l *lessor) end(c allocator.Claim, assigned bool) {
-	if assigned {
-		l.pool.Done(c)
-	} else {
-		l.pool.Return(c)
-	}
-}
-
 // acquire leases a part of a segment with about so many addresses, unless there
 // is nothing to lease. Of several that ask at a time one does the work.
 func (l *lessor) acquire(ctx context.Context, segmentID string, need int) (more bool, err error) {
@@ -239,7 +230,7 @@ func (p *leasePart) next(ctx context.Context, holder string) (*allocator.Lease, 
 			return nil, false, err
 		}
 	}
-	l := &allocator.Lease{SegmentID: p.segment, Fence: fence, Order: p.order, First: uint64(first)}
+	l := &allocator.Lease{SegmentID: p.segment, Fence: fence}
 	if l.Open, err = p.open(ctx, first, last); err != nil {
 		return nil, false, err
 	}
@@ -249,24 +240,21 @@ func (p *leasePart) next(ctx context.Context, holder string) (*allocator.Lease, 
 	return l, true, err
 }
 
-// open returns the offsets of the addresses that have no row.
-func (p *leasePart) open(ctx context.Context, first, last int64) ([]uint32, error) {
-	addrs := make([]int64, 0, last-first+1)
-	for i := first; i <= last; i++ {
-		addrs = append(addrs, int64(p.order.At(uint64(i))))
-	}
-	rows, err := p.tx.Query(ctx, `SELECT address FROM mac_addresses WHERE address = ANY($1::bigint[])`, addrs)
+// open returns the addresses that have no row.
+func (p *leasePart) open(ctx context.Context, first, last int64) ([]allocator.Place, error) {
+	addrs := p.order.Append(make([]mac.Addr, 0, last-first+1), uint64(first), uint64(last))
+	rows, err := p.tx.Query(ctx, `SELECT address FROM mac_addresses WHERE address = ANY($1::bigint[])`, numbersOf(addrs))
 	if err != nil {
 		return nil, err
 	}
-	used := map[int64]struct{}{0: {}}
-	if err := eachAddr(func(a mac.Addr) { used[int64(a)] = struct{}{} })(rows); err != nil {
+	used := map[mac.Addr]struct{}{0: {}}
+	if err := eachAddr(func(a mac.Addr) { used[a] = struct{}{} })(rows); err != nil {
 		return nil, err
 	}
-	open := make([]uint32, 0, len(addrs))
+	open := make([]allocator.Place, 0, len(addrs))
 	for i, a := range addrs {
 		if _, taken := used[a]; !taken {
-			open = append(open, uint32(i))
+			open = append(open, allocator.Place{Addr: a, Offset: uint32(i)})
 		}
 	}
 	return open, nil

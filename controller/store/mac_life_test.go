@@ -365,7 +365,7 @@ func TestQuotaHoldsWhateverRaceThereIs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	n := b.network(red, "n")
-	if err := b.SetQuota(b.ctx, admin, "red", store.KindMACAddress, 20); err != nil {
+	if err := b.SetQuotas(b.ctx, admin, "red", map[store.Kind]int64{store.KindMACAddress: 20}); err != nil {
 		t.Fatal(err)
 	}
 	g := b.segment(red, "02:00:05:00:00:00/24", nil)
@@ -399,18 +399,18 @@ func TestQuotaHoldsWhateverRaceThereIs(t *testing.T) {
 	if diff := cmp.Diff(want, must(b.Quotas(b.ctx, red, "red"))(t)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if err := b.SetQuota(b.ctx, admin, "red", store.KindSegment, 1); err != nil {
+	if err := b.SetQuotas(b.ctx, admin, "red", map[store.Kind]int64{store.KindSegment: 1}); err != nil {
 		t.Fatal(err)
 	}
 	more := intent.DefaultSegment()
 	more.TenantID, more.Block = "red", mac.MustParseSegment("02:00:06:00:00:00/24")
 	_, err := b.createSegment(admin, more)
 	wantConflict(t, err, "OverQuota", "mac_segment")
-	if err := b.SetQuota(b.ctx, admin, "red", store.KindMACAddress, -1); err != nil {
+	if err := b.SetQuotas(b.ctx, admin, "red", map[store.Kind]int64{store.KindMACAddress: -1}); err != nil {
 		t.Fatal(err)
 	}
 	b.macs(red, store.MACRequest{SegmentID: g.ID})
-	wantNotFound(t, b.SetQuota(b.ctx, red, "red", store.KindMACAddress, 100), store.KindTenant)
+	wantNotFound(t, b.SetQuotas(b.ctx, red, "red", map[store.Kind]int64{store.KindMACAddress: 100}), store.KindTenant)
 	b.checkWhole()
 }
 

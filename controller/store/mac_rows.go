@@ -19,8 +19,14 @@ import (
 
 // macRow is an address as it is to be.
 type macRow struct {
-	addr      mac.Addr
-	segment   string // empty: of none
+	addr    mac.Addr
+	segment string // empty: of none
+	fence   int64  // of the lease that the address is out of; 0: of none
+	*macUse        // shared by the addresses of a request, so never written to
+}
+
+// macUse is what an address is for.
+type macUse struct {
 	tenant    string
 	port      string // empty: none
 	network   string // empty: any
@@ -28,7 +34,6 @@ type macRow struct {
 	state     intent.MACState
 	origin    intent.MACOrigin
 	expires   time.Time // zero: never
-	fence     int64     // of the lease that the address is out of; 0: of none
 	actor     string
 	requestID string
 }
@@ -104,10 +109,11 @@ var assignSQL = assignRows("")
 var assignToPortsSQL = `WITH ` + wantedRows + insertWanted("") + ` SELECT address FROM made`
 
 // wantedAlike are rows that differ in address and fence alone: the others of
-// macArgs are single values here.
+// macArgs are single values here, and those of uuids null where they are empty
+// there.
 const wantedAlike = `
 	want AS (
-		SELECT address, nullif($2, '')::uuid AS segment_id, $3::text AS tenant_id, nullif($4, '')::uuid AS port_id, nullif($5, '')::uuid AS network_id,
+		SELECT address, $2::uuid AS segment_id, $3::text AS tenant_id, $4::uuid AS port_id, $5::uuid AS network_id,
 			$6::text AS device_id, $7::text AS state, $8::text AS origin, $9::timestamptz AS expires_at, fence
 		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))`
 
@@ -116,22 +122,30 @@ func alikeArgs(r *macRow, addrs, fences []int64) []any {
 	if !r.expires.IsZero() {
 		expires = &r.expires
 	}
-	return []any{addrs, r.segment, r.tenant, r.port, r.network, r.device, string(r.state), string(r.origin), expires, fences}
+	return []any{addrs, textOrNull(r.segment), r.tenant, textOrNull(r.port), textOrNull(r.network), r.device, string(r.state), string(r.origin), expires, fences}
+}
+
+func textOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // assignToPortSQL is assignToPortsSQL for one row.
 var assignToPortSQL = `WITH ` + wantedAlike + insertWanted("") + ` SELECT address FROM made`
 
-// assignAlikeSQL is assignSQL for rows that are alike.
+// assignAlikeSQL is assignSQL for rows that are alike. It returns a list, which
+// is null when all were made.
 var assignAlikeSQL = `WITH ` + wantedAlike + insertWanted("") + `,
 	counted AS (
 		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
-		SELECT nullif($2, '')::uuid, $3, CASE $7 WHEN 'active' THEN n ELSE 0 END, CASE $7 WHEN 'reserved' THEN n ELSE 0 END, 0
+		SELECT $2, $3, CASE $7 WHEN 'active' THEN n ELSE 0 END, CASE $7 WHEN 'reserved' THEN n ELSE 0 END, 0
 		FROM (SELECT count(*) AS n FROM made) AS c WHERE n > 0),
 	told AS (
 		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
-		SELECT address, $13, $7, $9::timestamptz, nullif($2, '')::uuid, $3, nullif($5, '')::uuid, $6, $11, $12 FROM made)
-	SELECT address FROM made`
+		SELECT address, $13, $7, $9::timestamptz, $2, $3, $5, $6, $11, $12 FROM made)
+	SELECT CASE WHEN count(*) < cardinality($1::bigint[]) THEN coalesce(array_agg(address), '{}') END FROM made`
 
 // assignNewSQL is the same for addresses that nobody was ever given. If one has
 // a row all the same, nothing is made: PostgreSQL looks for rows in the way at
@@ -144,14 +158,15 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 	if len(list) == 0 {
 		return
 	}
+	first := &list[0]
 	if kind == "" {
 		rows := make(map[mac.Addr]*macRow, len(list))
 		for i := range list {
 			rows[list[i].addr] = &list[i]
 		}
 		sql, args := assignToPortsSQL, []any(nil)
-		if r := &list[0]; len(list) == 1 {
-			sql, args = assignToPortSQL, alikeArgs(r, []int64{int64(r.addr)}, []int64{r.fence})
+		if len(list) == 1 {
+			sql, args = assignToPortSQL, alikeArgs(first, []int64{int64(first.addr)}, []int64{first.fence})
 		} else {
 			args = macArgs(list)
 		}
@@ -161,12 +176,11 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 		}))
 		return
 	}
-	first := list[0]
-	first.addr, first.fence = 0, 0
 	addrs, fences := make([]int64, len(list)), make([]int64, len(list))
-	for i, r := range list {
+	for i := range list {
+		r := &list[i]
 		addrs[i], fences[i] = int64(r.addr), r.fence
-		if r.addr, r.fence = 0, 0; r != first || r.segment == "" {
+		if r.segment != first.segment || r.macUse != first.macUse || r.segment == "" {
 			b.Queue(assignSQL, append(macArgs(list), string(kind))...).Query(eachAddr(made))
 			return
 		}
@@ -175,7 +189,28 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 	if never && !slices.Contains(fences, 0) {
 		sql = assignNewSQL
 	}
-	b.Queue(sql, append(alikeArgs(&first, addrs, fences), first.actor, first.requestID, string(kind))...).Query(eachAddr(made))
+	b.Queue(sql, append(alikeArgs(first, addrs, fences), first.actor, first.requestID, string(kind))...).QueryRow(func(row pgx.Row) error {
+		var some []int64
+		if err := row.Scan(&some); err != nil {
+			return err
+		}
+		if some == nil {
+			some = addrs
+		}
+		for _, a := range some {
+			made(mac.Addr(a))
+		}
+		return nil
+	})
+}
+
+// numbersOf are addresses as PostgreSQL has them.
+func numbersOf(addrs []mac.Addr) []int64 {
+	numbers := make([]int64, len(addrs))
+	for i, a := range addrs {
+		numbers[i] = int64(a)
+	}
+	return numbers
 }
 
 func eachAddr(f func(mac.Addr)) func(pgx.Rows) error {

@@ -61,7 +61,7 @@ func (g *singles) allocate(ctx context.Context, s *Store, sc Scope, req MACReque
 	seg, known := s.leases.known(req.SegmentID)
 	serves := known && (seg.tenant == req.TenantID || seg.tenant == "" && (seg.shared || sc.Admin))
 	if !serves || seg.strategy == mac.InstanceHash && req.DeviceID != "" {
-		s.leases.end(w.claim, false)
+		s.leases.pool.Return(w.claim)
 		return nil, false, nil
 	}
 	w.row.addr, w.row.fence = w.claim.Addr, w.claim.Fence()
@@ -108,7 +108,11 @@ func (g *singles) serve(s *Store) {
 			if w.err = err; err != nil && len(group) > 1 && !isUnavailable(err) {
 				w.err = s.assignSingles([]*single{w}) // what is wrong with one is not the others' matter
 			}
-			s.leases.end(w.claim, w.made)
+			if w.made {
+				s.leases.pool.Done(w.claim)
+			} else {
+				s.leases.pool.Return(w.claim)
+			}
 			close(w.done)
 		}
 	}

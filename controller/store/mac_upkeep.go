@@ -14,7 +14,7 @@ import (
 // MACUpkeep says how MaintainMACs does its work.
 type MACUpkeep struct {
 	Every     time.Duration // default: 10 s
-	Retention time.Duration // how long the lineage is kept; 0: for ever
+	Retention time.Duration // how long the lineage is kept, and what ForgetMACs forgets; 0: for ever
 }
 
 const (
@@ -60,10 +60,14 @@ func (s *Store) MaintainMACs(ctx context.Context, cfg MACUpkeep) error {
 			log.Warn("MAC addresses without their ports were released", zap.Stringers("addresses", found.Orphans))
 		}
 		if time.Since(months) > time.Hour {
-			if err := s.KeepLineage(ctx, time.Now(), cfg.Retention); err == nil {
+			err := s.KeepLineage(ctx, time.Now(), cfg.Retention)
+			if err == nil {
+				err = s.ForgetMACs(ctx, time.Now(), cfg.Retention)
+			}
+			if err == nil {
 				months = time.Now()
 			} else if ctx.Err() == nil {
-				log.Warn("the months of the lineage were not put in order; it will be tried again", zap.Error(err))
+				log.Warn("the lineage was not put in order; it will be tried again", zap.Error(err))
 			}
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/macloom/macloom/controller/allocator"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 )
@@ -28,10 +29,11 @@ type macSource struct {
 	shared                    bool
 	block                     mac.Segment
 	strategy                  mac.Strategy
-	rested                    []mac.Addr // released ones, held by this transaction
-	free                      []macRange // gaps that were found and not yet tried
-	dry                       bool       // no lease can be had
-	looked, searched          bool       // for rested ones, for gaps; in this round
+	rested                    []mac.Addr        // released ones, held by this transaction
+	free                      []macRange        // gaps that were found and not yet tried
+	leased                    []allocator.Claim // out of leases, not yet tried
+	dry                       bool              // no lease can be had
+	looked, searched          bool              // for rested ones, for gaps; in this round
 }
 
 type macRange struct{ first, last mac.Addr }
@@ -64,11 +66,29 @@ type macPlan struct {
 	limits  map[string]int64        // quotas of the tenants that have one
 	doubted []string                // segments of leases that may have been lost
 	mine    map[mac.Addr]struct{}   // that this transaction is to give or has tried
+	claimed []mac.Addr              // of these, those that nobody else in this process is to try
+	used    []allocator.Claim       // of these, those out of leases
 	never   bool                    // addresses out of leases should have no row
 }
 
 func newMACPlan(s *Store, tx *writeTx) *macPlan {
-	return &macPlan{store: s, tx: tx, around: map[mac.Addr][]ownBlock{}, known: map[mac.Addr]*knownMAC{}, limits: map[string]int64{}, mine: map[mac.Addr]struct{}{}}
+	pl := &macPlan{store: s, tx: tx, around: map[mac.Addr][]ownBlock{}, known: map[mac.Addr]*knownMAC{}, limits: map[string]int64{}, mine: map[mac.Addr]struct{}{}}
+	tx.after = append(tx.after, pl.end)
+	return pl
+}
+
+// end lets others try what the transaction had claimed.
+func (pl *macPlan) end(committed bool) {
+	pl.store.macs.release(pl.claimed...)
+	pool := pl.store.leases.pool
+	if committed {
+		pool.Done(pl.used...)
+	} else {
+		pool.Return(pl.used...)
+	}
+	for _, src := range pl.serving {
+		pool.Return(src.leased...)
+	}
 }
 
 // macScope is what the addresses are for.
@@ -201,15 +221,24 @@ type wantedMAC struct {
 	done  bool
 }
 
+// alike says that what was settled for another one goes for w too: neither has a
+// port, so no address is kept for them, and any will do for both.
+func (w *wantedMAC) alike(o *wantedMAC) bool {
+	return w.row.macUse == o.row.macUse && w.row.addr == 0 && o.row.addr == 0 && w.row.port == "" && w.host == o.host && w.only == o.only
+}
+
 // settle says where the address of w is to come from.
 func (pl *macPlan) settle(w *wantedMAC) error {
 	w.kind = intent.MACAllocated
 	if w.row.state == intent.MACReserved {
 		w.kind = intent.MACHeld
 	}
-	ofHost, serving, whose := pl.segmentsOf(&w.row, w.host)
+	var ofHost, serving []*macSource
+	whose := "segment_id"
 	if w.only != nil {
-		ofHost, serving, whose = nil, []*macSource{w.only}, "segment_id"
+		serving = []*macSource{w.only}
+	} else {
+		ofHost, serving, whose = pl.segmentsOf(&w.row, w.host)
 	}
 	if w.row.addr != 0 {
 		return pl.settleGiven(w, slices.Concat(ofHost, serving), whose)
@@ -323,7 +352,9 @@ func (pl *macPlan) settleAll(ctx context.Context, all []wantedMAC) ([]wantedMAC,
 	}
 	more := map[string]int64{}
 	for i := range all {
-		if err := pl.settle(&all[i]); err != nil {
+		if i > 0 && all[i].alike(&all[i-1]) {
+			all[i].kind, all[i].from = all[i-1].kind, all[i-1].from
+		} else if err := pl.settle(&all[i]); err != nil {
 			return nil, err
 		}
 		if !all[i].owned {
@@ -338,6 +369,8 @@ func (pl *macPlan) choose(ctx context.Context, wanted []wantedMAC, round int) er
 	if round > 0 {
 		for _, src := range pl.serving {
 			src.looked, src.searched, src.dry = false, false, false
+			pl.store.leases.pool.Return(src.leased...)
+			src.leased = nil
 		}
 		if err := pl.store.leases.verify(ctx, pl.doubted); err != nil {
 			return err
@@ -389,16 +422,24 @@ func (pl *macPlan) chooseOne(ctx context.Context, w *wantedMAC, need int) error 
 
 // fromLease takes the next address that was never given.
 func (pl *macPlan) fromLease(ctx context.Context, w *wantedMAC, src *macSource, need int) (bool, error) {
-	for !src.dry {
-		if claims := pl.store.leases.pool.Take(src.id, 1); len(claims) > 0 {
-			c := claims[0]
+	pool := pl.store.leases.pool
+	for {
+		for len(src.leased) > 0 {
+			c := src.leased[0]
+			src.leased = src.leased[1:]
 			if !pl.claim(c.Addr) {
-				pl.store.leases.end(c, true) // somebody is at it by another way
+				pool.Done(c) // somebody is at it by another way
 				continue
 			}
+			pl.used = append(pl.used, c)
 			w.row.addr, w.row.segment, w.row.fence = c.Addr, src.id, c.Fence()
-			pl.tx.after = append(pl.tx.after, func(committed bool) { pl.store.leases.end(c, committed) })
 			return true, nil
+		}
+		if src.dry {
+			return false, nil
+		}
+		if src.leased = pool.Take(src.id, need); len(src.leased) > 0 {
+			continue
 		}
 		more, err := pl.store.leases.acquire(ctx, src.id, need)
 		if err != nil {
@@ -406,7 +447,6 @@ func (pl *macPlan) fromLease(ctx context.Context, w *wantedMAC, src *macSource, 
 		}
 		src.dry = !more
 	}
-	return false, nil
 }
 
 // rested takes the address that was released the longest ago. Those found are
@@ -464,7 +504,7 @@ func (pl *macPlan) claim(a mac.Addr) bool {
 		return false
 	}
 	pl.mine[a] = struct{}{}
-	pl.tx.after = append(pl.tx.after, func(bool) { pl.store.macs.release(a) })
+	pl.claimed = append(pl.claimed, a)
 	return true
 }
 

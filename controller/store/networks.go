@@ -14,16 +14,12 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-// maxVNI is the highest VXLAN network identifier, RFC 7348 §5.
-const maxVNI = 1<<24 - 1
-
-// defaultMTU leaves room for VXLAN over IPv4 on an Ethernet of 1500.
-const defaultMTU = 1450
-
 var networks = entity[intent.Network]{
 	kind:  KindNetwork,
 	table: "networks",
 	columns: metaColumns("networks") + `, networks.vni, networks.mtu, networks.admin_up,
+		networks.network_type, coalesce(networks.physical_network, ''), coalesce(networks.segmentation_id, 0)::bigint,
+		networks.external, networks.is_default, NOT networks.port_security, coalesce(networks.qos_policy_id::text, ''), networks.dns_domain, networks.zone_hints,
 		ARRAY(SELECT subnets.id FROM subnets WHERE subnets.network_id = networks.id ORDER BY subnets.created_at, subnets.id)`,
 	from:    "networks",
 	visible: "networks.tenant_id = $tenant",
@@ -31,13 +27,13 @@ var networks = entity[intent.Network]{
 	filters: metaFilters("networks", map[string]filter{
 		"admin_state_up":            byBool("networks.admin_up"),
 		"mtu":                       byNumber("networks.mtu"),
-		"provider:segmentation_id":  byNumber("networks.vni"),
-		"provider:network_type":     byText("'vxlan'"),
-		"provider:physical_network": byText("NULL"),
+		"provider:segmentation_id":  byNumber("networks.segmentation_id"),
+		"provider:network_type":     byText("networks.network_type"),
+		"provider:physical_network": byText("coalesce(networks.physical_network, '')"),
 		"status":                    byText("'ACTIVE'"),
 		"shared":                    byBool("false"),
-		"router:external":           byBool("false"),
-		"is_default":                byBool("false"),
+		"router:external":           byBool("networks.external"),
+		"is_default":                byBool("networks.is_default"),
 	}),
 	sorts: metaSorts("networks", map[string]string{
 		"admin_state_up": "networks.admin_up",
@@ -45,7 +41,8 @@ var networks = entity[intent.Network]{
 		"status":         "'ACTIVE'::text",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
-		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Subnets)...)
+		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Provider.Type, &n.Provider.Physical, &n.Provider.ID,
+			&n.External, &n.IsDefault, &n.Unguarded, &n.QoSPolicyID, &n.DNSDomain, &n.ZoneHints, &n.Subnets)...)
 	},
 }
 
@@ -67,8 +64,8 @@ func (s *Store) Network(ctx context.Context, sc Scope, id string) (n intent.Netw
 	return n, err
 }
 
-// CreateNetworks makes networks, all or none. Without a VNI they get a free
-// one, without an MTU that of VXLAN.
+// CreateNetworks makes networks, all or none. Without a type they are VXLAN,
+// without a segmentation id they get a free one, without an MTU that of the type.
 func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Network) ([]intent.Network, error) {
 	var out []intent.Network
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -79,12 +76,19 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			if err := prepareMeta(sc, &n.Meta); err != nil {
 				return err
 			}
+			if n.Provider.ID == 0 && n.Provider.Type == "" {
+				n.Provider.ID = n.VNI
+			}
+			if n.Provider.Type == "" {
+				n.Provider.Type = intent.NetworkVXLAN
+			}
+			if err := checkProvider(n.Provider); err != nil {
+				return err
+			}
 			if n.MTU == 0 {
-				n.MTU = defaultMTU
+				n.MTU = n.Provider.Type.MTU()
 			}
-			if n.VNI > maxVNI {
-				return &Invalid{"provider:segmentation_id", fmt.Sprintf("provider:segmentation_id %d is not between 1 and %d", n.VNI, maxVNI)}
-			}
+			n.IsDefault = n.IsDefault && n.External
 			n.Subnets = []string{}
 			owners[i] = n.TenantID
 			tx.changed(KindNetwork, n.ID, n.TenantID, OpCreate)
@@ -93,6 +97,9 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			return err
 		}
 		for i := range out {
+			if err := seePolicy(ctx, tx, sc, out[i].QoSPolicyID); err != nil {
+				return err
+			}
 			if err := insertNetwork(ctx, tx, &out[i]); err != nil {
 				return err
 			}
@@ -105,19 +112,32 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 	return out, nil
 }
 
-// insertNetwork tries random VNIs where none is given: of 16 million, the
-// chance to meet a taken one is small, and nobody waits for a counter.
+// insertNetwork tries numbers at random where none is given: of 16 million,
+// the chance to meet a taken one is small, and nobody waits for a counter.
 func insertNetwork(ctx context.Context, tx *writeTx, n *intent.Network) error {
-	given := n.VNI != 0
+	last := lastID(n.Provider.Type)
+	given := n.Provider.ID != 0 || last == 0
 	for range 100 {
 		if !given {
-			n.VNI = 1 + rand.Uint32N(maxVNI)
+			id, err := freeID(ctx, tx, n.Provider, last)
+			if err != nil {
+				return err
+			}
+			n.Provider.ID = id
 		}
+		n.VNI = n.Provider.ID
+		if n.Provider.Type != intent.NetworkVXLAN {
+			n.VNI = intent.MaxVNI + 1 + rand.Uint32N(intent.MaxVNI)
+		}
+		// No target of the conflict: the number for the pipeline or the one of the
+		// operator may be taken.
 		rows, err := tx.Query(ctx, `
-			INSERT INTO networks (id, tenant_id, name, description, vni, mtu, admin_up)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)
+			INSERT INTO networks (id, tenant_id, name, description, vni, mtu, admin_up, network_type, physical_network, segmentation_id,
+				external, is_default, port_security, qos_policy_id, dns_domain, zone_hints)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10::bigint, 0), $11, $12, $13, nullif($14, '')::uuid, $15, $16)
 			ON CONFLICT ON CONSTRAINT networks_vni_key DO NOTHING
-			RETURNING created_at`, n.ID, n.TenantID, n.Name, n.Description, n.VNI, n.MTU, n.AdminUp)
+			RETURNING created_at`, n.ID, n.TenantID, n.Name, n.Description, n.VNI, n.MTU, n.AdminUp, n.Provider.Type, n.Provider.Physical, n.Provider.ID,
+			n.External, n.IsDefault, !n.Unguarded, n.QoSPolicyID, n.DNSDomain, orEmpty(n.ZoneHints))
 		created, made, err := one(rows, err, pgx.RowTo[time.Time])
 		switch {
 		case err != nil:
@@ -125,15 +145,22 @@ func insertNetwork(ctx context.Context, tx *writeTx, n *intent.Network) error {
 		case made:
 			n.CreatedAt, n.UpdatedAt = created, created
 			return nil
-		case given:
+		case given && n.Provider.Type == intent.NetworkVXLAN:
 			return conflicts["networks_vni_key"](key{values: fmt.Sprint(n.VNI)})
 		}
 	}
 	return &Conflict{"NoNetworkAvailable", "provider:segmentation_id", "no free provider:segmentation_id was found"}
 }
 
-// UpdateNetwork changes name, description, MTU and administrative state of a
-// network. change may run more than once.
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// UpdateNetwork changes a network. Of the provider attributes it changes the
+// VLAN id. change may run more than once.
 func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change func(*intent.Network) error) (intent.Network, error) {
 	var n intent.Network
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -146,14 +173,25 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.VNI, n.Subnets = old.VNI, old.Subnets
+		n.VNI, n.Subnets, n.ZoneHints = old.VNI, old.Subnets, old.ZoneHints
+		n.IsDefault = n.IsDefault && n.External
 		if reflect.DeepEqual(n, old) {
 			return nil
 		}
+		if err := checkProviderChange(n.Provider, old.Provider); err != nil {
+			return err
+		}
+		if n.QoSPolicyID != old.QoSPolicyID {
+			if err := seePolicy(ctx, tx, sc, n.QoSPolicyID); err != nil {
+				return err
+			}
+		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
-			UPDATE networks SET name = $2, description = $3, mtu = $4, admin_up = $5, revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at`, n.ID, n.Name, n.Description, n.MTU, n.AdminUp).Scan(&n.Revision, &n.UpdatedAt)
+			UPDATE networks SET name = $2, description = $3, mtu = $4, admin_up = $5, segmentation_id = nullif($6::bigint, 0), external = $7, is_default = $8,
+				port_security = $9, qos_policy_id = nullif($10, '')::uuid, dns_domain = $11, revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at`, n.ID, n.Name, n.Description, n.MTU, n.AdminUp, n.Provider.ID, n.External, n.IsDefault,
+			!n.Unguarded, n.QoSPolicyID, n.DNSDomain).Scan(&n.Revision, &n.UpdatedAt)
 	})
 	return n, err
 }

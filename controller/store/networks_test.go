@@ -26,7 +26,7 @@ func TestNetworkGetsADistinctVNIUnlessOneIsGiven(t *testing.T) {
 	}
 	b.unchanged(func() {
 		_, err := b.CreateNetworks(b.ctx, red, []intent.Network{{}, {VNI: 77}})
-		wantConflict(t, err, "NetworkSegmentInUse", "provider:segmentation_id", "77")
+		wantConflict(t, err, "TunnelIdInUse", "provider:segmentation_id", "77")
 		_, err = b.CreateNetworks(b.ctx, red, []intent.Network{{VNI: 1 << 24}})
 		wantInvalid(t, err, "provider:segmentation_id")
 		_, err = b.CreateNetworks(b.ctx, red, []intent.Network{{MTU: 1}})

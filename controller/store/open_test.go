@@ -103,7 +103,7 @@ func TestConstraintsHoldWithoutTheStore(t *testing.T) {
 		{"mac_segments_block_power_of_two", `INSERT INTO mac_segments (id, block) VALUES (gen_random_uuid(), int8range(0, 3))`, nil},
 		{"mac_segments_block_individual", `INSERT INTO mac_segments (id, block) VALUES (gen_random_uuid(), int8range(1099511627776, 1099511627777))`, nil},
 		{"port_security_groups_group_fkey", `DELETE FROM security_groups`, nil},
-		{"networks_vni_range", `UPDATE networks SET vni = 0`, nil},
+		{"networks_vni_range", `UPDATE networks SET vni = 0, segmentation_id = 0`, nil},
 		{"outbox_op_known", `UPDATE outbox SET op = 'x'`, nil},
 		{"switches_dpid_hex", `INSERT INTO switches (dpid) VALUES ('a1')`, nil},
 		{"switches_capabilities_object", `INSERT INTO switches (dpid, capabilities) VALUES ('00000000000000a1', '[]')`, nil},

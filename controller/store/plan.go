@@ -19,9 +19,16 @@ type plan struct {
 	ports []NewPort
 
 	tenants  map[string]string      // existing ones, with their default group or ""
-	networks map[string]struct{}    // those the caller may see
+	networks map[string]planNetwork // those the caller may see
+	hosts    map[string]bool        // names of hosts that ports are to be on, and have switches
 	subnets  map[string][]*ipSource // by network, oldest first
 	macs     *macPlan
+}
+
+// planNetwork is what ports need to know of their network.
+type planNetwork struct {
+	unguarded bool   // new ports have no port security
+	qosPolicy string // may be empty
 }
 
 // subnetAddr is an address in the place where it is unique.
@@ -34,10 +41,11 @@ type subnetAddr struct {
 func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPort) (*plan, error) {
 	pl := &plan{
 		store: s, tx: tx, ports: list,
-		tenants: map[string]string{}, networks: map[string]struct{}{}, subnets: map[string][]*ipSource{}, macs: newMACPlan(s, tx),
+		tenants: map[string]string{}, networks: map[string]planNetwork{}, hosts: map[string]bool{}, subnets: map[string][]*ipSource{}, macs: newMACPlan(s, tx),
 	}
 	var tenantIDs, networkIDs, groupIDs []string
 	var macs macScope
+	var hosts, policyIDs []string
 	for i := range list {
 		p := &list[i]
 		if err := sortGroups(&p.Port); err != nil {
@@ -45,6 +53,9 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		}
 		tenantIDs, networkIDs = append(tenantIDs, p.TenantID), append(networkIDs, p.NetworkID)
 		groupIDs = append(groupIDs, p.SecurityGroups...)
+		if p.QoSPolicyID != "" {
+			policyIDs = append(policyIDs, p.QoSPolicyID)
+		}
 		switch {
 		case p.MAC != 0:
 			macs.given = append(macs.given, int64(p.MAC))
@@ -52,6 +63,9 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 			macs.devices = append(macs.devices, p.DeviceID)
 		}
 		macs.hosts = append(macs.hosts, p.Binding.Host)
+		if _, isSwitch := p.Binding.DPID(); p.Binding.Host != "" && !isSwitch {
+			hosts = append(hosts, p.Binding.Host)
+		}
 	}
 	distinct(&tenantIDs)
 	distinct(&networkIDs)
@@ -70,12 +84,20 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		return err
 	})
 	b.Queue(`
-		SELECT id FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
+		SELECT id, NOT port_security, coalesce(qos_policy_id::text, '') FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
 		ORDER BY id FOR KEY SHARE`, networkIDs, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
 		var id string
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { pl.networks[id] = struct{}{}; return nil })
+		var n planNetwork
+		_, err := pgx.ForEachRow(rows, []any{&id, &n.unguarded, &n.qosPolicy}, func() error { pl.networks[id] = n; return nil })
 		return err
 	})
+	if len(hosts) > 0 {
+		b.Queue(`SELECT hostname FROM switches WHERE hostname = ANY($1::text[])`, hosts).Query(func(rows pgx.Rows) error {
+			var name string
+			_, err := pgx.ForEachRow(rows, []any{&name}, func() error { pl.hosts[name] = true; return nil })
+			return err
+		})
+	}
 	pl.queueSubnets(&b, networkIDs)
 	if len(groupIDs) > 0 {
 		b.Queue(`
@@ -88,6 +110,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 			return missingGroup(groupIDs, found)
 		})
 	}
+	queuePolicies(&b, sc, policyIDs)
 	pl.macs.queue(&b, macs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
@@ -107,6 +130,9 @@ func distinct(list *[]string) {
 
 // insertPorts writes the ports of the plan with all their parts.
 func (pl *plan) insertPorts(ctx context.Context) error {
+	if err := pl.settleSecurity(); err != nil {
+		return err
+	}
 	if err := pl.chooseGroups(ctx); err != nil {
 		return err
 	}
@@ -115,6 +141,7 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		ids, tenants, networks, names, descriptions = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		deviceIDs, deviceOwners, hosts, interfaces  = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		adminUp, portNos                            = make([]bool, n), make([]int64, n)
+		secure, vnics, policies, extras             = make([]bool, n), make([]string, n), make([]*string, n), make([]string, n)
 		at                                          = make(map[string]*intent.Port, n)
 		groups                                      []groupOf
 	)
@@ -124,16 +151,30 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		ids[i], tenants[i], networks[i], names[i], descriptions[i] = p.ID, p.TenantID, p.NetworkID, p.Name, p.Description
 		deviceIDs[i], deviceOwners[i], adminUp[i] = p.DeviceID, p.DeviceOwner, p.AdminUp
 		hosts[i], interfaces[i], portNos[i] = p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)
+		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, pl.hosts[p.Binding.Host], pl.networks[p.NetworkID].qosPolicy
+		if p.VNICType == "" {
+			p.VNICType = vnicNormal
+		}
+		secure[i], vnics[i] = !p.Unguarded, p.VNICType
+		if p.QoSPolicyID != "" {
+			policies[i] = &p.QoSPolicyID
+		}
+		var err error
+		if extras[i], err = extrasText(&p.Extras); err != nil {
+			return err
+		}
 		if len(p.SecurityGroups) > 0 {
 			groups = append(groups, groupOf{p.ID, p.SecurityGroups})
 		}
 	}
 	var b pgx.Batch
 	b.Queue(`
-		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[])
+		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
+			port_security, vnic_type, qos_policy_id, extras)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[])
 		RETURNING id, num, created_at`,
-		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos).
+		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos, secure, vnics, policies, extras).
 		Query(func(rows pgx.Rows) error {
 			var made intent.Port
 			_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
@@ -207,10 +248,10 @@ func (pl *plan) wantedMACs(ctx context.Context) ([]wantedMAC, error) {
 		p := &pl.ports[i]
 		all[i] = wantedMAC{
 			attr: "mac_address", host: p.Binding.Host,
-			row: macRow{
-				addr: p.MAC, tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
+			row: macRow{addr: p.MAC, macUse: &macUse{
+				tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
 				state: intent.MACActive, origin: intent.MACOfPort, actor: Actor(ctx), requestID: requestID(ctx),
-			},
+			}},
 		}
 	}
 	return pl.macs.settleAll(ctx, all)
@@ -232,6 +273,27 @@ func (pl *plan) takeMACs(wanted []wantedMAC) {
 	}
 }
 
+// vnicNormal is the kind of a port that a virtual switch serves.
+const vnicNormal = "normal"
+
+// settleSecurity decides which new ports have port security.
+func (pl *plan) settleSecurity() error {
+	for i := range pl.ports {
+		p := &pl.ports[i]
+		p.Unguarded = pl.networks[p.NetworkID].unguarded
+		if p.Security != nil {
+			p.Unguarded = !*p.Security
+		}
+		if p.Unguarded && len(p.SecurityGroups) > 0 {
+			return groupsNeedSecurity()
+		}
+		if err := checkSecurity(&p.Port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // chooseGroups gives the default group where it is asked for, and makes the
 // tenants and groups that are not there yet.
 func (pl *plan) chooseGroups(ctx context.Context) error {
@@ -251,7 +313,7 @@ func (pl *plan) chooseGroups(ctx context.Context) error {
 			}
 			pl.tenants[p.TenantID] = group
 		}
-		if !p.DefaultGroup {
+		if !p.DefaultGroup || p.Unguarded {
 			continue
 		}
 		if len(p.SecurityGroups) > 0 {

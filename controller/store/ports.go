@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -20,10 +21,12 @@ var ports = entity[intent.Port]{
 	table: "ports",
 	columns: metaColumns("ports") + `, ports.num, ports.network_id, mac_addresses.address, coalesce(mac_addresses.segment_id::text, ''),
 		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ports.port_no, ports.status, ports.status_reason,
+		ports.host, ` + hostKnown + `, NOT ports.port_security, ports.vnic_type, coalesce(ports.qos_policy_id::text, ''), coalesce(networks.qos_policy_id::text, ''),
+		ports.extras,
 		ARRAY(SELECT f.subnet_id FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
-	from:    "ports JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
+	from:    "ports JOIN networks ON networks.id = ports.network_id JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
 	visible: "ports.tenant_id = $tenant",
 	order:   "ports.id",
 	filters: metaFilters("ports", map[string]filter{
@@ -33,7 +36,7 @@ var ports = entity[intent.Port]{
 		"device_id":       byText("ports.device_id"),
 		"device_owner":    byText("ports.device_owner"),
 		"status":          byText("ports.status"),
-		"binding:host_id": byText(boundHost),
+		"binding:host_id": byText("coalesce(nullif(ports.host, ''), " + boundHost + ")"),
 		"fixed_ips":       byFixedIP,
 		"security_groups": bySecurityGroup,
 	}),
@@ -49,16 +52,30 @@ var ports = entity[intent.Port]{
 		var address int64
 		var subnetIDs []string
 		var addrs []netip.Addr
+		var extras []byte
 		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
 			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
+			&p.AskedHost, &p.HostKnown, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
 			&subnetIDs, &addrs, &p.SecurityGroups)...)
 		p.MAC = mac.Addr(address)
 		p.FixedIPs = make([]intent.FixedIP, len(addrs))
 		for i := range addrs {
 			p.FixedIPs[i] = intent.FixedIP{SubnetID: subnetIDs[i], Addr: addrs[i]}
 		}
+		if err == nil && len(extras) > 2 {
+			err = json.Unmarshal(extras, &p.Extras)
+		}
 		return p, err
 	},
+}
+
+// extrasText is what column extras holds.
+func extrasText(x *intent.PortExtras) (string, error) {
+	if x.IsZero() {
+		return "{}", nil
+	}
+	text, err := json.Marshal(x)
+	return string(text), err
 }
 
 // byFixedIP takes ip_address=…, ip_address_substr=… and subnet_id=…; values of
@@ -123,8 +140,12 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 	var out []intent.Port
 	err := s.write(ctx, func(tx *writeTx) error {
 		list := slices.Clone(in)
+		var named []string // by the caller: an interface may wait for one
 		for i := range list {
 			p := &list[i]
+			if p.ID != "" {
+				named = append(named, p.ID)
+			}
 			if err := prepareMeta(sc, &p.Meta); err != nil {
 				return err
 			}
@@ -135,12 +156,22 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			p.Status, p.StatusReason = intent.PortDown, ""
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
 		}
+		if len(named) > 0 {
+			if err := lockAbsent(ctx, tx, named); err != nil {
+				return err
+			}
+		}
 		pl, err := s.newPlan(ctx, tx, sc, list)
 		if err != nil {
 			return err
 		}
 		if err := pl.insertPorts(ctx); err != nil {
 			return err
+		}
+		if len(named) > 0 {
+			if err := attachNew(ctx, tx, list, named); err != nil {
+				return err
+			}
 		}
 		out = make([]intent.Port, len(list))
 		for i := range list {
@@ -181,6 +212,7 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if p.FixedIPs == nil {
 			p.FixedIPs = []intent.FixedIP{}
 		}
+		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, old.HostKnown, old.NetworkQoSPolicyID
 		if err := sortGroups(&p); err != nil {
 			return err
 		}
@@ -188,18 +220,29 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			p.Binding = old.Binding
 			return nil
 		}
+		if p.Unguarded && len(without(p.SecurityGroups, old.SecurityGroups)) > 0 {
+			return groupsNeedSecurity()
+		}
+		if err := checkSecurity(&p); err != nil {
+			return err
+		}
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
+			return err
+		}
+		extras, err := extrasText(&p.Extras)
+		if err != nil {
 			return err
 		}
 		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate)
 		var b pgx.Batch
 		b.Queue(`
 			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
-				host = $7, interface_name = $8, port_no = $9, revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at`,
+				host = $7, interface_name = $8, port_no = $9, port_security = $10, vnic_type = $11, qos_policy_id = nullif($12, '')::uuid, extras = $13,
+				revision = revision + 1, updated_at = now()
+			WHERE id = $1 RETURNING revision, updated_at, `+hostKnown,
 			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
-			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&p.Revision, &p.UpdatedAt) })
+			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo), !p.Unguarded, p.VNICType, p.QoSPolicyID, extras).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&p.Revision, &p.UpdatedAt, &p.HostKnown) })
 		if p.DeviceID != old.DeviceID {
 			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
 		}
@@ -217,6 +260,25 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		return nil
 	})
 	return p, err
+}
+
+func groupsNeedSecurity() error {
+	return &Invalid{"security_groups", "Port security must be enabled and port must have an IP address in order to use security groups (security_groups)."}
+}
+
+// checkSecurity says what a port without port security cannot have.
+func checkSecurity(p *intent.Port) error {
+	switch {
+	case !p.Unguarded:
+		return nil
+	case len(p.Extras.Pairs) > 0:
+		return &Conflict{"AddressPairAndPortSecurityRequired", "allowed_address_pairs",
+			"Port Security must be enabled in order to have allowed address pairs on a port (allowed_address_pairs)."}
+	case len(p.SecurityGroups) > 0:
+		return &Conflict{"PortSecurityPortHasSecurityGroup", "security_groups",
+			"Port has security group associated. Cannot disable port security or IP address until security group is removed (security_groups)."}
+	}
+	return nil
 }
 
 // askedBinding reads the binding of a port without what an interface completes.
@@ -267,9 +329,14 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 	if err := seeGroups(ctx, tx, sc, added); err != nil {
 		return err
 	}
+	if p.QoSPolicyID != old.QoSPolicyID {
+		if err := seePolicy(ctx, tx, sc, p.QoSPolicyID); err != nil {
+			return err
+		}
+	}
 	var pl *plan
 	wanted := []NewPort{{Port: *p}}
-	wanted[0].SecurityGroups = nil
+	wanted[0].SecurityGroups, wanted[0].QoSPolicyID = nil, ""
 	if newMAC || newIPs {
 		var err error
 		if pl, err = s.newPlan(ctx, tx, Scope{Admin: true}, wanted); err != nil {

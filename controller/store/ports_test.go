@@ -33,7 +33,7 @@ func TestCreatedPortHasMACAddressOfEachFamilyAndDefaultGroup(t *testing.T) {
 			{SubnetID: v4.ID, Addr: netip.MustParseAddr("10.0.0.2")},
 			{SubnetID: v6.ID, Addr: netip.MustParseAddr("2001:db8::2")},
 		},
-		SecurityGroups: []string{groups[0].ID}, Binding: p.Binding, Status: intent.PortDown,
+		SecurityGroups: []string{groups[0].ID}, Binding: p.Binding, AskedHost: p.Binding.Host, Status: intent.PortDown, VNICType: "normal",
 	}
 	chosen := cmpopts.IgnoreFields(intent.Port{}, "ID", "CreatedAt", "UpdatedAt", "Num", "MAC")
 	if diff := cmp.Diff(want, got, chosen, equateAddrs); diff != "" {
@@ -178,6 +178,7 @@ func TestUpdatePortChangesEverythingInOneTransaction(t *testing.T) {
 		{SubnetID: s.ID, Addr: netip.MustParseAddr("10.0.0.2")},
 	}
 	want.SecurityGroups, want.Binding, want.Revision = []string{group.ID}, intent.Binding{Host: "00000000000000a1", InterfaceName: "eth1"}, 2
+	want.AskedHost = want.Binding.Host
 	want.UpdatedAt = got.UpdatedAt
 	if diff := cmp.Diff(want, got, equateAddrs); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

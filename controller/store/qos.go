@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -210,4 +211,35 @@ func (s *Store) DeleteQoSRule(ctx context.Context, sc Scope, kind intent.QoSRule
 		return err
 	}
 	return qosRules.remove(ctx, s, sc, id)
+}
+
+// queuePolicies makes sure that the caller may see policies, and that they stay.
+func queuePolicies(b *pgx.Batch, sc Scope, ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	distinct(&ids)
+	a := args{uuids(ids)}
+	b.Queue(`SELECT id FROM qos_policies WHERE id = ANY($1::uuid[]) AND `+qosPolicies.scoped(sc, &a)+` ORDER BY id FOR KEY SHARE`, a...).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !slices.Contains(found, id) {
+				return &NotFound{KindQoSPolicy, id}
+			}
+		}
+		return nil
+	})
+}
+
+// seePolicy does so at once, for one that may be none.
+func seePolicy(ctx context.Context, tx *writeTx, sc Scope, id string) error {
+	if id == "" {
+		return nil
+	}
+	var b pgx.Batch
+	queuePolicies(&b, sc, []string{id})
+	return tx.SendBatch(ctx, &b).Close()
 }

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,11 +48,20 @@ func (s *Store) Quotas(ctx context.Context, sc Scope, tenantID string) (list []Q
 	return list, err
 }
 
-// SetQuota limits what a tenant may have of a resource; -1 lifts the limit. A
-// limit below what is used is allowed: nothing more can be made then.
-func (s *Store) SetQuota(ctx context.Context, sc Scope, tenantID string, resource Kind, limit int64) error {
+// SetQuotas limits what a tenant may have of resources, all or none; -1 lifts a
+// limit. A limit below what is used is allowed: nothing more can be made then.
+func (s *Store) SetQuotas(ctx context.Context, sc Scope, tenantID string, limits map[Kind]int64) error {
 	if !sc.Admin {
 		return &NotFound{KindTenant, tenantID}
+	}
+	var resources, lifted []string
+	var values []int64
+	for _, resource := range slices.Sorted(maps.Keys(limits)) {
+		if limit := limits[resource]; limit == -1 {
+			lifted = append(lifted, string(resource))
+		} else {
+			resources, values = append(resources, string(resource)), append(values, limit)
+		}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
 		m := intent.Meta{TenantID: tenantID}
@@ -60,14 +71,13 @@ func (s *Store) SetQuota(ctx context.Context, sc Scope, tenantID string, resourc
 		if err := ensureTenants(ctx, tx, []string{tenantID}); err != nil {
 			return err
 		}
-		if limit == -1 {
-			_, err := tx.Exec(ctx, `DELETE FROM quotas WHERE tenant_id = $1 AND resource = $2`, tenantID, string(resource))
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			INSERT INTO quotas (tenant_id, resource, "limit") VALUES ($1, $2, $3)
-			ON CONFLICT ON CONSTRAINT quotas_pkey DO UPDATE SET "limit" = excluded."limit"`, tenantID, string(resource), limit)
-		return err
+		var b pgx.Batch
+		b.Queue(`DELETE FROM quotas WHERE tenant_id = $1 AND resource = ANY($2::text[])`, tenantID, lifted)
+		b.Queue(`
+			INSERT INTO quotas (tenant_id, resource, "limit")
+			SELECT $1, resource, "limit" FROM unnest($2::text[], $3::bigint[]) AS q (resource, "limit")
+			ON CONFLICT ON CONSTRAINT quotas_pkey DO UPDATE SET "limit" = excluded."limit"`, tenantID, resources, values)
+		return tx.SendBatch(ctx, &b).Close()
 	})
 }
 

@@ -15,7 +15,7 @@ var rules = entity[intent.Rule]{
 	table: "security_group_rules",
 	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description, '{}'::text[],
 		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
-		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, '')`,
+		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, ''), coalesce(remote_address_group_id::text, '')`,
 	from:    "security_group_rules",
 	visible: "security_group_rules.tenant_id = $tenant",
 	order:   "security_group_rules.num",
@@ -30,6 +30,8 @@ var rules = entity[intent.Rule]{
 		"remote_ip_prefix":  byPrefix("security_group_rules.remote_prefix", "inet"),
 		"normalized_cidr":   byPrefix("network(security_group_rules.remote_prefix)", "cidr"),
 		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
+
+		"remote_address_group_id": byOptionalUUID("security_group_rules.remote_address_group_id"),
 	}),
 	sorts: metaSorts("security_group_rules", map[string]string{
 		"name":              "",
@@ -46,7 +48,7 @@ var rules = entity[intent.Rule]{
 	scan: func(row pgx.CollectableRow) (r intent.Rule, err error) {
 		var prefix *netip.Prefix
 		err = row.Scan(append(metaTargets(&r.Meta), &r.Num, &r.GroupID, &r.Direction, &r.EtherType, &r.Protocol, &r.ProtocolName,
-			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID)...)
+			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID, &r.RemoteAddressGroupID)...)
 		if prefix != nil {
 			r.RemotePrefix = *prefix
 		}
@@ -140,10 +142,10 @@ func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.
 		}
 		b.Queue(`
 			INSERT INTO security_group_rules (id, tenant_id, group_id, description, direction, ethertype, protocol, protocol_name,
-				port_min, port_max, remote_prefix, remote_group_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING num, created_at, updated_at`,
+				port_min, port_max, remote_prefix, remote_group_id, remote_address_group_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, '')::uuid) RETURNING num, created_at, updated_at`,
 			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
-			r.PortMin, r.PortMax, prefix, remote).
+			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
 	}
 	return tx.SendBatch(ctx, &b).Close()

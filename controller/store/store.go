@@ -44,7 +44,10 @@ type Scope struct {
 type NewPort struct {
 	intent.Port
 	AutoIPs      bool // choose one address of each family's first subnet that has one left; FixedIPs must be empty
-	DefaultGroup bool // subscribe to the tenant's default security group; SecurityGroups must be empty
+	DefaultGroup bool // subscribe to the tenant's default security group, unless there is no port security; SecurityGroups must be empty
+
+	// Security decides on port security; nil: as the network does.
+	Security *bool
 }
 
 // PortState is the realized state of a port.
@@ -181,10 +184,12 @@ func (f *inFlight[K]) claim(k K) bool {
 	return true
 }
 
-func (f *inFlight[K]) release(k K) {
+func (f *inFlight[K]) release(keys ...K) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.held, k)
+	for _, k := range keys {
+		delete(f.held, k)
+	}
 }
 
 func (f *inFlight[K]) size() int {

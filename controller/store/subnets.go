@@ -16,6 +16,7 @@ var subnets = entity[intent.Subnet]{
 	kind:  KindSubnet,
 	table: "subnets",
 	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers,
+		subnets.ra_mode, subnets.address_mode, subnets.route_destinations, subnets.route_nexthops, subnets.service_types,
 		ARRAY(SELECT first FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first),
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
@@ -27,7 +28,10 @@ var subnets = entity[intent.Subnet]{
 		"cidr":        byPrefix("subnets.cidr", "cidr"),
 		"gateway_ip":  byAddr("subnets.gateway"),
 		"enable_dhcp": byBool("subnets.enable_dhcp"),
-		"shared":      byBool("false"),
+
+		"ipv6_ra_mode":      byText("subnets.ra_mode"),
+		"ipv6_address_mode": byText("subnets.address_mode"),
+		"shared":            byBool("false"),
 	}),
 	sorts: metaSorts("subnets", map[string]string{
 		"network_id":  "subnets.network_id",
@@ -35,11 +39,20 @@ var subnets = entity[intent.Subnet]{
 		"cidr":        "subnets.cidr",
 		"gateway_ip":  "coalesce(subnets.gateway, '0.0.0.0')",
 		"enable_dhcp": "subnets.enable_dhcp",
+
+		"ipv6_ra_mode":      byBytes("subnets.ra_mode"),
+		"ipv6_address_mode": byBytes("subnets.address_mode"),
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
 		var gateway *netip.Addr
-		var first, last []netip.Addr
-		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers, &first, &last)...)
+		var first, last, hops []netip.Addr
+		var destinations []netip.Prefix
+		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers,
+			&n.RAMode, &n.AddressMode, &destinations, &hops, &n.ServiceTypes, &first, &last)...)
+		n.HostRoutes = make([]intent.Route, len(destinations))
+		for i := range destinations {
+			n.HostRoutes[i] = intent.Route{Destination: destinations[i], NextHop: hops[i]}
+		}
 		if gateway != nil {
 			n.Gateway = *gateway
 		}
@@ -135,10 +148,13 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		}
 		for i := range out {
 			n := &out[i]
+			destinations, hops := splitRoutes(n.HostRoutes)
 			err := tx.QueryRow(ctx, `
-				INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING created_at, updated_at`,
-				n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers).
+				INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers,
+					ra_mode, address_mode, route_destinations, route_nexthops, service_types)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING created_at, updated_at`,
+				n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers,
+				n.RAMode, n.AddressMode, destinations, hops, n.ServiceTypes).
 				Scan(&n.CreatedAt, &n.UpdatedAt)
 			if err != nil {
 				return err
@@ -154,6 +170,15 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		return nil, err
 	}
 	return out, nil
+}
+
+// splitRoutes takes routes apart, as the columns hold them.
+func splitRoutes(routes []intent.Route) (destinations []netip.Prefix, hops []netip.Addr) {
+	destinations, hops = make([]netip.Prefix, len(routes)), make([]netip.Addr, len(routes))
+	for i, r := range routes {
+		destinations[i], hops[i] = r.Destination, r.NextHop
+	}
+	return destinations, hops
 }
 
 // orNull makes an address that is none a NULL.
@@ -206,10 +231,37 @@ func checkSubnet(n *intent.Subnet) error {
 	if n.Nameservers == nil {
 		n.Nameservers = []netip.Addr{}
 	}
+	if n.HostRoutes == nil {
+		n.HostRoutes = []intent.Route{}
+	}
+	n.ServiceTypes = orEmpty(n.ServiceTypes)
+	if err := checkModes(n); err != nil {
+		return err
+	}
 	if n.Pools == nil {
 		n.Pools = intent.DefaultPools(n.CIDR, n.Gateway)
 	}
 	return checkPools(n)
+}
+
+// checkModes says what is wrong with how stations get IPv6 addresses.
+func checkModes(n *intent.Subnet) error {
+	attr := "ipv6_ra_mode"
+	if n.RAMode == "" {
+		attr = "ipv6_address_mode"
+	}
+	switch {
+	case n.RAMode == "" && n.AddressMode == "":
+	case n.CIDR.Addr().Is4():
+		return &Invalid{attr, attr + " is not valid when ip_version is 4"}
+	case !n.EnableDHCP:
+		return &Invalid{attr, "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False"}
+	case n.RAMode != "" && n.AddressMode != "" && n.RAMode != n.AddressMode:
+		return &Invalid{attr, fmt.Sprintf("ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both attributes are set, they must be the same value", n.RAMode, n.AddressMode)}
+	case n.Automatic() && n.CIDR.Bits() != 64:
+		return &Invalid{"cidr", fmt.Sprintf("Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64", n.CIDR)}
+	}
+	return nil
 }
 
 func checkPools(n *intent.Subnet) error {
@@ -231,8 +283,8 @@ func checkPools(n *intent.Subnet) error {
 	return nil
 }
 
-// UpdateSubnet changes name, description, gateway, pools, nameservers and DHCP
-// of a subnet. Pools set to nil become the default ones. change may run more
+// UpdateSubnet changes a subnet; network, prefix and modes are not its to
+// change. Pools set to nil become the default ones. change may run more
 // than once.
 func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change func(*intent.Subnet) error) (intent.Subnet, error) {
 	var n intent.Subnet
@@ -255,7 +307,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.NetworkID, n.CIDR = old.NetworkID, old.CIDR
+		n.NetworkID, n.CIDR, n.RAMode, n.AddressMode = old.NetworkID, old.CIDR, old.RAMode, old.AddressMode
 		if err := checkSubnet(&n); err != nil {
 			return err
 		}
@@ -279,11 +331,12 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 			return err
 		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
+		destinations, hops := splitRoutes(n.HostRoutes)
 		return tx.QueryRow(ctx, `
 			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,
-				revision = revision + 1, updated_at = now()
+				route_destinations = $7, route_nexthops = $8, service_types = $9, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`,
-			n.ID, n.Name, n.Description, orNull(n.Gateway), n.EnableDHCP, n.Nameservers).Scan(&n.Revision, &n.UpdatedAt)
+			n.ID, n.Name, n.Description, orNull(n.Gateway), n.EnableDHCP, n.Nameservers, destinations, hops, n.ServiceTypes).Scan(&n.Revision, &n.UpdatedAt)
 	})
 	return n, err
 }

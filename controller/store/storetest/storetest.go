@@ -206,6 +206,37 @@ func execute(server, sql string) error {
 	return err
 }
 
+// Digest is a fingerprint of all that a database holds, by table: two of one
+// content are equal.
+func Digest(t testing.TB, url string) map[string]string {
+	t.Helper()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := map[string]string{}
+	for _, table := range tables {
+		var rows int
+		var sum string
+		err := conn.QueryRow(ctx, "SELECT count(*), md5(coalesce(string_agg(r::text, chr(10) ORDER BY r::text COLLATE \"C\"), '')) FROM "+table+" r").Scan(&rows, &sum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest[table] = fmt.Sprintf("%d rows, %s", rows, sum)
+	}
+	return digest
+}
+
 func withDatabase(server, name string) string {
 	u, err := url.Parse(server)
 	if err != nil {
