@@ -34,7 +34,7 @@ func controller(t *testing.T) (*lab.Lab, *lab.Controller) {
 func TestTheOpenStackClientWorks(t *testing.T) {
 	t.Parallel()
 	l, ctl := controller(t)
-	script, err := filepath.Abs("openstack.py")
+	script, err := filepath.Abs("drive.py")
 	if err != nil {
 		t.Fatal(err)
 	}
