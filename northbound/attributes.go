@@ -275,7 +275,7 @@ func (t table[E]) filters(query url.Values, p principal) (filter map[string][]st
 			continue
 		}
 		a := t.find(name)
-		if a == nil || a.toText == nil || !a.seen.admits(p) {
+		if a == nil || a.toText == nil || !a.seen.admits(p) && a.seen != nobody {
 			return nil, false, badRequest("['%s'] is invalid attribute for filtering", clip(name))
 		}
 		var canonical []string

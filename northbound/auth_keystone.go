@@ -64,6 +64,7 @@ type Keystone struct {
 	refused *cache[time.Time] // until when
 	flights singleflight.Group
 	slots   chan struct{}
+	timeout time.Duration // keystoneTimeout, but in tests
 	bad     *limiter[netip.Prefix]
 	own     ownToken
 
@@ -101,8 +102,8 @@ func NewKeystone(o KeystoneOptions) (*Keystone, error) {
 	switch {
 	case o.Token == "" && (o.User == "" || o.Password == "" || o.Project == "" || o.Domain == ""):
 		return nil, errors.New("northbound: to ask Keystone, a token is needed, or a user with password, project and domain")
-	case o.Token != "" && (o.User != "" || o.Password != "" || o.Project != ""):
-		return nil, errors.New("northbound: for Keystone, give either a token or a user with password and project")
+	case o.Token != "" && (o.User != "" || o.Password != ""):
+		return nil, errors.New("northbound: for Keystone, give either a token or a user with password")
 	case strings.ContainsFunc(o.Token, unfitForHeader):
 		return nil, errors.New("northbound: the token for Keystone has a character that a header cannot carry")
 	}
@@ -127,7 +128,7 @@ func NewKeystone(o KeystoneOptions) (*Keystone, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	k := &Keystone{
-		base: base, log: o.Log.Named("keystone"), now: time.Now,
+		base: base, log: o.Log.Named("keystone"), now: time.Now, timeout: keystoneTimeout,
 		http: &http.Client{
 			Transport: transport,
 			// Tokens go to Keystone and to nobody whom it names.
@@ -189,7 +190,7 @@ func (k *Keystone) identify(ctx context.Context, token string, from netip.Prefix
 // remembers the answer. It goes on when they have gone.
 func (k *Keystone) check(key digest, token string) <-chan singleflight.Result {
 	return k.flights.DoChan(string(key[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), keystoneTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 		defer cancel()
 		started := k.now()
 		v, err := k.ask(ctx, token)

@@ -27,6 +27,7 @@ type collection[E any] struct {
 	meta           func(*E) *intent.Meta // nil: has no owner
 	readBy         audience              // to anybody else the collection is empty
 	writeBy        audience              // create, update, delete
+	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 
 	// check ties attributes to each other. It runs on the object with the
@@ -84,6 +85,9 @@ func (c *collection[E]) nested() bool { return c.within != nil }
 func (c *collection[E]) mount(r chi.Router, s *server) {
 	for _, path := range append([]string{c.path}, c.also...) {
 		c.mountAt("/"+path, r, s)
+	}
+	for _, a := range c.tagActions() {
+		r.Method(a.method, a.path, s.handle(a.serve))
 	}
 	for _, a := range c.actions {
 		r.Method(a.method, "/"+c.path+a.path, s.handle(a.serve))
@@ -275,7 +279,7 @@ func (c *collection[E]) serveCreate(w http.ResponseWriter, r *http.Request) erro
 // newObjects checks the bodies of a POST and makes objects of them: all that
 // can be said without looking into the database.
 func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
-	made := make([]E, len(bodies))
+	made, named := make([]E, len(bodies)), make([]given, len(bodies))
 	var denied string
 	for i, body := range bodies {
 		e := &made[i]
@@ -295,17 +299,21 @@ func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
 		if c.meta != nil {
 			c.meta(e).TenantID = owner
 		}
-		if c.check != nil {
-			if err := c.check(nil, e, ch.given); err != nil {
-				return nil, err
-			}
-		}
+		named[i] = ch.given
 	}
 	if !p.writer || !c.writeBy.admits(p) {
 		return nil, forbidden(c.rule("create"))
 	}
 	if denied != "" {
 		return nil, forbidden(c.rule("create") + denied)
+	}
+	// Attributes against each other only for who may give them, as in Neutron.
+	for i := range made {
+		if c.check != nil {
+			if err := c.check(nil, &made[i], named[i]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return made, nil
 }
@@ -362,7 +370,7 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	e, err := c.update(r.Context(), p.scope(), key, func(e *E) error {
+	e, err := c.update(conditional(r, key), p.scope(), key, func(e *E) error {
 		if err := c.lies(e, around, key); err != nil {
 			return err
 		}
@@ -404,7 +412,7 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 			return err
 		}
 	}
-	if err := remove(r.Context(), p.scope(), key); err != nil {
+	if err := remove(conditional(r, key), p.scope(), key); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

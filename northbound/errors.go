@@ -69,6 +69,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		clash    *store.Conflict
 		bad      *store.Invalid
 		inUse    *store.InUse
+		stale    *store.StaleRevision
 	)
 	switch {
 	case errors.As(err, &api):
@@ -77,6 +78,9 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return missing(notFound.Kind, notFound.ID)
 	case errors.As(err, &inUse):
 		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &stale):
+		return &apiError{http.StatusPreconditionFailed, "RevisionNumberConstraintFailed",
+			fmt.Sprintf("Constrained to %d, but current revision is %d", stale.Expected, stale.Current)}
 	case errors.As(err, &clash):
 		kind := clash.Type
 		if kind == "" {
@@ -120,6 +124,10 @@ func used(kind store.Kind, id, by string) *apiError {
 	switch {
 	case kind == store.KindNetwork && strings.Contains(by, "port"):
 		return conflict("NetworkInUse", "Unable to complete operation on network %s. There are one or more ports still in use on the network.", id)
+	case kind == store.KindPort && by == "a trunk, as its parent":
+		return conflict("PortInUseAsTrunkParent", "Port %s is currently a parent port of a trunk.", id)
+	case kind == store.KindPort && by == "a trunk":
+		return conflict("PortInUseAsSubPort", "Port %s is currently a sub-port of a trunk.", id)
 	case kind == store.KindSubnet:
 		return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 	case kind == store.KindSecurityGroup:

@@ -32,6 +32,8 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	parent := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": []}}`))
+	add("trunks", "red", `{"trunk": {"port_id": "`+parent+`"}}`)
 	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
 	for _, k := range qosRuleKinds {
 		inPolicy, alias := qosRules(nil, k)
@@ -259,6 +261,9 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 	ids, _ := owned(a)
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
+		if under := r.(interface{ taggedAt() string }).taggedAt(); under != "" {
+			a.want(201, "PUT", "/v2.0/"+under+"/"+ids[path]+"/tags/t", "admin", "")
+		}
 		at := a.place(path)
 		shown := a.want(200, "GET", "/v2.0/"+at+"/"+ids[path], "admin", "").object(t)
 		for _, name := range r.(interface{ filterable() []string }).filterable() {

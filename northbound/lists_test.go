@@ -230,7 +230,7 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 		}
 		for _, key := range keys {
 			for _, dir := range []string{"asc", "desc"} {
-				query := "/v2.0/" + path + "?sort_key=" + url.QueryEscape(key) + "&sort_dir=" + dir
+				query := "/v2.0/" + a.place(path) + "?sort_key=" + url.QueryEscape(key) + "&sort_dir=" + dir
 				all := a.page(query, "admin")
 				var walked []map[string]any
 				for next := query + "&limit=1"; next != "" && len(walked) <= len(all.objects); {

@@ -42,11 +42,11 @@ func macSegments(st *store.Store) *collection[segment] {
 	shared, host := operators, operators
 	shared.def, host.def = "false", `""`
 	c := &collection[segment]{
-		single: "mac_segment", plural: "mac_segments", path: "mac-segments",
+		single: "mac_segment", plural: "mac_segments", path: "mac-segments", tags: "mac-segments",
 		doc: "A MAC segment is an aligned power-of-two block of MAC addresses, such as `02:00:05:00:00:00/24`. Segments nest; only one without children gives addresses. " +
 			"A port gets its MAC from the segments of its host, else from those of its network, else from those of its tenant, else from a shared one. Members see their own and the shared ones; " +
 			"they write their own, and make new ones only inside these.",
-		attributes: append(table[segment]{
+		attributes: tagged(meta, access{}, append(table[segment]{
 			derived("id", id, func(s *segment) string { return s.ID }, access{filter: true, sort: true}, "Identifies the segment; made by the server."),
 			name(meta),
 			description(meta),
@@ -81,7 +81,7 @@ func macSegments(st *store.Store) *collection[segment] {
 			derived("collision_probability", probability, func(s *segment) float64 { return s.usage.CollisionProbability }, access{},
 				"How likely at least two of the addresses in use would be equal had each been drawn at random (birthday bound)."),
 			derived("active", number[uint64](0, 1<<48), func(s *segment) uint64 { return s.Active }, access{}, "How many addresses in use it has given itself."),
-		}, history(meta)...),
+		}, history(meta)...)),
 		meta:      meta,
 		ownerless: true,
 		check:     checkSegment,

@@ -17,7 +17,7 @@ func TestMACSegmentRoundTrip(t *testing.T) {
 		"host":"","base_address":"02:00:05:00:00:00","prefix_length":24,"size":16777216,"strategy":"scrambled","quarantine_seconds":600,"shared":false,
 		"conflict_policy":"report","conflict_delay_seconds":600,
 		"utilisation":{"size":16777216,"active":0,"reserved":0,"quarantined":0,"free":16777216,"largest_free_block":"02:00:05:00:00:00/24"},"collision_probability":0,
-		"active":0,"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
+		"active":0,"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}}`)
 	id := idOf(made.object(t))
 	if got := a.make("/v2.0/mac-segments", "admin", `{"mac_segment": {"base_address": "0a:00:00:00:00:00", "prefix_length": 8, "shared": true}}`); got["tenant_id"] != "" || got["parent_id"] != nil || got["shared"] != true {
 		t.Errorf("root of the operator: %v", got)

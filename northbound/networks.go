@@ -12,9 +12,9 @@ func networks(st *store.Store) *collection[intent.Network] {
 	meta := func(n *intent.Network) *intent.Meta { return &n.Meta }
 	provider := access{post: optional, put: true, byPost: admins, byPut: admins, seen: admins, filter: true}
 	return &collection[intent.Network]{
-		single: "network", plural: "networks", path: "networks",
+		single: "network", plural: "networks", path: "networks", tags: "networks",
 		doc: "A network is one layer-2 broadcast domain, isolated from all others. Deleting it deletes its subnets; it cannot be deleted while it has ports.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("admin_state_up", boolean, func(n *intent.Network) *bool { return &n.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether the network carries traffic."),
@@ -41,7 +41,7 @@ func networks(st *store.Store) *collection[intent.Network] {
 				"The physical network of a `vlan` or `flat` one, which need it; no other has one."),
 			stored("provider:segmentation_id", segmentationID, func(n *intent.Network) *uint32 { return &n.Provider.ID }, provider,
 				"VNI, VLAN id or GRE key; if not given, a free one. Of a VLAN it can change. `flat` and `local` networks have none."),
-		),
+		)),
 		meta:    meta,
 		check:   checkNetwork,
 		backend: backend[intent.Network]{st.Networks, st.Network, st.CreateNetworks, st.UpdateNetwork, st.DeleteNetwork},

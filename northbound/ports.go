@@ -26,10 +26,10 @@ func ports(st *store.Store) *collection[store.NewPort] {
 	hostAccess := byAdmins
 	hostAccess.filter, hostAccess.def = true, `""`
 	return &collection[port]{
-		single: "port", plural: "ports", path: "ports",
+		single: "port", plural: "ports", path: "ports", tags: "ports",
 		doc: "A port connects an instance to a network: it has a MAC address, IP addresses and security groups, and obeys them once it is bound to a port of a switch. " +
 			"Its `status` is `ACTIVE` when the switch has confirmed its flows. `DELETE …?keep_mac=true` reserves the MAC for the next port of the same `device_id` on the same network.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{post: optional}, standard(meta,
 			name(meta),
 			stored("network_id", id, func(p *port) *string { return &p.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it is on."),
 			stored("admin_state_up", boolean, func(p *port) *bool { return &p.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
@@ -73,7 +73,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			stored("device_profile", textOrNull(255), func(p *port) *string { return &p.Extras.DeviceProfile }, access{post: optional}, "For the scheduler of instances: a record."),
 			mapped("propagate_uplink_status", boolean, func(p *port) bool { return !p.Extras.NoUplinkStatus }, func(p *port, v bool) { p.Extras.NoUplinkStatus = !v },
 				access{post: optional, def: "true"}, "Whether the state of the uplink is passed on: a record."),
-		),
+		)),
 		meta:         meta,
 		check:        checkPort,
 		removalQuery: []parameter{{name: "keep_mac", doc: "Whether the MAC stays reserved for the next port of the same `device_id` on the same network.", value: boolean.shows}},

@@ -18,16 +18,16 @@ func qosPolicies(st *store.Store) *collection[intent.QoSPolicy] {
 	type policy = intent.QoSPolicy
 	meta := func(p *policy) *intent.Meta { return &p.Meta }
 	return &collection[policy]{
-		single: "policy", plural: "policies", path: "qos/policies", kind: store.KindQoSPolicy,
+		single: "policy", plural: "policies", path: "qos/policies", kind: store.KindQoSPolicy, tags: "policies",
 		doc: "A QoS policy is a set of rules for the packets of the ports that name it, or whose network does. " +
 			"It cannot be deleted while a network or a port has it. Policies and rules are kept and checked; nothing is enforced yet.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			derived("shared", boolean, func(*policy) bool { return false }, access{filter: true}, "Always false: policies are not shared between tenants."),
 			stored("is_default", boolean, func(p *policy) *bool { return &p.Default }, access{post: optional, put: true, def: "false", filter: true},
 				"The one that new networks of the tenant get; at most one is it."),
 			derived("rules", list(qosRuleObject, 0), func(p *policy) []intent.QoSRule { return p.Rules }, access{}, "Its rules, each with its `type`."),
-		),
+		)),
 		meta:    meta,
 		writeBy: admins,
 		backend: backend[policy]{st.QoSPolicies, st.QoSPolicy, st.CreateQoSPolicies, st.UpdateQoSPolicy, st.DeleteQoSPolicy},

@@ -20,6 +20,7 @@ func resources(st *store.Store) []resource {
 		securityGroups(st),
 		securityGroupRules(st),
 		switches(st),
+		trunks(st),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {

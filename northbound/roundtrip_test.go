@@ -17,7 +17,7 @@ func TestNetworkRoundTrip(t *testing.T) {
 	made := a.want(201, "POST", "/v2.0/networks", "red", `{"network": {"name": "blå <&> \"net\"", "admin_state_up": "True"}}`)
 	member := `{"id":"ID1","tenant_id":"red","project_id":"red","description":"","name":"blå <&> \"net\"","admin_state_up":true,"status":"ACTIVE",
 		"shared":false,"router:external":false,"is_default":false,"mtu":1450,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
-		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1}`
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}`
 	a.wantBody(names, made, strings.ReplaceAll(`{"network":`+member+`}`, "å <&>", `å \u003c\u0026\u003e`))
 	id := idOf(made.object(t))
 
@@ -25,7 +25,7 @@ func TestNetworkRoundTrip(t *testing.T) {
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/networks/"+id+".json", "red", `{"network": {"name": "n2", "admin_state_up": 0, "mtu": "1400", "description": "d"}}`),
 		`{"network":{"id":"ID1","tenant_id":"red","project_id":"red","description":"d","name":"n2","admin_state_up":false,"status":"ACTIVE",
 		"shared":false,"router:external":false,"is_default":false,"mtu":1400,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
-		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
 
 	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+id+`", "ip_version": "4", "cidr": "10.0.0.77/24"}}`))
 	show := a.want(200, "GET", "/v2.0/networks/"+strings.ToUpper(id)+"/", "admin", "")
@@ -59,16 +59,16 @@ func TestSubnetRoundTrip(t *testing.T) {
 		{"network_id": "`+network+`", "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.9", "allocation_pools": [{"start": "10.1.0.20", "end": "10.1.0.29"}, {"start": "10.1.0.10", "end": "10.1.0.12"}]}]}`)
 	a.wantBody(names, made, `{"subnets":[
 		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","gateway_ip":"10.0.0.1",
-			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1},
+			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
 		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":null,
-			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1},
+			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
 		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","gateway_ip":"10.1.0.9",
-			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1}]}`)
+			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}]}`)
 	six := idOf(made.list(t)[1])
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/subnets/"+six, "red",
 		`{"subnet": {"gateway_ip": "fe80::1", "allocation_pools": [{"start": "2001:db8::100", "end": "2001:db8::1ff"}], "dns_nameservers": ["2620:fe::fe"], "enable_dhcp": true, "name": "s"}}`),
 		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":"fe80::1",
-			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":2}}`)
+			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
 	if got := a.want(200, "GET", "/v2.0/subnets?cidr=10.0.0.0/24&network_id="+network+"&ip_version=4&fields=cidr", "red", ""); got.text != `{"subnets":[{"cidr":"10.0.0.0/24"}]}` {
 		t.Errorf("filtered by cidr: %s", got.text)
 	}
@@ -94,11 +94,11 @@ func TestPortRoundTrip(t *testing.T) {
 			"qos_policy_id":null,"qos_network_policy_id":null,"dns_name":"","dns_domain":"","dns_assignment":[{"ip_address":"10.0.0.9","hostname":"host-10-0-0-9","fqdn":"host-10-0-0-9.openstacklocal."}],
 			"data_plane_status":null,"numa_affinity_policy":null,"device_profile":null,"propagate_uplink_status":true,"created_at":"TIME","updated_at":"TIME","revision_number":`
 	}
-	a.wantBody(names, made, member("")+`1}}`)
+	a.wantBody(names, made, member("")+`1,"tags":[]}}`)
 	id := idOf(made.object(t))
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/ports/"+id, "admin", `{"port": {"binding:host_id": "00000000000000A1", "binding:profile": {"interface_name": "s1-eth1"}}}`),
-		member(`"binding:host_id":"00000000000000a1","binding:profile":{"interface_name":"s1-eth1"},"binding:vif_type":"ovs","binding:vif_details":{"connectivity":"l2","port_filter":true},`)+`2}}`)
-	a.wantBody(names, a.want(200, "GET", "/v2.0/ports/"+id, "red", ""), member("")+`2}}`)
+		member(`"binding:host_id":"00000000000000a1","binding:profile":{"interface_name":"s1-eth1"},"binding:vif_type":"ovs","binding:vif_details":{"connectivity":"l2","port_filter":true},`)+`2,"tags":[]}}`)
+	a.wantBody(names, a.want(200, "GET", "/v2.0/ports/"+id, "red", ""), member("")+`2,"tags":[]}}`)
 
 	// The flows are in: unbinding must take the status back with it.
 	if err := a.store.SetPortStatus(t.Context(), 0xa1, []store.PortState{{ID: id, Status: intent.PortActive}}); err != nil {
@@ -170,10 +170,10 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 	}
 	a.wantBody(names, a.want(200, "GET", "/v2.0/security-groups", "red", ""), `{"security_groups":[{"id":"ID1","tenant_id":"red","project_id":"red","description":"Default security group","name":"default",
 		"shared":false,"stateful":true,"security_group_rules":[`+rule("ID2", "ID1", "egress", "IPv4", "null")+`,`+rule("ID3", "ID1", "egress", "IPv6", "null")+`,`+
-		rule("ID4", "ID1", "ingress", "IPv4", `"ID1"`)+`,`+rule("ID5", "ID1", "ingress", "IPv6", `"ID1"`)+`],"created_at":"TIME","updated_at":"TIME","revision_number":1}]}`)
+		rule("ID4", "ID1", "ingress", "IPv4", `"ID1"`)+`,`+rule("ID5", "ID1", "ingress", "IPv6", `"ID1"`)+`],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}]}`)
 	made := a.want(201, "POST", "/v2.0/security-groups", "red", `{"security_group": {"name": "web", "description": "web"}}`)
 	a.wantBody(names, made, `{"security_group":{"id":"ID6","tenant_id":"red","project_id":"red","description":"web","name":"web","shared":false,"stateful":true,
-		"security_group_rules":[`+rule("ID7", "ID6", "egress", "IPv4", "null")+`,`+rule("ID8", "ID6", "egress", "IPv6", "null")+`],"created_at":"TIME","updated_at":"TIME","revision_number":1}}`)
+		"security_group_rules":[`+rule("ID7", "ID6", "egress", "IPv4", "null")+`,`+rule("ID8", "ID6", "egress", "IPv6", "null")+`],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}}`)
 	web := idOf(made.object(t))
 
 	made = a.want(201, "POST", "/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+web+`", "direction": "ingress", "protocol": "TCP", "port_range_min": "80", "port_range_max": 443, "remote_ip_prefix": "10.1.2.3/8"}}`)

@@ -8,16 +8,16 @@ import (
 func securityGroups(st *store.Store) *collection[intent.SecurityGroup] {
 	meta := func(g *intent.SecurityGroup) *intent.Meta { return &g.Meta }
 	return &collection[intent.SecurityGroup]{
-		single: "security_group", plural: "security_groups", path: "security-groups",
+		single: "security_group", plural: "security_groups", path: "security-groups", tags: "security-groups",
 		doc: "A security group is a set of rules that ports subscribe to; what no rule of its groups allows, a port neither gets nor sends. Rules are stateful: answers pass. " +
 			"A new group allows all egress. Every tenant has a group `default`, which also allows ingress from itself; it cannot be renamed, nor deleted by its owner.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			derived("shared", boolean, func(*intent.SecurityGroup) bool { return false }, access{filter: true}, "Always false: groups are not shared between tenants."),
 			mapped("stateful", boolean, func(g *intent.SecurityGroup) bool { return !g.Stateless }, func(g *intent.SecurityGroup, v bool) { g.Stateless = !v },
 				access{post: optional, put: true, def: "true", filter: true}, "Whether answers pass without a rule of their own: a record, as in the data plane all groups are stateful. It cannot change while a port has the group."),
 			derived("security_group_rules", list(ruleObject, 0), func(g *intent.SecurityGroup) []intent.Rule { return g.Rules }, access{}, "Its rules, oldest first."),
-		),
+		)),
 		meta: meta,
 		backend: backend[intent.SecurityGroup]{
 			st.SecurityGroups, st.SecurityGroup, st.CreateSecurityGroups, st.UpdateSecurityGroup, st.DeleteSecurityGroup,

@@ -60,7 +60,7 @@ func TestPathsAreTakenAsNeutronTakesThem(t *testing.T) {
 		"/v2.0": 200, "/v2.0/": 200, "/v2.0/networks": 200, "/v2.0/networks/": 200, "/v2.0/networks.json": 200,
 		"/v2.0/networks/" + id + ".json": 200, "/v2.0/networks/" + id + "/": 200,
 		"/v2.0/networks/n": 404, "/v2.0/networks/%00": 404, "/v2.0/networks/%zz": 400, "/v2.0/networks/a%2Fb": 404, "/v2.0/networks/" + id + "x": 404,
-		"/v2.0/routers": 404, "/v2.0/mac_segments": 404, "/v2.0/networks/" + id + "/tags": 404, "/v2.1/": 404, "/v3": 404,
+		"/v2.0/routers": 404, "/v2.0/mac_segments": 404, "/v2.0/networks/" + id + "/subnets": 404, "/v2.1/": 404, "/v3": 404,
 	} {
 		// As it stands: a client of net/http would not send some of these.
 		conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
@@ -120,7 +120,7 @@ func TestResourcesAndExtensionsListWhatWorks(t *testing.T) {
 			t.Errorf("extension %s: (-list +show)\n%s", e["alias"], diff)
 		}
 	}
-	kind, _ := a.want(404, "GET", "/v2.0/extensions/tag-ports-during-bulk-creation", "red", "").message(t)
+	kind, _ := a.want(404, "GET", "/v2.0/extensions/no-such-thing", "red", "").message(t)
 	if kind != "HTTPNotFound" {
 		t.Errorf("unknown extension: type %s", kind)
 	}

@@ -27,10 +27,10 @@ const (
 func subnets(st *store.Store) *collection[subnet] {
 	meta := func(s *subnet) *intent.Meta { return &s.Meta }
 	return &collection[subnet]{
-		single: "subnet", plural: "subnets", path: "subnets",
+		single: "subnet", plural: "subnets", path: "subnets", tags: "subnets",
 		doc: "A subnet is an IP prefix of a network; its allocation pools are where ports get their addresses from. Subnets of one network must not overlap. " +
 			"A subnet cannot be deleted while ports have addresses of it.",
-		attributes: standard(meta,
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it belongs to."),
 			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true, sort: true}, "The address family."),
@@ -51,7 +51,7 @@ func subnets(st *store.Store) *collection[subnet] {
 				"How instances get an address of an IPv6 prefix; the same as `ipv6_ra_mode` if both are given."),
 			stored("service_types", list(serviceType, maxServiceTypes), func(s *subnet) *[]string { return &s.ServiceTypes }, access{post: optional, put: true, byPost: admins, byPut: admins},
 				"The `device_owner` of ports that get their addresses here rather than from subnets without; none: any."),
-		),
+		)),
 		meta:  meta,
 		check: checkSubnet,
 		backend: wrapped(wrapSubnet, subnet.bare, subnet.bare,

@@ -19,6 +19,8 @@ import (
 	"github.com/macloom/macloom/controller"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+	"github.com/macloom/macloom/northbound"
 )
 
 // config holds the settings of the server. Each is a flag, an environment
@@ -34,12 +36,17 @@ type config struct {
 	Tokens       string
 	Unmanaged    string
 	Admit        string
+	Quota        string
 	Bridge       string
 	DatapathType string
 	Advertise    string
 	TLSCert      string
 	TLSKey       string
 	TLSCA        string
+	HTTPTLSCert  string
+	HTTPTLSKey   string
+	RateLimit    int
+	Keystone     northbound.KeystoneOptions
 	LogFormat    string
 	LogLevel     string
 
@@ -66,10 +73,21 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.OVSDB, "ovsdb", "127.0.0.1:6640", "address where ovsdb-server connects as its manager")
 	f.StringVar(&c.OVSDBConnect, "ovsdb-connect", "", "ovsdb-servers to connect to, such as unix:/run/openvswitch/db.sock, separated by commas")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:9696", "address of the REST API")
+	f.StringVar(&c.HTTPTLSCert, "http-tls-cert", "", "PEM file with the certificate for the REST API; empty: no TLS")
+	f.StringVar(&c.HTTPTLSKey, "http-tls-key", "", "PEM file with the key of that certificate")
 	f.StringVar(&c.Tokens, "tokens", "", "YAML file of API tokens; empty: an admin token is made in the data directory")
+	f.IntVar(&c.RateLimit, "rate-limit", 0, "requests per second that one token may send to the REST API; 0: no limit")
+	f.StringVar(&c.Keystone.URL, "keystone-url", "", "Keystone (Identity API v3) that knows the callers of other tokens; empty: there are no others")
+	f.StringVar(&c.Keystone.CACert, "keystone-cacert", "", "PEM file of the authorities to trust for Keystone; empty: those of the system")
+	f.StringVar(&c.Keystone.Token, "keystone-token", "", "token by which Keystone is asked (better as variable or in the file: others see flags)")
+	f.StringVar(&c.Keystone.User, "keystone-user", "", "user by whom Keystone is asked, instead of a token")
+	f.StringVar(&c.Keystone.Password, "keystone-password", "", "password of that user (better as variable or in the file)")
+	f.StringVar(&c.Keystone.Project, "keystone-project", "service", "project of that user, by name")
+	f.StringVar(&c.Keystone.Domain, "keystone-domain", "Default", "domain of that user and project, by name")
 	f.StringVar(&c.Unmanaged, "unmanaged", string(intent.UnmanagedLearn),
 		"switch ports that no tenant port is bound to: learn (one learning domain) or drop")
 	f.StringVar(&c.Admit, "admit", controller.AdmitAuto, "switches that nobody has decided on: auto (let them in) or listed (turn them away)")
+	f.StringVar(&c.Quota, "quota", "", "what a tenant without a quota of its own may have, such as port=500,network=100; neutron: as Neutron; empty: any number")
 	f.StringVar(&c.Bridge, "bridge", "br-int", "integration bridge that is set up on hosts that connect by OVSDB; empty: none")
 	f.StringVar(&c.DatapathType, "datapath-type", hypervisor.DatapathAuto,
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
@@ -174,6 +192,9 @@ func (c *config) check() error {
 	if c.Admit != "" && c.Admit != controller.AdmitAuto && c.Admit != controller.AdmitListed {
 		return fmt.Errorf("admit: %q is neither auto nor listed", c.Admit)
 	}
+	if _, err := store.ParseQuotas(c.Quota); err != nil {
+		return fmt.Errorf("quota: %w", err)
+	}
 	kinds := []string{"", hypervisor.DatapathAuto, hypervisor.DatapathSystem, hypervisor.DatapathNetdev}
 	if !slices.Contains(kinds, c.DatapathType) {
 		return fmt.Errorf("datapath-type: %q is none of auto, system, netdev", c.DatapathType)
@@ -192,6 +213,15 @@ func (c *config) check() error {
 	if set := len(c.TLSCert) > 0; set != (len(c.TLSKey) > 0) || set != (len(c.TLSCA) > 0) {
 		return errors.New("tls-cert, tls-key, tls-ca: give all three or none")
 	}
+	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
+		return errors.New("http-tls-cert, http-tls-key: give both or none")
+	}
+	if c.RateLimit < 0 || c.RateLimit > maxRateLimit {
+		return fmt.Errorf("rate-limit: %d is not between 0 and %d", c.RateLimit, maxRateLimit)
+	}
+	if c.Keystone.URL == "" && (c.Keystone.Token != "" || c.Keystone.User != "" || c.Keystone.Password != "") {
+		return errors.New("keystone-url: it is missing, though it is said how to ask Keystone")
+	}
 	if c.LineageRetention < 0 {
 		return fmt.Errorf("lineage-retention: %s is negative; 0 is for ever", c.LineageRetention)
 	}
@@ -208,6 +238,9 @@ func (c *config) check() error {
 	c.DataDir = dir
 	return err
 }
+
+// maxRateLimit is more than a controller answers.
+const maxRateLimit = 1_000_000
 
 // maxInterfaceName is IFNAMSIZ of Linux, less the final zero.
 const maxInterfaceName = 15

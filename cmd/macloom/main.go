@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newServe(), newMigrate(), newHealth(), newVersion())
+	root.AddCommand(newServe(), newMigrate(), newHealth(), newToken(), newVersion())
 	root.AddCommand(cli.Commands(cli.Environment{Getenv: os.Getenv, DataDir: defaultDataDir(), Version: versionText(), Now: time.Now})...)
 	markFailures(root)
 	return root

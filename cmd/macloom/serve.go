@@ -64,7 +64,11 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 	defer unlock()
 
-	security, err := loadTLS(cfg, log)
+	security, httpSecurity, err := loadTLS(cfg, log)
+	if err != nil {
+		return err
+	}
+	keystone, err := loadKeystone(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -76,8 +80,12 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		defer l.Close()
-		if security != nil && name != "http" {
-			l = tls.NewListener(l, security)
+		secured := security
+		if name == "http" {
+			secured = httpSecurity
+		}
+		if secured != nil {
+			l = tls.NewListener(l, secured)
 		}
 		listeners[name] = l
 	}
@@ -90,6 +98,12 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
+
+	limits, err := store.ParseQuotas(cfg.Quota)
+	if err != nil {
+		return err
+	}
+	db.LimitTenants(limits)
 
 	tokens, tokenNote, err := loadTokens(cfg, log)
 	if err != nil {
@@ -106,7 +120,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
-		Store: db.Store, Tokens: tokens, Log: log, Metrics: metrics, Ready: ctl.Ready,
+		Store: db.Store, Tokens: tokens, Keystone: keystone, RateLimit: cfg.RateLimit, Log: log, Metrics: metrics, Ready: ctl.Ready,
 	})
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -131,12 +145,29 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 }
 
-// loadTLS returns how OpenFlow and OVSDB are secured; nil: not at all.
-func loadTLS(cfg *config, log *zap.Logger) (*tls.Config, error) {
-	if cfg.TLSCert == "" {
+// loadTLS returns how OpenFlow and OVSDB are secured, and how the REST API is;
+// nil: not at all.
+func loadTLS(cfg *config, log *zap.Logger) (southbound, api *tls.Config, err error) {
+	if cfg.TLSCert != "" {
+		if southbound, err = listen.TLSConfig(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log.Named("tls")); err != nil {
+			return nil, nil, err
+		}
+	}
+	if cfg.HTTPTLSCert != "" {
+		api, err = listen.ServerTLSConfig(cfg.HTTPTLSCert, cfg.HTTPTLSKey, []string{"h2", "http/1.1"}, log.Named("http-tls"))
+	}
+	return southbound, api, err
+}
+
+// loadKeystone returns who knows the callers that the tokens file does not;
+// nil: nobody.
+func loadKeystone(cfg *config, log *zap.Logger) (*northbound.Keystone, error) {
+	if cfg.Keystone.URL == "" {
 		return nil, nil
 	}
-	return listen.TLSConfig(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log.Named("tls"))
+	o := cfg.Keystone
+	o.Log = log
+	return northbound.NewKeystone(o)
 }
 
 // asClient is for connections that we open: the same certificate, and the same
@@ -161,6 +192,13 @@ func loadTokens(cfg *config, log *zap.Logger) (tokens *northbound.Tokens, note s
 // log it is one line.
 func announce(out io.Writer, cfg *config, log *zap.Logger, listeners map[string]net.Listener, tokenNote string) {
 	address := func(name string) string { return listeners[name].Addr().String() }
+	scheme := "http"
+	if cfg.HTTPTLSCert != "" {
+		scheme = "https"
+	}
+	if cfg.Keystone.URL != "" {
+		tokenNote += ", and those of " + cfg.Keystone.URL
+	}
 	if cfg.LogFormat == "json" {
 		log.Info("macloom is up", zap.String("version", versionText()), zap.String("http", address("http")),
 			zap.String("openflow", address("openflow")), zap.String("ovsdb", address("ovsdb")), zap.String("token", tokenNote))
@@ -168,12 +206,12 @@ func announce(out io.Writer, cfg *config, log *zap.Logger, listeners map[string]
 	}
 	fmt.Fprintf(out, `
 macloom %s is up
-  REST API   http://%s/v2.0/
+  REST API   %s://%s/v2.0/
   token      %s
   OpenFlow   %s    OVSDB   %s
 
 %s
-`, versionText(), address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, address("openflow"), address("ovsdb")))
+`, versionText(), scheme, address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, address("openflow"), address("ovsdb")))
 }
 
 // howToConnect says what to type on a host.

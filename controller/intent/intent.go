@@ -218,6 +218,17 @@ func (p AddressPair) Prefix() netip.Prefix {
 	return prefix.Masked()
 }
 
+// Prefixes is the addresses of the pair in prefixes that a flow can match: all
+// addresses of a family are two halves.
+func (p AddressPair) Prefixes() []netip.Prefix {
+	prefix := p.Prefix()
+	if prefix.Bits() > 0 {
+		return []netip.Prefix{prefix}
+	}
+	low := netip.PrefixFrom(prefix.Addr(), 1)
+	return []netip.Prefix{low, netip.PrefixFrom(LastAddr(low).Next(), 1)}
+}
+
 // DHCPOption is an option for the instance behind a port.
 type DHCPOption struct {
 	Name    string `json:"name"`

@@ -103,12 +103,16 @@ func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v 
 // lock locks the row of an object against change and deletion, and then reads
 // it: whoever held the lock before has then been heard.
 func (e *entity[T]) lock(ctx context.Context, tx *writeTx, sc Scope, id string) (v T, err error) {
-	if canonical, ok := e.canonical(id); ok {
+	canonical, ok := e.canonical(id)
+	if ok {
 		if _, err := tx.Exec(ctx, "SELECT FROM "+e.table+" WHERE id = $1 FOR UPDATE", canonical); err != nil {
 			return v, err
 		}
 	}
-	return e.get(ctx, tx, sc, id)
+	if v, err = e.get(ctx, tx, sc, id); err != nil {
+		return v, err
+	}
+	return v, e.expect(ctx, tx, canonical)
 }
 
 // touch counts a change of entities because of what belongs to them, in the
@@ -185,6 +189,10 @@ func metaFilters(table string, own map[string]filter) map[string]filter {
 		"name":            byText(table + ".name"),
 		"description":     byText(table + ".description"),
 		"revision_number": byNumber(table + ".revision"),
+		"tags":            byTags(table, false, "@>"),
+		"tags-any":        byTags(table, false, "&&"),
+		"not-tags":        byTags(table, true, "@>"),
+		"not-tags-any":    byTags(table, true, "&&"),
 	}
 	for name, f := range own {
 		if f == nil {
@@ -200,6 +208,27 @@ func byText(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
 		return expr + " = ANY(" + a.add(values) + "::text[])", nil
 	}
+}
+
+// byTags compares all tags that the values name, each with commas between
+// them, with those of an object.
+func byTags(table string, not bool, operator string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		tags := a.add(strings.Split(strings.Join(values, ","), ",")) + "::text[]"
+		if not {
+			return "NOT " + table + ".tags " + operator + " " + tags, nil
+		}
+		// The index holds only what has tags.
+		return table + ".tags <> '{}' AND " + table + ".tags " + operator + " " + tags, nil
+	}
+}
+
+// untagged takes the filters away that a kind without tags does not have.
+func untagged(filters map[string]filter) map[string]filter {
+	for _, name := range []string{"tags", "tags-any", "not-tags", "not-tags-any"} {
+		delete(filters, name)
+	}
+	return filters
 }
 
 // byOptionalUUID also finds objects without the attribute, asked for by "".

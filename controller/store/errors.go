@@ -49,6 +49,18 @@ func (e *InUse) Error() string {
 	return fmt.Sprintf("store: %s %s is in use by %s", e.Kind.Words(), e.ID, e.By)
 }
 
+// StaleRevision says that an object is no longer, or not yet, as the caller
+// expects it.
+type StaleRevision struct {
+	Kind              Kind
+	ID                string
+	Expected, Current int64
+}
+
+func (e *StaleRevision) Error() string {
+	return fmt.Sprintf("store: %s %s has revision %d and not %d", e.Kind.Words(), e.ID, e.Current, e.Expected)
+}
+
 // Words is the kind as a message names it: "security group rule".
 func (k Kind) Words() string {
 	b := []byte(k)

@@ -159,6 +159,7 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 			if err := insertRules(ctx, tx, g.TenantID, g.Rules); err != nil {
 				return err
 			}
+			tx.spends(KindSecurityGroup, g.TenantID)
 			tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpCreate)
 		}
 		return nil
@@ -194,6 +195,9 @@ func (s *Store) UpdateSecurityGroup(ctx context.Context, sc Scope, id string, ch
 			if err := refuseUsedGroup(ctx, tx, g.ID); err != nil {
 				return err
 			}
+		}
+		if err := groups.retag(ctx, tx, &g.Meta, &old.Meta); err != nil {
+			return err
 		}
 		tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 )
 
 // plan is what a transaction that gives MACs and addresses to ports knows of
@@ -23,6 +24,7 @@ type plan struct {
 	hosts    map[string]bool        // names of hosts that ports are to be on, and have switches
 	subnets  map[string][]*ipSource // by network, oldest first
 	macs     *macPlan
+	oldMAC   mac.Addr // of the one port, when it gets another; else 0
 }
 
 // planNetwork is what ports need to know of their network.
@@ -144,6 +146,7 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		secure, vnics, policies, extras             = make([]bool, n), make([]string, n), make([]*string, n), make([]string, n)
 		at                                          = make(map[string]*intent.Port, n)
 		groups                                      []groupOf
+		tags                                        = map[string][]string{}
 	)
 	for i := range pl.ports {
 		p := &pl.ports[i].Port
@@ -151,6 +154,9 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		ids[i], tenants[i], networks[i], names[i], descriptions[i] = p.ID, p.TenantID, p.NetworkID, p.Name, p.Description
 		deviceIDs[i], deviceOwners[i], adminUp[i] = p.DeviceID, p.DeviceOwner, p.AdminUp
 		hosts[i], interfaces[i], portNos[i] = p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo)
+		if len(p.Tags) > 0 {
+			tags[p.ID] = p.Tags
+		}
 		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, pl.hosts[p.Binding.Host], pl.networks[p.NetworkID].qosPolicy
 		if p.VNICType == "" {
 			p.VNICType = vnicNormal
@@ -184,6 +190,11 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 			})
 			return err
 		})
+	if len(tags) > 0 {
+		b.Queue(`
+			UPDATE ports SET tags = ARRAY(SELECT jsonb_array_elements_text(t.value))
+			FROM jsonb_each($1::jsonb) AS t WHERE ports.id = t.key::uuid`, tags)
+	}
 	queueGroups(&b, groups)
 	return pl.give(ctx, &b, true, true, true)
 }
@@ -213,7 +224,7 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		if err := pl.macs.choose(ctx, macs, round); err != nil {
 			return err
 		}
-		if err := pl.chooseIPs(ctx, ips, round); err != nil {
+		if err := pl.chooseIPs(ctx, ips, macs, round); err != nil {
 			return err
 		}
 		pl.macs.queueGive(b, macs, false)
@@ -225,7 +236,7 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		if macs, err = pl.macs.left(macs); err != nil {
 			return err
 		}
-		if ips, err = leftIPs(ips); err != nil {
+		if ips, err = pl.leftIPs(ips); err != nil {
 			return err
 		}
 		if len(macs) == 0 && len(ips) == 0 {

@@ -138,6 +138,9 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 	if r.parent == nil {
 		tx.changed(r.kind, m.ID, m.TenantID, OpCreate)
 	}
+	if slices.Contains(QuotaResources, r.kind) {
+		tx.spends(r.kind, m.TenantID)
+	}
 	if r.made == nil {
 		return nil
 	}
@@ -184,6 +187,9 @@ func (r *record[T]) update(ctx context.Context, s *Store, sc Scope, id string, c
 		var sets []string
 		for i, value := range r.values(&v) {
 			sets = append(sets, r.fields[i]+" = "+a.add(value))
+		}
+		if err := r.retag(ctx, tx, m, r.meta(&old)); err != nil {
+			return err
 		}
 		if r.parent == nil {
 			tx.changed(r.kind, m.ID, m.TenantID, OpUpdate)

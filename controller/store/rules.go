@@ -19,7 +19,7 @@ var rules = entity[intent.Rule]{
 	from:    "security_group_rules",
 	visible: "security_group_rules.tenant_id = $tenant",
 	order:   "security_group_rules.num",
-	filters: metaFilters("security_group_rules", map[string]filter{
+	filters: untagged(metaFilters("security_group_rules", map[string]filter{
 		"name":              nil,
 		"security_group_id": byUUID("security_group_rules.group_id"),
 		"direction":         byText("security_group_rules.direction"),
@@ -32,7 +32,7 @@ var rules = entity[intent.Rule]{
 		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
 
 		"remote_address_group_id": byOptionalUUID("security_group_rules.remote_address_group_id"),
-	}),
+	})),
 	sorts: metaSorts("security_group_rules", map[string]string{
 		"name":              "",
 		"security_group_id": "security_group_rules.group_id",
@@ -102,6 +102,7 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 				remotes = append(remotes, r.RemoteGroupID)
 			}
 			of, owners = append(of, r.GroupID), append(owners, r.TenantID)
+			tx.spends(KindRule, r.TenantID)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
@@ -191,10 +192,10 @@ func (s *Store) DeleteRule(ctx context.Context, sc Scope, id string) error {
 		if err := groups.touch(ctx, tx, Scope{Admin: true}, []string{r.GroupID}); err != nil {
 			return err
 		}
-		deleted, err := tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)
-		if err == nil && deleted.RowsAffected() == 0 {
-			err = &NotFound{KindRule, id}
+		if _, err := rules.lock(ctx, tx, sc, id); err != nil {
+			return err
 		}
+		_, err = tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)
 		return err
 	})
 }

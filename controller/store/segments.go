@@ -384,6 +384,9 @@ func (s *Store) UpdateSegment(ctx context.Context, sc Scope, id string, change f
 				return err
 			}
 		}
+		if err := segments.retag(ctx, tx, &g.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate)
 		return tx.QueryRow(ctx, `
 			UPDATE mac_segments SET name = $2, description = $3, shared = $4, host = $5, strategy = $6, quarantine_seconds = $7,

@@ -75,6 +75,8 @@ const (
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
 	KindQoSPolicy     Kind = "qos_policy"
 	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
+	KindTrunk         Kind = "trunk"
+	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
 )
 
 // Op is what happened to an object.
@@ -92,6 +94,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *zap.Logger
 	feed *publisher
+
+	quotas map[Kind]int64 // of tenants that have none of their own
 
 	leases  *lessor
 	singles singles

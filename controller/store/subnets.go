@@ -143,6 +143,11 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(out, func(n intent.Subnet) bool { return n.Automatic() }) {
+			if err := holdNetworks(ctx, tx, parents); err != nil {
+				return err
+			}
+		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
@@ -162,7 +167,13 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 			if err := insertPools(ctx, tx, n); err != nil {
 				return err
 			}
+			tx.spends(KindSubnet, n.TenantID)
 			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+			if n.Automatic() {
+				if err := addFormed(ctx, tx, n); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
@@ -330,6 +341,9 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := networks.touch(ctx, tx, Scope{Admin: true}, []string{n.NetworkID}); err != nil {
 			return err
 		}
+		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
+			return err
+		}
 		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
 		destinations, hops := splitRoutes(n.HostRoutes)
 		return tx.QueryRow(ctx, `
@@ -351,7 +365,8 @@ func refuseUsedGateway(ctx context.Context, tx *writeTx, n *intent.Subnet) error
 	return &Conflict{"GatewayIpInUse", "gateway_ip", fmt.Sprintf("gateway_ip %s is in use by port %s", n.Gateway, port)}
 }
 
-// DeleteSubnet deletes a subnet that no port has an address of.
+// DeleteSubnet deletes a subnet that no port has an address of, except where
+// all ports of the network have one by themselves.
 func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		seen, err := subnets.get(ctx, tx, sc, id)
@@ -363,6 +378,9 @@ func (s *Store) DeleteSubnet(ctx context.Context, sc Scope, id string) error {
 		}
 		n, err := subnets.lock(ctx, tx, sc, id)
 		if err != nil {
+			return err
+		}
+		if err := dropAddresses(ctx, tx, &n); err != nil {
 			return err
 		}
 		var used int

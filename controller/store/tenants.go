@@ -18,9 +18,9 @@ var tenants = entity[intent.Tenant]{
 	from:    "tenants",
 	visible: "tenants.id = $tenant",
 	order:   "tenants.created_at, tenants.id",
-	filters: metaFilters("tenants", map[string]filter{
+	filters: untagged(metaFilters("tenants", map[string]filter{
 		"id": byText("tenants.id"), "tenant_id": byText("tenants.id"), "project_id": byText("tenants.id"), "enabled": byBool("tenants.enabled"),
-	}),
+	})),
 	sorts: metaSorts("tenants", map[string]string{
 		"id": byBytes("tenants.id"), "tenant_id": byBytes("tenants.id"), "project_id": byBytes("tenants.id"), "enabled": "tenants.enabled",
 	}),
@@ -116,7 +116,10 @@ func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change fu
 func keep(m, old *intent.Meta) {
 	name, description, tags := m.Name, m.Description, m.Tags
 	*m = *old
-	m.Name, m.Description, m.Tags = name, description, tags
+	m.Name, m.Description = name, description
+	if len(tags)+len(old.Tags) > 0 {
+		m.Tags = append([]string{}, tags...)
+	}
 }
 
 // DeleteTenant deletes a tenant that owns nothing but its unused default

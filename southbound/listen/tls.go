@@ -24,7 +24,19 @@ import (
 // against the new files. While these are no good (the certificate is new, the key
 // not yet), the old ones stay in use and log says why.
 func TLSConfig(certFile, keyFile, caFile string, log *zap.Logger) (*tls.Config, error) {
-	f := &tlsFiles{cert: certFile, key: keyFile, ca: caFile, log: log}
+	if caFile == "" {
+		return nil, errors.New("listen: TLS CA: no file is named")
+	}
+	return (&tlsFiles{cert: certFile, key: keyFile, ca: caFile, log: log}).watched()
+}
+
+// ServerTLSConfig is TLSConfig for servers whose clients show no certificate;
+// protocols are what they may choose from (ALPN).
+func ServerTLSConfig(certFile, keyFile string, protocols []string, log *zap.Logger) (*tls.Config, error) {
+	return (&tlsFiles{cert: certFile, key: keyFile, protocols: protocols, log: log}).watched()
+}
+
+func (f *tlsFiles) watched() (*tls.Config, error) {
 	if err := f.load(); err != nil {
 		return nil, err
 	}
@@ -33,9 +45,10 @@ func TLSConfig(certFile, keyFile, caFile string, log *zap.Logger) (*tls.Config, 
 	return cfg, nil
 }
 
-// tlsFiles makes a configuration of three files, again when one has changed.
+// tlsFiles makes a configuration of files, again when one has changed.
 type tlsFiles struct {
-	cert, key, ca string
+	cert, key, ca string // ca is empty for a server that asks for no certificates
+	protocols     []string
 	log           *zap.Logger
 
 	mu      sync.Mutex
@@ -66,6 +79,9 @@ func (f *tlsFiles) current() *tls.Config {
 
 func (f *tlsFiles) changed() bool {
 	for i, name := range [...]string{f.cert, f.key, f.ca} {
+		if name == "" {
+			continue
+		}
 		now, err := os.Stat(name)
 		if err != nil {
 			return true // which load will explain
@@ -81,6 +97,9 @@ func (f *tlsFiles) load() error {
 	var content [3][]byte
 	var seen [3]os.FileInfo
 	for i, file := range [...]struct{ what, name string }{{"certificate", f.cert}, {"key", f.key}, {"CA", f.ca}} {
+		if file.name == "" {
+			continue
+		}
 		var err error
 		// Looked at before it is read: what is written in between is seen next time.
 		if seen[i], err = os.Stat(file.name); err == nil {
@@ -101,23 +120,20 @@ func (f *tlsFiles) load() error {
 	if err != nil {
 		return fmt.Errorf("listen: TLS key %s (for the certificate %s): %w", f.key, f.cert, err)
 	}
-	roots, err := certificates(content[2])
-	if err != nil {
-		return fmt.Errorf("listen: TLS CA %s: %w", f.ca, err)
-	}
-	pool := x509.NewCertPool()
-	for _, c := range roots {
-		pool.AddCert(c)
-	}
-	f.seen = seen
-	f.config = &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{pair},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    pool,
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: f.protocols}
+	if f.ca != "" {
+		roots, err := certificates(content[2])
+		if err != nil {
+			return fmt.Errorf("listen: TLS CA %s: %w", f.ca, err)
+		}
+		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		for _, c := range roots {
+			cfg.ClientCAs.AddCert(c)
+		}
 		// A ticket would spare a peer the check against the CA of now.
-		SessionTicketsDisabled: true,
+		cfg.SessionTicketsDisabled = true
 	}
+	f.seen, f.config = seen, cfg
 	return nil
 }
 

@@ -23,7 +23,7 @@ import (
 // Bounds of what a client waits for and takes in.
 const (
 	dialTimeout = 5 * time.Second
-	maxRetries  = 4                // of a read that was answered 503
+	maxRetries  = 4                // of what was answered 503 or 429
 	maxWait     = 10 * time.Second // before one of them, whatever the server asks for
 	maxEntry    = 16 << 20         // bytes of one object of an answer
 	maxError    = 64 << 10         // bytes read of an answer that is an error
@@ -53,28 +53,40 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	trust, err := TLSConfig(o.CACert)
+	if err != nil {
+		return nil, err
+	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
-	}
-	if o.CACert != "" {
-		pem, err := os.ReadFile(o.CACert)
-		if err != nil {
-			return nil, fmt.Errorf("CA certificates: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA certificates: %s holds no PEM certificate", o.CACert)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		TLSClientConfig:     trust,
 	}
 	return &Client{base: base, o: o, pause: pause, http: &http.Client{
 		Transport: transport,
 		// The API redirects nobody, and whoever does is not to have the token.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// TLSConfig trusts the authorities of a PEM file, or those of the system if
+// none is named.
+func TLSConfig(caCert string) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caCert == "" {
+		return cfg, nil
+	}
+	pem, err := os.ReadFile(caCert)
+	if err != nil {
+		return nil, fmt.Errorf("CA certificates: %w", err)
+	}
+	cfg.RootCAs = x509.NewCertPool()
+	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CA certificates: %s holds no PEM certificate", caCert)
+	}
+	return cfg, nil
 }
 
 func parseURL(text string) (*url.URL, error) {
@@ -135,7 +147,9 @@ func (c *Client) Open(ctx context.Context, r Request) (io.ReadCloser, error) {
 		wait, again := retryAfter(resp)
 		err = c.refusal(resp)
 		resp.Body.Close()
-		if r.Method != http.MethodGet || !again || try == maxRetries {
+		// What was refused for coming too fast was not begun, whatever it was.
+		repeatable := r.Method == http.MethodGet || resp.StatusCode == http.StatusTooManyRequests && r.Stream == nil
+		if !repeatable || !again || try == maxRetries {
 			return nil, err
 		}
 		if c.pause(ctx, wait) != nil {
@@ -198,10 +212,10 @@ func escaped(path []string) []string {
 	return out
 }
 
-// retryAfter reads whether and when a server that is not available wants to be
-// asked again.
+// retryAfter reads whether and when a server that is not available, or asked
+// too often, wants to be asked again.
 func retryAfter(resp *http.Response) (time.Duration, bool) {
-	if resp.StatusCode != http.StatusServiceUnavailable {
+	if resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusTooManyRequests {
 		return 0, false
 	}
 	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)

@@ -102,6 +102,8 @@ func TestHowOftenARequestIsRepeated(t *testing.T) {
 	}{
 		{"a read", http.MethodGet, "1", http.StatusServiceUnavailable, 1 + maxRetries},
 		{"a read without Retry-After", http.MethodGet, "", http.StatusServiceUnavailable, 1},
+		{"a read too many", http.MethodGet, "1", http.StatusTooManyRequests, 1 + maxRetries},
+		{"a write too many", http.MethodPost, "1", http.StatusTooManyRequests, 1 + maxRetries},
 		{"a read that fails", http.MethodGet, "1", http.StatusInternalServerError, 1},
 		{"a write", http.MethodPost, "1", http.StatusServiceUnavailable, 1},
 		{"a delete", http.MethodDelete, "1", http.StatusServiceUnavailable, 1},
