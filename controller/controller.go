@@ -41,6 +41,7 @@ type Config struct {
 	OVSDBTLS     *tls.Config // for those of them that speak TLS
 	Unmanaged    intent.Unmanaged
 	MACs         store.MACUpkeep
+	AuditKeep    time.Duration     // how long the audit log is kept; 0: for ever
 	Admit        string            // AdmitAuto or AdmitListed
 	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
 	Log          *zap.Logger
@@ -69,7 +70,7 @@ func New(cfg Config) *Controller {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
-	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
+	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler, cfg.Log.Named("hypervisor")}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
 	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
@@ -93,6 +94,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
+	g.Go(func() error { return c.cfg.Store.MaintainAuditLog(ctx, c.cfg.AuditKeep) })
 	g.Go(func() error {
 		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)
@@ -187,9 +189,19 @@ func (f facts) SavePortStates(ctx context.Context, d intent.DPID, states []inten
 type hostFacts struct {
 	*store.Store
 	reconciler *reconcile.Reconciler
+	log        *zap.Logger
 }
 
 func (f hostFacts) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, err error) {
 	f.reconciler.SetDatapathType(b.DPID, b.DatapathType)
-	return f.Store.SaveBridge(ctx, b)
+	known, err = f.Store.SaveBridge(ctx, b)
+	if err != nil || !known || !b.Integration || !b.Connected || !b.Tunnel.IsValid() {
+		return known, err
+	}
+	// From the moment on that it is known where it is, ports are bound to it.
+	made, err := f.GiveHostSegment(ctx, b.DPID, b.Hostname)
+	if made {
+		f.log.Info("host has a MAC segment of its own", zap.Stringer("dpid", b.DPID), zap.String("hostname", b.Hostname))
+	}
+	return known, err
 }

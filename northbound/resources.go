@@ -19,15 +19,26 @@ func resources(st *store.Store) []resource {
 		ports(st),
 		securityGroups(st),
 		securityGroupRules(st),
+		addressGroups(st),
+		addressScopes(st),
+		subnetPools(st),
 		switches(st),
 		trunks(st),
+		availabilities(st),
+		agents(st),
+		zones(st),
+		meteringLabels(st),
+		meteringRules(st),
+		flavors(st),
+		serviceProfiles(st),
+		qosRuleTypes(),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {
 		inPolicy, alias := qosRules(st, k)
 		all = append(all, inPolicy, alias)
 	}
-	return all
+	return append(all, auditLog(st, all))
 }
 
 // backend is the functions of the store for one kind of object, with its
@@ -74,6 +85,16 @@ func wrapped[E, V, New any](
 			return wrap(v), err
 		},
 		remove: remove,
+	}
+}
+
+// streamed adapts a stream of values V to an E.
+func streamed[E, V any](wrap func(V) E, stream func(context.Context, store.Scope, store.Query, func(*V) error) error) func(context.Context, store.Scope, store.Query, func(*E) error) error {
+	return func(ctx context.Context, sc store.Scope, q store.Query, visit func(*E) error) error {
+		return stream(ctx, sc, q, func(v *V) error {
+			e := wrap(*v)
+			return visit(&e)
+		})
 	}
 }
 

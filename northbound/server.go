@@ -75,7 +75,7 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /, and
@@ -94,6 +94,7 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
+	o.Store.DescribeBy(describer(s.resources))
 	s.document, s.page = sync.OnceValues(s.openAPI), sync.OnceValues(s.docs)
 	o.Metrics.MustRegister(s.requests, s.duration)
 
@@ -165,6 +166,7 @@ func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 // record is what the access log and the metrics say about a request.
 type record struct {
 	id           string
+	client       context.Context // ends when the client goes, and not when its time is over
 	tenant, user string
 }
 
@@ -175,12 +177,24 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
+// clientOf ends when the client of a request has gone.
+func clientOf(r *http.Request) context.Context {
+	if rec := recordOf(r.Context()); rec != nil {
+		return rec.client
+	}
+	return r.Context()
+}
+
 func requestID(ctx context.Context) string {
 	if rec := recordOf(ctx); rec != nil {
 		return rec.id
 	}
 	return ""
 }
+
+// newRequestID makes an id that is larger than those before: what is stored
+// under it is added at the end of an index.
+func newRequestID() string { return "req-" + uuid.Must(uuid.NewV7()).String() }
 
 // statusWriter remembers the code of the answer.
 type statusWriter struct {
@@ -211,7 +225,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{id: "req-" + uuid.NewString()}
+		rec := &record{id: newRequestID(), client: r.Context()}
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()

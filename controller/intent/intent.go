@@ -24,6 +24,9 @@ type Meta struct {
 	UpdatedAt   time.Time
 }
 
+// Common returns what every entity carries.
+func (m *Meta) Common() *Meta { return m }
+
 // Tenant is a project. Its Meta.TenantID equals its ID.
 type Tenant struct {
 	Meta
@@ -97,6 +100,7 @@ type Subnet struct {
 	Pools       []Range      // where automatic addresses come from
 	EnableDHCP  bool
 	Nameservers []netip.Addr
+	PoolID      string // subnet pool that the prefix was cut out of; empty: none
 
 	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
 	AddressMode  IPv6Mode

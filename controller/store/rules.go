@@ -72,6 +72,16 @@ func (s *Store) Rules(ctx context.Context, sc Scope, q Query) ([]intent.Rule, er
 	return list, err
 }
 
+// EachRule hands over what Rules lists one by one; visit must not keep it.
+func (s *Store) EachRule(ctx context.Context, sc Scope, q Query, visit func(*intent.Rule) error) error {
+	if sc.TenantID != "" {
+		if err := s.EnsureDefaultGroup(ctx, sc.TenantID); err != nil {
+			return err
+		}
+	}
+	return rules.stream(ctx, s, sc, q, visit)
+}
+
 // Rule returns one security group rule.
 func (s *Store) Rule(ctx context.Context, sc Scope, id string) (r intent.Rule, err error) {
 	err = s.read(ctx, func(db querier) (err error) {
@@ -148,6 +158,7 @@ func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.
 			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
 			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
+		tx.changed(KindRule, r.ID, r.TenantID, OpCreate).to(r)
 	}
 	return tx.SendBatch(ctx, &b).Close()
 }
@@ -175,6 +186,7 @@ func (s *Store) UpdateRule(ctx context.Context, sc Scope, id string, change func
 		description := r.Description
 		r = old
 		r.Description = description
+		tx.changed(KindRule, r.ID, r.TenantID, OpUpdate).to(&r)
 		return tx.QueryRow(ctx, `
 			UPDATE security_group_rules SET description = $2, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`, r.ID, r.Description).Scan(&r.Revision, &r.UpdatedAt)
@@ -195,6 +207,7 @@ func (s *Store) DeleteRule(ctx context.Context, sc Scope, id string) error {
 		if _, err := rules.lock(ctx, tx, sc, id); err != nil {
 			return err
 		}
+		tx.changed(KindRule, r.ID, r.TenantID, OpDelete)
 		_, err = tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)
 		return err
 	})

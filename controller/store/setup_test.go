@@ -72,9 +72,9 @@ func (b *bundle) network(sc store.Scope, name string) intent.Network {
 func (b *bundle) subnet(sc store.Scope, network intent.Network, cidr string) intent.Subnet {
 	b.t.Helper()
 	prefix := netip.MustParsePrefix(cidr)
-	return one(b.CreateSubnets(b.ctx, sc, []intent.Subnet{{
+	return one(b.CreateSubnets(b.ctx, sc, []store.NewSubnet{{Subnet: intent.Subnet{
 		NetworkID: network.ID, CIDR: prefix, Gateway: intent.DefaultGateway(prefix), EnableDHCP: true,
-	}}))(b.t)
+	}}}))(b.t)
 }
 
 func (b *bundle) segment(sc store.Scope, block string, fill func(*intent.Segment)) intent.Segment {
@@ -130,7 +130,7 @@ func sql[T any](b *bundle, query string, args ...any) (v T) {
 func (b *bundle) rowCounts() map[string]int {
 	b.t.Helper()
 	tables := []string{"tenants", "networks", "subnets", "subnet_pools", "mac_segments", "security_groups", "security_group_rules",
-		"ports", "mac_addresses", "mac_events", "mac_conflicts", "mac_imports", "quotas", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
+		"ports", "mac_addresses", "mac_events", "mac_conflicts", "mac_imports", "quotas", "audit_log", "idempotency_keys", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
 	var query strings.Builder
 	for i, table := range tables {
 		query.WriteString([]string{"SELECT ARRAY[", ", "}[min(i, 1)] + "(SELECT count(*) FROM " + table + ")")
