@@ -13,13 +13,22 @@ import logging
 import sys
 
 from openstackclient import shell
+from osc_lib import clientmanager
 
 URL, ADMIN, MEMBER = sys.argv[1:]
 failures = []
 
 
+def forget():
+    """Drops the clients of the command before: they hold on to its token."""
+    for name in ("identity", "network"):
+        if cache := vars(clientmanager.ClientManager).get(name):
+            cache._handle = None
+
+
 def openstack(*words, token=ADMIN, fails=None):
     """Runs a command and returns what it printed, decoded if it is JSON."""
+    forget()
     argv = ["--os-auth-type", "admin_token", "--os-endpoint", URL, "--os-token", token, *words]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -187,19 +196,27 @@ equal("network list of the target", names(rows("network", "list", token=MEMBER))
 openstack("network", "delete", "azure", token=MEMBER, fails="403")
 equal("rbac list", len(rows("network", "rbac", "list", "--type", "network")), 1)
 openstack("network", "rbac", "delete", shared["id"])
+for kind, name, words in [("qos_policy", "q", ["network", "qos", "policy"]), ("security_group", "g", ["security", "group"]), ("address_group", "a", ["address", "group"])]:
+    made = create(*words, "create", name)
+    openstack(*words, "show", name, token=MEMBER, fails=name)
+    create("network", "rbac", "create", "--type", kind, "--action", "access_as_shared", "--target-all-projects", name)
+    has("a shared " + kind, show(*words, "show", name, token=MEMBER), id=made["id"])
+    openstack(*words, "delete", name)
 openstack("network", "show", "azure", token=MEMBER, fails="No Network found for azure")
 
 # Subnet pools and address scopes.
 scope = create("address", "scope", "create", "inside", "--ip-version", "4", "--share")
 pool = create("subnet", "pool", "create", "ten", "--pool-prefix", "10.64.0.0/16", "--default-prefix-length", "26", "--address-scope", "inside")
-has("subnet pool create", pool, address_scope_id=scope["id"], default_prefixlen="26")
-has("subnet of a pool", create("subnet", "create", "pooled", "--network", "azure", "--subnet-pool", "ten"), cidr="10.64.0.0/26", subnetpool_id=pool["id"])
+has("subnet pool create", pool, address_scope_id=scope["id"], default_prefixlen=26)
+create("network", "create", "pools")
+has("subnet of a pool", create("subnet", "create", "pooled", "--network", "pools", "--subnet-pool", "ten"), cidr="10.64.0.0/26", subnetpool_id=pool["id"])
 openstack("subnet", "pool", "set", "ten", "--pool-prefix", "10.65.0.0/16", "--max-prefix-length", "28")
 openstack("subnet", "pool", "delete", "ten", fails="ten")
 openstack("subnet", "delete", "pooled")
 openstack("address", "scope", "delete", "inside", fails="409")
 openstack("subnet", "pool", "delete", "ten")
 openstack("address", "scope", "delete", "inside")
+openstack("network", "delete", "pools")
 
 # Trunks.
 create("network", "create", "tagged")
@@ -211,15 +228,20 @@ equal("trunk subports", [s["Segmentation ID"] for s in rows("network", "subport"
 openstack("network", "trunk", "unset", "t1", "--subport", "child")
 openstack("network", "trunk", "set", "t1", "--name", "t2", "--disable")
 openstack("port", "delete", "parent", fails="409")
+openstack("network", "trunk", "delete", "t2", fails="disabled")
+openstack("network", "trunk", "set", "t2", "--enable")
 openstack("network", "trunk", "delete", "t2")
 openstack("port", "delete", "parent", "child")
 
 # Quotas, availability, agents, extensions.
+openstack("quota", "set", "--networks", "7", "--secgroup-rules", "70", "member")
+equal("quota list", [(r["Project ID"], r["Networks"], r["Security Group Rules"]) for r in rows("quota", "list", "--network")], [("member", 7, 70)])
+openstack("quota", "set", "--networks", "7", "member", token=MEMBER, fails="403")
 openstack("extension", "list")
 has("extension show", show("extension", "show", "quotas"), alias="quotas")
 equal("agents", openstack("network", "agent", "list", "-f", "json"), [])
 equal("ip availability", [r["Network Name"] for r in rows("ip", "availability", "list", "--ip-version", "4")], ["azure"])
-openstack("network", "auto", "allocated", "topology", "create", "--check-resources", fails="404")
+openstack("network", "auto", "allocated", "topology", "create", "--check-resources", fails="could not be found")
 openstack("network", "service", "provider", "list")
 openstack("network", "meter", "create", "m1")
 openstack("network", "meter", "delete", "m1")
