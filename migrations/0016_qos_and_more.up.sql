@@ -50,10 +50,108 @@ COMMENT ON COLUMN qos_rules.rate IS 'Limit or minimum: kbit/s, or thousands of p
 COMMENT ON COLUMN qos_rules.burst IS 'How far above the limit a burst may go, in kbit or thousands of packets.';
 
 ALTER TABLE networks
-    ADD COLUMN IF NOT EXISTS qos_policy_id uuid,
+    ADD COLUMN qos_policy_id uuid,
     ADD CONSTRAINT networks_qos_policy_fkey FOREIGN KEY (qos_policy_id) REFERENCES qos_policies (id) ON DELETE NO ACTION;
-CREATE INDEX IF NOT EXISTS networks_qos_policy ON networks (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
+CREATE INDEX networks_qos_policy ON networks (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 ALTER TABLE ports
-    ADD COLUMN IF NOT EXISTS qos_policy_id uuid,
+    ADD COLUMN qos_policy_id uuid,
     ADD CONSTRAINT ports_qos_policy_fkey FOREIGN KEY (qos_policy_id) REFERENCES qos_policies (id) ON DELETE NO ACTION;
-CREATE INDEX IF NOT EXISTS ports_qos_policy ON ports (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
+CREATE INDEX ports_qos_policy ON ports (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
+
+CREATE TABLE trunks (
+    id          uuid        NOT NULL,
+    tenant_id   text        NOT NULL,
+    name        text        NOT NULL DEFAULT '',
+    description text        NOT NULL DEFAULT '',
+    tags        text[]      NOT NULL DEFAULT '{}',
+    port_id     uuid        NOT NULL,
+    admin_up    boolean     NOT NULL DEFAULT true,
+    status      text        NOT NULL DEFAULT 'DOWN',
+    revision    bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT trunks_pkey PRIMARY KEY (id),
+    CONSTRAINT trunks_tenant_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE RESTRICT,
+    CONSTRAINT trunks_port_fkey FOREIGN KEY (port_id) REFERENCES ports (id) ON DELETE RESTRICT,
+    CONSTRAINT trunks_port_key UNIQUE (port_id),
+    CONSTRAINT trunks_status_known CHECK (status IN ('DOWN', 'ACTIVE', 'BUILD', 'DEGRADED', 'ERROR')),
+    CONSTRAINT trunks_name_length CHECK (length(name) <= 255),
+    CONSTRAINT trunks_description_length CHECK (length(description) <= 255)
+);
+CREATE INDEX trunks_tenant ON trunks (tenant_id);
+COMMENT ON TABLE trunks IS 'Ports that carry the packets of other ports, told apart by VLAN tags.';
+COMMENT ON COLUMN trunks.status IS 'Realized state, written by the controller: a fact, not intent.';
+
+CREATE TABLE trunk_subports (
+    port_id         uuid    NOT NULL,
+    trunk_id        uuid    NOT NULL,
+    segmentation_id integer NOT NULL,
+    n               bigint  NOT NULL GENERATED ALWAYS AS IDENTITY,
+    CONSTRAINT trunk_subports_pkey PRIMARY KEY (port_id),
+    CONSTRAINT trunk_subports_port_fkey FOREIGN KEY (port_id) REFERENCES ports (id) ON DELETE RESTRICT,
+    CONSTRAINT trunk_subports_trunk_fkey FOREIGN KEY (trunk_id) REFERENCES trunks (id) ON DELETE CASCADE,
+    CONSTRAINT trunk_subports_segmentation_key UNIQUE (trunk_id, segmentation_id),
+    CONSTRAINT trunk_subports_segmentation_range CHECK (segmentation_id BETWEEN 1 AND 4094)
+);
+COMMENT ON TABLE trunk_subports IS 'Ports whose packets go over a trunk, with the VLAN tag that tells them.';
+COMMENT ON COLUMN trunk_subports.n IS 'Place in the list of the trunk.';
+
+ALTER TABLE quotas
+    DROP CONSTRAINT quotas_resource_known,
+    ADD CONSTRAINT quotas_resource_known CHECK (resource IN ('network', 'subnet', 'port', 'router', 'floatingip', 'subnetpool', 'security_group',
+        'security_group_rule', 'rbac_policy', 'trunk', 'mac_segment', 'mac_address'));
+COMMENT ON TABLE quotas IS 'How much a tenant may have at most; -1: any number; no row: the default of the process.';
+
+-- Every statement is planned when it is first needed, so a resource costs nothing to the others.
+CREATE FUNCTION quotas_used(what text, whose text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF what = 'network' THEN
+        RETURN (SELECT count(*) FROM networks WHERE tenant_id = whose);
+    ELSIF what = 'subnet' THEN
+        RETURN (SELECT count(*) FROM subnets WHERE tenant_id = whose);
+    ELSIF what = 'port' THEN
+        RETURN (SELECT count(*) FROM ports WHERE tenant_id = whose);
+    ELSIF what = 'subnetpool' AND to_regclass('subnetpools') IS NOT NULL THEN
+        RETURN (SELECT count(*) FROM subnetpools WHERE tenant_id = whose);
+    ELSIF what = 'security_group' THEN
+        RETURN (SELECT count(*) FROM security_groups WHERE tenant_id = whose);
+    ELSIF what = 'security_group_rule' THEN
+        RETURN (SELECT count(*) FROM security_group_rules WHERE tenant_id = whose);
+    ELSIF what = 'rbac_policy' AND to_regclass('rbac_policies') IS NOT NULL THEN
+        RETURN (SELECT count(*) FROM rbac_policies WHERE tenant_id = whose);
+    ELSIF what = 'trunk' THEN
+        RETURN (SELECT count(*) FROM trunks WHERE tenant_id = whose);
+    ELSIF what = 'mac_segment' THEN
+        RETURN (SELECT count(*) FROM mac_segments WHERE tenant_id = whose);
+    ELSIF what = 'mac_address' THEN
+        RETURN (SELECT coalesce(sum(active + reserved), 0) FROM mac_usage_now WHERE tenant_id = whose);
+    END IF;
+    RETURN 0; -- what is not there yet, such as routers
+END $$;
+
+CREATE FUNCTION quotas_check(whose text[], what text[], presets bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    q    record;
+    used bigint;
+    over text[] := '{}';
+BEGIN
+    FOR q IN
+        SELECT s.tenant, s.resource, coalesce(quotas."limit", s.preset) AS most
+        FROM unnest(whose, what, presets) AS s (tenant, resource, preset)
+        LEFT JOIN quotas ON quotas.tenant_id = s.tenant AND quotas.resource = s.resource
+        WHERE coalesce(quotas."limit", s.preset) >= 0
+        ORDER BY s.tenant, s.resource
+    LOOP
+        -- Whoever made more of the same waits here for the end of this transaction, and counts after it.
+        PERFORM pg_advisory_xact_lock(hashtextextended(q.resource || ' ' || q.tenant, 5093));
+        used := quotas_used(q.resource, q.tenant);
+        IF used > q.most AND q.resource <> ALL (over) THEN
+            over := over || q.resource;
+        END IF;
+    END LOOP;
+    IF cardinality(over) > 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', CONSTRAINT = 'quotas_exceeded', TABLE = 'quotas',
+            MESSAGE = 'a quota is exceeded', DETAIL = array_to_string(over, ' ');
+    END IF;
+END $$;
+COMMENT ON FUNCTION quotas_check IS 'Refuses a transaction that has made more than tenants may have. It runs last: objects are counted with those of the transaction.';

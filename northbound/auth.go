@@ -86,7 +86,8 @@ func newCallers(o Options) *callers {
 	return c
 }
 
-// of returns who sends a request. An error is of *apiError, or a *waitError
+// of returns who sends a request; of one that lasts it may be asked again, to
+// learn of a token that was revoked in the meantime. An error is of *apiError, or a *waitError
 // that says when to come again.
 func (c *callers) of(r *http.Request) (principal, error) {
 	token := presented(r)

@@ -245,7 +245,7 @@ func (c *collection[E]) serveCreate(w http.ResponseWriter, r *http.Request) erro
 // newObjects checks the bodies of a POST and makes objects of them: all that
 // can be said without looking into the database.
 func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
-	made := make([]E, len(bodies))
+	made, named := make([]E, len(bodies)), make([]given, len(bodies))
 	var denied string
 	for i, body := range bodies {
 		e := &made[i]
@@ -265,17 +265,21 @@ func (c *collection[E]) newObjects(bodies []object, p principal) ([]E, error) {
 		if c.meta != nil {
 			c.meta(e).TenantID = owner
 		}
-		if c.check != nil {
-			if err := c.check(nil, e, ch.given); err != nil {
-				return nil, err
-			}
-		}
+		named[i] = ch.given
 	}
 	if !p.writer || !c.writeBy.admits(p) {
 		return nil, forbidden(c.rule("create"))
 	}
 	if denied != "" {
 		return nil, forbidden(c.rule("create") + denied)
+	}
+	// Attributes against each other only for who may give them, as in Neutron.
+	for i := range made {
+		if c.check != nil {
+			if err := c.check(nil, &made[i], named[i]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return made, nil
 }

@@ -30,8 +30,13 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": ["`+ids["security-groups"]+`"], "fixed_ips": [{"subnet_id": "`+ids["subnets"]+`"}]}}`)
 	add("mac-segments", "admin", `{"mac_segment": {"tenant_id": "red", "base_address": "02:00:05:00:00:00", "prefix_length": 24}}`)
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
+	add("address-groups", "red", `{"address_group": {"addresses": ["192.0.2.0/24"]}}`)
+	add("address-scopes", "red", `{"address_scope": {"ip_version": 4}}`)
+	add("subnetpools", "red", `{"subnetpool": {"prefixes": ["172.16.0.0/16"], "address_scope_id": "`+ids["address-scopes"]+`"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
+	parent := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": []}}`))
+	add("trunks", "red", `{"trunk": {"port_id": "`+parent+`"}}`)
 	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
 	for _, k := range qosRuleKinds {
 		inPolicy, alias := qosRules(nil, k)

@@ -239,51 +239,6 @@ func TestReservationsOfMACAddressesAreChanged(t *testing.T) {
 	}
 }
 
-func TestQuotasLimitSegmentsAndAddressesOfATenant(t *testing.T) {
-	t.Parallel()
-	a := setup(t)
-	const path = "/v2.0/quotas/red"
-	a.wantBody(nil, a.want(200, "GET", path, "red-reader", ""), `{"quota":{"mac_segment":-1,"mac_address":-1}}`)
-	a.wantBody(nil, a.want(200, "PUT", path, "admin", `{"quota": {"mac_segment": 1, "mac_address": "2"}}`), `{"quota":{"mac_segment":1,"mac_address":2}}`)
-	a.make("/v2.0/mac-segments", "admin", `{"mac_segment": {"base_address": "0a:00:00:00:00:00", "prefix_length": 40, "tenant_id": "red"}}`)
-	a.make("/v2.0/mac-addresses", "red", `{"mac_address": {}}`)
-	a.wantBody(nil, a.want(200, "GET", path+"/details", "red", ""),
-		`{"quota":{"mac_segment":{"limit":1,"used":1,"reserved":0},"mac_address":{"limit":2,"used":1,"reserved":0}}}`)
-	for _, c := range []struct{ path, body string }{
-		{"mac-segments", `{"mac_segment": {"size": 4}}`},
-		{"mac-addresses", `{"mac_address": {"count": 2}}`},
-	} {
-		kind, message := a.want(409, "POST", "/v2.0/"+c.path, "red", c.body).message(t)
-		if kind != "OverQuota" || !strings.Contains(message, "red") {
-			t.Errorf("%s over the quota: %s %s", c.path, kind, message)
-		}
-	}
-	for _, c := range []struct {
-		method, path, token, body string
-		code                      int
-		names                     string
-	}{
-		{"GET", path, "blue", "", 403, "get_quota"},
-		{"GET", path + "/details", "blue", "", 403, "get_quota"},
-		{"PUT", path, "red", `{"quota": {"mac_address": 9}}`, 403, "update_quota"},
-		{"DELETE", path, "red", "", 403, "delete_quota"},
-		{"PUT", path, "admin", `{"quota": {"mac_address": -2}}`, 400, "mac_address"},
-		{"PUT", path, "admin", `{"quota": {"mac_address": "many"}}`, 400, "mac_address"},
-		{"PUT", path, "admin", `{"quota": {"floatingip": 5}}`, 400, "floatingip"},
-		{"PUT", path, "admin", `{"quota": 5}`, 400, "quota"},
-		{"PUT", path, "admin", `{"limits": {}}`, 400, "quota"},
-		{"PUT", "/v2.0/quotas/" + strings.Repeat("x", 256), "admin", `{"quota": {}}`, 400, "tenant_id"},
-		{"PUT", "/v2.0/quotas/%20", "admin", `{"quota": {}}`, 400, "tenant_id"},
-	} {
-		if _, message := a.want(c.code, c.method, c.path, c.token, c.body).message(t); !strings.Contains(message, c.names) {
-			t.Errorf("%s %s %s: %s, want it to name %s", c.method, c.path, c.body, message, c.names)
-		}
-	}
-	a.want(204, "DELETE", path, "admin", "")
-	a.wantBody(nil, a.want(200, "GET", path, "admin", ""), `{"quota":{"mac_segment":-1,"mac_address":-1}}`)
-	a.want(201, "POST", "/v2.0/mac-addresses", "red", `{"mac_address": {"count": 2}}`)
-}
-
 func TestAddressesThatStationsFormAreFoundAndLeadBack(t *testing.T) {
 	t.Parallel()
 	a := setup(t)

@@ -16,7 +16,8 @@ import (
 type document struct {
 	paths   map[string]map[string]any // by path and method
 	schemas map[string]schema
-	tags    []map[string]any
+	// sections are the same for people, by tag.
+	sections []*section
 }
 
 // parameter is a word of the query string.
@@ -37,8 +38,8 @@ func under(key string, s schema) schema { return objectOf(map[string]schema{key:
 
 func ref(name string) schema { return schema{"$ref": "#/components/schemas/" + name} }
 
-// openAPI writes the document of the whole API.
-func (s *server) openAPI() ([]byte, error) {
+// collect asks all declarations for what they say.
+func (s *server) collect() *document {
 	d := &document{paths: map[string]map[string]any{}, schemas: map[string]schema{
 		"neutron_error": under("NeutronError", objectOf(map[string]schema{
 			"type": matching(`^[A-Za-z]+$`), "message": {"type": "string"}, "detail": {"type": "string"},
@@ -64,6 +65,16 @@ func (s *server) openAPI() ([]byte, error) {
 			d.action("/v2.0", g.name, a, true)
 		}
 	}
+	return d
+}
+
+// openAPI writes the document of the whole API.
+func (s *server) openAPI() ([]byte, error) {
+	d := s.collect()
+	tags := make([]map[string]any, len(d.sections))
+	for i, chapter := range d.sections {
+		tags[i] = map[string]any{"name": chapter.Name, "description": chapter.Doc}
+	}
 	return json.Marshal(map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{
@@ -73,7 +84,7 @@ func (s *server) openAPI() ([]byte, error) {
 				"A body that is sent to change an object holds only what is to change.",
 		},
 		"servers":    []any{map[string]any{"url": "/"}},
-		"tags":       d.tags,
+		"tags":       tags,
 		"paths":      d.paths,
 		"components": map[string]any{"schemas": d.schemas, "responses": commonAnswers, "parameters": commonParameters, "securitySchemes": securitySchemes},
 	})
@@ -110,7 +121,7 @@ func commonParameter(name string) any {
 }
 
 func (d *document) tag(name, doc string) {
-	d.tags = append(d.tags, map[string]any{"name": name, "description": doc})
+	d.sections = append(d.sections, &section{Name: name, Doc: doc})
 }
 
 // entry is a parameter in the form of the document.
@@ -139,12 +150,17 @@ var pathParameter = regexp.MustCompile(`\{([^}]+)\}`)
 type operation struct {
 	id, tag, doc string
 	parameters   []any
+	query        []parameter // words of the query string that are only its own
 	takes, gives content
 	code         int
 	withToken    bool
 }
 
 func (d *document) add(method, path string, o operation) {
+	d.list(o.tag, routeEntry{method, path, o.doc, o.query})
+	for _, p := range o.query {
+		o.parameters = append(o.parameters, p.entry())
+	}
 	for _, name := range pathParameter.FindAllStringSubmatch(path, -1) {
 		o.parameters = append(o.parameters, map[string]any{"name": name[1], "in": "path", "required": true, "schema": schema{"type": "string"}})
 	}
@@ -170,22 +186,27 @@ func (d *document) add(method, path string, o operation) {
 	d.paths[path][strings.ToLower(method)] = entry
 }
 
+// list adds a route to the chapter of its tag.
+func (d *document) list(tag string, r routeEntry) {
+	for _, chapter := range d.sections {
+		if chapter.Name == tag {
+			chapter.Routes = append(chapter.Routes, r)
+		}
+	}
+}
+
 var notInName = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // action describes a route of its own.
 func (d *document) action(below, tag string, a action, withToken bool) {
 	o := operation{
 		id: strings.ToLower(a.method) + strings.TrimRight(notInName.ReplaceAllString(below+a.path, "_"), "_"), tag: tag, doc: a.doc,
-		takes: a.takes, gives: a.gives, code: a.code, withToken: withToken,
+		takes: a.takes, gives: a.gives, code: a.code, withToken: withToken, query: a.query,
 	}
 	if o.code == 0 {
 		o.code = http.StatusOK
 	}
-	for _, p := range a.query {
-		o.parameters = append(o.parameters, p.entry())
-	}
-	path := below + a.path
-	d.add(a.method, path, o)
+	d.add(a.method, below+a.path, o)
 }
 
 // describe adds a collection to the document: schemas of its objects as they
@@ -193,12 +214,16 @@ func (d *document) action(below, tag string, a action, withToken bool) {
 func (c *collection[E]) describe(d *document) {
 	tag := c.plural
 	d.tag(tag, c.doc+c.forWhom())
+	chapter := d.sections[len(d.sections)-1]
+	for i := range c.attributes {
+		chapter.Attributes = append(chapter.Attributes, c.attributes[i].row())
+	}
 	shown, whole := c.attributes.shownSchema()
 	d.schemas[c.single] = shown
 	d.schemas[c.single+"_whole"] = schema{"allOf": []schema{ref(c.single)}, "required": whole}
 	path := "/v2.0/" + c.path
 	d.add(http.MethodGet, path, operation{
-		id: "list_" + c.plural, tag: tag, doc: "Those that the caller may see and that pass the filters.", parameters: c.attributes.listParameters(),
+		id: "list_" + c.plural, tag: tag, parameters: c.attributes.listParameters(),
 		gives: asJSON(objectOf(map[string]schema{c.plural: arrayOf(ref(c.single), 0), c.plural + "_links?": linksSchema})), code: http.StatusOK, withToken: true,
 	})
 	if c.get != nil {
@@ -229,11 +254,9 @@ func (c *collection[E]) describe(d *document) {
 		})
 	}
 	if c.remove != nil {
-		o := operation{id: "delete_" + c.single, tag: tag, parameters: c.attributes.conditions(), code: http.StatusNoContent, withToken: true}
-		for _, p := range c.removalQuery {
-			o.parameters = append(o.parameters, p.entry())
-		}
-		d.add(http.MethodDelete, path+"/{id}", o)
+		d.add(http.MethodDelete, path+"/{id}", operation{
+			id: "delete_" + c.single, tag: tag, parameters: c.attributes.conditions(), query: c.removalQuery, code: http.StatusNoContent, withToken: true,
+		})
 	}
 	for _, a := range c.actions {
 		d.action(path, tag, a, true)
@@ -251,8 +274,10 @@ func (c *collection[E]) describe(d *document) {
 // same adds another path of the same operations.
 func (d *document) same(path, also, suffix string) {
 	d.paths[also] = map[string]any{}
-	for method, entry := range d.paths[path] {
+	for _, method := range slices.Sorted(maps.Keys(d.paths[path])) {
+		entry := d.paths[path][method]
 		copied := maps.Clone(entry.(map[string]any))
+		d.list(copied["tags"].([]string)[0], routeEntry{strings.ToUpper(method), also, "The same as `" + path + "`.", nil})
 		copied["operationId"] = fmt.Sprint(copied["operationId"], suffix)
 		d.paths[also][method] = copied
 	}

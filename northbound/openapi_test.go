@@ -378,3 +378,34 @@ func TestSchemasAndTypesAgree(t *testing.T) {
 		r.(valueChecker).checkValues(t, valuePool)
 	}
 }
+
+// The page says all that the document does, and asks nobody else for anything.
+func TestThePageForPeopleStandsByItself(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	got := a.want(200, "GET", "/docs", "", "")
+	d, err := theDocument()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, route := range d.routes {
+		if !strings.Contains(got.text, ">"+route+"<") {
+			t.Errorf("the page does not name %s", route)
+		}
+	}
+	for _, s := range shapes(t) {
+		for _, attr := range s.attributes {
+			if !strings.Contains(got.text, "<code>"+attr.name+"</code>") {
+				t.Errorf("the page does not name %s.%s", s.single, attr.name)
+			}
+		}
+	}
+	for _, bad := range []string{"<script", "src=", "http://", "https://", "url(", "@import", "<link"} {
+		if strings.Contains(got.text, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	if policy := got.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") {
+		t.Errorf("Content-Security-Policy %q", policy)
+	}
+}

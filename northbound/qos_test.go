@@ -97,3 +97,29 @@ func TestQoSPoliciesRefuseWhatDoesNotGoTogether(t *testing.T) {
 	a.want(404, "GET", policy, "blue", "")
 	a.want(404, "GET", policy+"/bandwidth_limit_rules", "blue", "")
 }
+
+func TestQoSPoliciesAreHeldByWhatNamesThem(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	byDefault := idOf(a.make("/v2.0/qos/policies", "admin", `{"policy": {"tenant_id": "red", "is_default": true}}`))
+	other := idOf(a.make("/v2.0/qos/policies", "admin", `{"policy": {"tenant_id": "red"}}`))
+	network := a.make("/v2.0/networks", "red", `{"network": {}}`)
+	if network["qos_policy_id"] != byDefault {
+		t.Errorf("a new network has the policy %v, want the default one %s", network["qos_policy_id"], byDefault)
+	}
+	if got := a.make("/v2.0/networks", "blue", `{"network": {}}`); got["qos_policy_id"] != nil {
+		t.Errorf("a network of another tenant has the policy %v", got["qos_policy_id"])
+	}
+	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+idOf(network)+`", "qos_policy_id": "`+other+`"}}`))
+	for policy, by := range map[string]string{byDefault: "networks", other: "ports"} {
+		kind, message := a.want(409, "DELETE", "/v2.0/qos/policies/"+policy, "admin", "").message(t)
+		if kind != "QosPolicyInUse" || !strings.Contains(message, by) {
+			t.Errorf("deleting the policy of %s: %s %s", by, kind, message)
+		}
+	}
+	a.want(200, "PUT", "/v2.0/ports/"+port, "red", `{"port": {"qos_policy_id": null}}`)
+	a.want(200, "PUT", "/v2.0/networks/"+idOf(network), "red", `{"network": {"qos_policy_id": null}}`)
+	for _, policy := range []string{byDefault, other} {
+		a.want(204, "DELETE", "/v2.0/qos/policies/"+policy, "admin", "")
+	}
+}

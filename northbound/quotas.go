@@ -1,7 +1,7 @@
 package northbound
 
 import (
-	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,23 +15,25 @@ import (
 // maxQuota is more than there are addresses.
 const maxQuota = 1 << 48
 
-// limited are the resources that have quotas, in the order of answers.
-var limited = []store.Kind{store.KindSegment, store.KindMACAddress}
-
 func (s *server) quotaActions() group {
 	limits, changes, details := map[string]schema{}, map[string]schema{}, map[string]schema{}
 	limit := between(-1, maxQuota)
-	for _, kind := range limited {
+	for _, kind := range store.QuotaResources {
 		limits[string(kind)], changes[string(kind)+"?"] = limit, limit
 		details[string(kind)] = objectOf(map[string]schema{"limit": limit, "used": whole, "reserved": whole})
 	}
 	shown := asJSON(under("quota", objectOf(limits)))
+	listed := maps.Clone(limits)
+	listed["tenant_id"], listed["project_id"] = schema{"type": "string"}, schema{"type": "string"}
 	return group{"quotas", "How many of each a tenant may have; -1: any number. Members see their own.", []action{
+		{method: http.MethodGet, path: "/quotas", serve: s.serveQuotas, doc: "The limits of every tenant that has some of its own. For administrators only.",
+			gives: asJSON(under("quotas", arrayOf(objectOf(listed), 0)))},
 		{method: http.MethodGet, path: "/quotas/{tenant}", serve: s.serveQuota, doc: "The limits of a tenant.", gives: shown},
+		{method: http.MethodGet, path: "/quotas/{tenant}/default", serve: s.serveDefaultQuota, doc: "The limits of a tenant that has none of its own.", gives: shown},
 		{method: http.MethodGet, path: "/quotas/{tenant}/details", serve: s.serveQuotaDetails, doc: "The limits of a tenant, with what it uses.", gives: asJSON(under("quota", objectOf(details)))},
 		{method: http.MethodPut, path: "/quotas/{tenant}", serve: s.serveSetQuota, doc: "Sets the limits that are named. For administrators only.",
 			takes: asJSON(under("quota", objectOf(changes).closed()).closed()), gives: shown},
-		{method: http.MethodDelete, path: "/quotas/{tenant}", serve: s.serveLiftQuota, doc: "Takes the limits away. For administrators only.", code: http.StatusNoContent},
+		{method: http.MethodDelete, path: "/quotas/{tenant}", serve: s.serveLiftQuota, doc: "Gives the tenant the default limits again. For administrators only.", code: http.StatusNoContent},
 	}}
 }
 
@@ -48,16 +50,37 @@ func quotaTenant(r *http.Request) (string, error) {
 	return tenant, nil
 }
 
-// quotas reads the quotas of a tenant that the caller may see.
-func (s *server) quotas(ctx context.Context, p principal, tenant string) ([]store.Quota, error) {
+// mayReadQuota refuses to show the quotas of others.
+func mayReadQuota(p principal, tenant string) error {
 	if !p.admin && tenant != p.tenantID {
-		return nil, forbidden("get_quota")
+		return forbidden("get_quota")
 	}
-	found, err := s.store.Quotas(ctx, p.scope(), tenant)
-	slices.SortFunc(found, func(a, b store.Quota) int {
-		return slices.Index(limited, a.Resource) - slices.Index(limited, b.Resource)
-	})
-	return found, err
+	return nil
+}
+
+func (s *server) serveQuotas(w http.ResponseWriter, r *http.Request) error {
+	if !principalOf(r.Context()).admin {
+		return forbidden("get_quota")
+	}
+	all, err := s.store.AllQuotas(r.Context())
+	if err != nil {
+		return err
+	}
+	b := []byte(`{"quotas":[`)
+	for i, t := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = appendQuotas(b, t.Quotas, appendLimit)
+		b = append(b, `,"tenant_id":`...)
+		b = appendString(b, t.TenantID)
+		b = append(b, `,"project_id":`...)
+		b = appendString(b, t.TenantID)
+		b = append(b, '}')
+	}
+	writeJSON(w, http.StatusOK, append(b, "]}"...))
+	return nil
 }
 
 func (s *server) serveQuota(w http.ResponseWriter, r *http.Request) error {
@@ -69,11 +92,27 @@ func (s *server) serveQuota(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) answerQuota(w http.ResponseWriter, r *http.Request, tenant string) error {
-	found, err := s.quotas(r.Context(), principalOf(r.Context()), tenant)
+	p := principalOf(r.Context())
+	if err := mayReadQuota(p, tenant); err != nil {
+		return err
+	}
+	found, err := s.store.QuotaLimits(r.Context(), p.scope(), tenant)
 	if err != nil {
 		return err
 	}
-	writeQuotas(w, found, func(b []byte, q store.Quota) []byte { return strconv.AppendInt(b, q.Limit, 10) })
+	writeQuota(w, found, appendLimit)
+	return nil
+}
+
+func (s *server) serveDefaultQuota(w http.ResponseWriter, r *http.Request) error {
+	tenant, err := quotaTenant(r)
+	if err != nil {
+		return err
+	}
+	if err := mayReadQuota(principalOf(r.Context()), tenant); err != nil {
+		return err
+	}
+	writeQuota(w, s.store.QuotaDefaults(), appendLimit)
 	return nil
 }
 
@@ -82,24 +121,29 @@ func (s *server) serveQuotaDetails(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	found, err := s.quotas(r.Context(), principalOf(r.Context()), tenant)
+	p := principalOf(r.Context())
+	if err := mayReadQuota(p, tenant); err != nil {
+		return err
+	}
+	found, err := s.store.Quotas(r.Context(), p.scope(), tenant)
 	if err != nil {
 		return err
 	}
-	writeQuotas(w, found, func(b []byte, q store.Quota) []byte {
+	writeQuota(w, found, func(b []byte, q store.Quota) []byte {
 		b = append(b, `{"limit":`...)
 		b = strconv.AppendInt(b, q.Limit, 10)
 		b = append(b, `,"used":`...)
 		b = strconv.AppendInt(b, q.Used, 10)
 		// What is being made is counted when it is there: whoever makes something
-		// holds the quota until then.
+		// that is limited waits for others that do until then.
 		return append(b, `,"reserved":0}`...)
 	})
 	return nil
 }
 
-func writeQuotas(w http.ResponseWriter, list []store.Quota, value func([]byte, store.Quota) []byte) {
-	b := append([]byte(nil), `{"quota":{`...)
+func appendLimit(b []byte, q store.Quota) []byte { return strconv.AppendInt(b, q.Limit, 10) }
+
+func appendQuotas(b []byte, list []store.Quota, value func([]byte, store.Quota) []byte) []byte {
 	for i, q := range list {
 		if i > 0 {
 			b = append(b, ',')
@@ -108,7 +152,11 @@ func writeQuotas(w http.ResponseWriter, list []store.Quota, value func([]byte, s
 		b = append(b, ':')
 		b = value(b, q)
 	}
-	writeJSON(w, http.StatusOK, append(b, "}}"...))
+	return b
+}
+
+func writeQuota(w http.ResponseWriter, list []store.Quota, value func([]byte, store.Quota) []byte) {
+	writeJSON(w, http.StatusOK, append(appendQuotas([]byte(`{"quota":{`), list, value), "}}"...))
 }
 
 // serveSetQuota changes the quotas that the body names.
@@ -134,10 +182,11 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	}
 	limits := make(map[store.Kind]int64, len(body))
 	for _, m := range body {
-		if !slices.Contains(limited, store.Kind(m.key)) {
-			return badRequest("Unrecognized attribute(s) '%s'; there are quotas of mac_segment and mac_address", clip(m.key))
+		kind := store.Kind(m.key)
+		if !slices.Contains(store.QuotaResources, kind) {
+			return badRequest("Unrecognized attribute(s) '%s'", clip(m.key))
 		}
-		if limits[store.Kind(m.key)], err = readInt(m.value, -1, maxQuota); err != nil {
+		if limits[kind], err = readInt(m.value, -1, maxQuota); err != nil {
 			return invalidValue(m.key, "%v; -1 is without limit", err)
 		}
 	}
@@ -155,7 +204,7 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	return s.answerQuota(w, r, tenant)
 }
 
-// serveLiftQuota takes the limits of a tenant away.
+// serveLiftQuota gives a tenant the defaults again.
 func (s *server) serveLiftQuota(w http.ResponseWriter, r *http.Request) error {
 	tenant, err := quotaTenant(r)
 	if err != nil {
@@ -165,11 +214,7 @@ func (s *server) serveLiftQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("delete_quota")
 	}
-	limits := make(map[store.Kind]int64, len(limited))
-	for _, resource := range limited {
-		limits[resource] = -1
-	}
-	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
+	if err := s.store.ResetQuotas(r.Context(), p.scope(), tenant); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -21,7 +21,7 @@ type reference struct {
 	single, plural, path, doc string
 	verbs                     []string
 	adminRead, adminWrite     bool
-	rows                      [][]string // of the attribute table, for people
+	rows                      []attributeRow
 }
 
 func (c *collection[E]) reference() reference {
@@ -45,41 +45,6 @@ func (c *collection[E]) reference() reference {
 	return ref
 }
 
-// row describes an attribute for people.
-func (a *attribute[E]) row() []string {
-	when := func(given bool, word string, by audience) string {
-		switch {
-		case !given:
-			return "–"
-		case by == admins:
-			return word + ", admin"
-		}
-		return word
-	}
-	post := "may"
-	if a.post == required {
-		post = "must"
-	}
-	def := ""
-	if a.def != "" {
-		def = "`" + a.def + "`"
-	}
-	doc := a.doc
-	if a.seen == admins {
-		doc += " Shown to administrators."
-	}
-	filter := "–"
-	switch {
-	case a.toText != nil && a.sort:
-		filter = "filter, sort"
-	case a.toText != nil:
-		filter = "filter"
-	case a.sort:
-		filter = "sort"
-	}
-	return []string{"`" + a.name + "`", a.typ, when(a.post != never, post, a.byPost), when(a.put, "may", a.byPut), def, filter, doc}
-}
-
 // markdown is the generated part of a resource's chapter.
 func (ref reference) markdown() string {
 	var b strings.Builder
@@ -92,7 +57,11 @@ func (ref reference) markdown() string {
 	}
 	b.WriteString("\n\n| attribute | value | POST | PUT | default | lists | |\n|---|---|---|---|---|---|---|\n")
 	for _, row := range ref.rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		def := ""
+		if row.Default != "" {
+			def = "`" + row.Default + "`"
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join([]string{"`" + row.Name + "`", row.Value, row.Post, row.Put, def, row.Lists, row.Doc}, " | "))
 	}
 	return b.String()
 }

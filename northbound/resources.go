@@ -19,7 +19,11 @@ func resources(st *store.Store) []resource {
 		ports(st),
 		securityGroups(st),
 		securityGroupRules(st),
+		addressGroups(st),
+		addressScopes(st),
+		subnetPools(st),
 		switches(st),
+		trunks(st),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {

@@ -51,6 +51,7 @@ type server struct {
 	ready     func(context.Context) error
 	resources []resource
 	document  func() ([]byte, error) // OpenAPI, made when it is first asked for
+	page      func() ([]byte, error) // the same for people
 
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -68,6 +69,7 @@ func (s *server) open() []action {
 		{method: http.MethodGet, path: "/readyz", serve: s.serveReady, doc: "Whether the database is there and the controller has caught up.", gives: status},
 		{method: http.MethodGet, path: "/metrics", serve: s.serveMetrics, doc: "Counters and gauges for Prometheus.", gives: content{"text/plain": {"type": "string"}}},
 		{method: http.MethodGet, path: "/openapi.json", serve: s.serveOpenAPI, doc: "This document.", gives: asJSON(schema{"type": "object"})},
+		{method: http.MethodGet, path: "/docs", serve: s.serveDocs, doc: "This document for people.", gives: content{"text/html": {"type": "string"}}},
 	}
 }
 
@@ -92,7 +94,7 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
-	s.document = sync.OnceValues(s.openAPI)
+	s.document, s.page = sync.OnceValues(s.openAPI), sync.OnceValues(s.docs)
 	o.Metrics.MustRegister(s.requests, s.duration)
 
 	r := chi.NewRouter()

@@ -19,6 +19,7 @@ import (
 	"github.com/macloom/macloom/controller"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/northbound"
 )
 
@@ -35,6 +36,7 @@ type config struct {
 	Tokens       string
 	Unmanaged    string
 	Admit        string
+	Quota        string
 	Bridge       string
 	DatapathType string
 	Advertise    string
@@ -85,6 +87,7 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Unmanaged, "unmanaged", string(intent.UnmanagedLearn),
 		"switch ports that no tenant port is bound to: learn (one learning domain) or drop")
 	f.StringVar(&c.Admit, "admit", controller.AdmitAuto, "switches that nobody has decided on: auto (let them in) or listed (turn them away)")
+	f.StringVar(&c.Quota, "quota", "", "what a tenant without a quota of its own may have, such as port=500,network=100; neutron: as Neutron; empty: any number")
 	f.StringVar(&c.Bridge, "bridge", "br-int", "integration bridge that is set up on hosts that connect by OVSDB; empty: none")
 	f.StringVar(&c.DatapathType, "datapath-type", hypervisor.DatapathAuto,
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
@@ -188,6 +191,9 @@ func (c *config) check() error {
 	}
 	if c.Admit != "" && c.Admit != controller.AdmitAuto && c.Admit != controller.AdmitListed {
 		return fmt.Errorf("admit: %q is neither auto nor listed", c.Admit)
+	}
+	if _, err := store.ParseQuotas(c.Quota); err != nil {
+		return fmt.Errorf("quota: %w", err)
 	}
 	kinds := []string{"", hypervisor.DatapathAuto, hypervisor.DatapathSystem, hypervisor.DatapathNetdev}
 	if !slices.Contains(kinds, c.DatapathType) {

@@ -99,6 +99,12 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		return err
 	}
 
+	limits, err := store.ParseQuotas(cfg.Quota)
+	if err != nil {
+		return err
+	}
+	db.LimitTenants(limits)
+
 	tokens, tokenNote, err := loadTokens(cfg, log)
 	if err != nil {
 		return err

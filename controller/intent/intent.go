@@ -97,6 +97,7 @@ type Subnet struct {
 	Pools       []Range      // where automatic addresses come from
 	EnableDHCP  bool
 	Nameservers []netip.Addr
+	PoolID      string // subnet pool that the prefix was cut out of; empty: none
 
 	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
 	AddressMode  IPv6Mode
@@ -216,6 +217,17 @@ func (p AddressPair) Prefix() netip.Prefix {
 	}
 	prefix, _ := netip.ParsePrefix(p.Address)
 	return prefix.Masked()
+}
+
+// Prefixes is the addresses of the pair in prefixes that a flow can match: all
+// addresses of a family are two halves.
+func (p AddressPair) Prefixes() []netip.Prefix {
+	prefix := p.Prefix()
+	if prefix.Bits() > 0 {
+		return []netip.Prefix{prefix}
+	}
+	low := netip.PrefixFrom(prefix.Addr(), 1)
+	return []netip.Prefix{low, netip.PrefixFrom(LastAddr(low).Next(), 1)}
 }
 
 // DHCPOption is an option for the instance behind a port.

@@ -60,7 +60,15 @@ type LocalPort struct {
 	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
 	MAC    mac.Addr
 	IPs    []netip.Addr
-	Up     bool // false: administratively down, its packets are dropped
+	Pairs  []LocalPair // what it may speak as besides
+	Open   bool        // no port security: it speaks as it likes, and no rule is asked
+	Up     bool        // false: administratively down, its packets are dropped
+}
+
+// LocalPair is a MAC and addresses that a port may speak as besides its own.
+type LocalPair struct {
+	MAC    mac.Addr
+	Prefix netip.Prefix // never of length 0
 }
 
 // LocalNetwork is a network with ports on this switch.
@@ -134,6 +142,12 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 				local.IPs = append(local.IPs, ip.Addr)
 			}
 			slices.SortFunc(local.IPs, netip.Addr.Compare)
+			local.Open = p.Unguarded
+			for _, pair := range p.Extras.Pairs {
+				for _, prefix := range pair.Prefixes() {
+					local.Pairs = append(local.Pairs, LocalPair{cmp.Or(pair.MAC, p.MAC), prefix})
+				}
+			}
 			v.Ports = append(v.Ports, local)
 			sets[setKey(s.groupNums(p.SecurityGroups))] = p.SecurityGroups
 		}
@@ -207,6 +221,13 @@ func (s *State) resolve(r Rule) SetRule {
 			for _, ip := range s.ports[id].FixedIPs {
 				if ip.Addr.Is4() == (r.EtherType == IPv4) {
 					out.Remotes = append(out.Remotes, netip.PrefixFrom(ip.Addr, ip.Addr.BitLen()))
+				}
+			}
+			for _, pair := range s.ports[id].Extras.Pairs {
+				for _, prefix := range pair.Prefixes() {
+					if prefix.Addr().Is4() == (r.EtherType == IPv4) {
+						out.Remotes = append(out.Remotes, prefix)
+					}
 				}
 			}
 		}

@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -33,7 +35,7 @@ var segments = Table{
 	Job:    "group addresses of tenant networks: a copy to every port of the network",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regPart)},
 	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart)},
-	Next:   []uint8{tableSegments, tableExact, tableIngressCT},
+	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput},
 	Miss:   "on to 31",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, n := range v.Networks {
@@ -41,7 +43,7 @@ var segments = Table{
 			// sender's own copy ends at the output, which never goes back to the port of entry.
 			copies := make([][]openflow.Action, len(n.Ports))
 			for i, p := range n.Ports {
-				copies[i] = append(receiver(p), flow.Resubmit(tableIngressCT))
+				copies[i] = append(receiver(p), flow.Resubmit(delivery(p)))
 			}
 			parts(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies, flow.Metadata(uint64(n.VNI)), groupAddress())
 		}
@@ -63,8 +65,9 @@ var exact = Table{
 			for _, p := range n.Ports {
 				emit(prioAllow, NewCookie(KindPort, p.Num),
 					flow.NewMatch(flow.Metadata(uint64(n.VNI)), flow.EthDst(p.MAC.Bytes())),
-					flow.Apply(receiver(p)...), flow.Goto(tableIngressCT))
+					flow.Apply(receiver(p)...), flow.Goto(delivery(p)))
 			}
+			sharedStations(n, emit)
 		}
 		if v.Unmanaged == intent.UnmanagedLearn {
 			flood := make([][]openflow.Action, len(v.Free))
@@ -75,6 +78,35 @@ var exact = Table{
 		}
 		miss(emit, tableExact)
 	},
+}
+
+// sharedStations sends what is for a MAC that is only in address pairs to every
+// port that may speak as it: which one does so now, a standby router say, is for
+// them to know.
+func sharedStations(n intent.LocalNetwork, emit emitFunc) {
+	owned, copies := map[mac.Addr]bool{}, map[mac.Addr][][]openflow.Action{}
+	for _, p := range n.Ports {
+		owned[p.MAC] = true
+	}
+	for _, p := range n.Ports {
+		for _, s := range speakers(p) {
+			if !owned[s.mac] {
+				copies[s.mac] = append(copies[s.mac], append(receiver(p), flow.Resubmit(delivery(p))))
+			}
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(copies)) {
+		parts(emit, tableExact, prioAllow, NewCookie(KindNetwork, n.VNI), copies[m], flow.Metadata(uint64(n.VNI)), flow.EthDst(m.Bytes()))
+	}
+}
+
+// delivery is the table after forwarding: no rule is asked for a port without
+// port security.
+func delivery(p intent.LocalPort) uint8 {
+	if p.Open {
+		return tableOutput
+	}
+	return tableIngressCT
 }
 
 // receiver sets the registers that the tables after forwarding read.

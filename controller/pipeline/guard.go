@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -30,7 +32,8 @@ const (
 )
 
 // guard lets a bound port speak only as itself: untagged, from its own MAC, and
-// with its own addresses in ARP, IPv4, IPv6 and neighbour discovery.
+// with its own addresses in ARP, IPv4, IPv6 and neighbour discovery, or those of
+// its address pairs. A port without port security is let through, past the rules.
 var guard = Table{
 	ID: tableGuard, Name: "guard",
 	Job: "spoof guard of bound ports: MAC, VLAN tag, ARP sender, IPv4 and IPv6 source, neighbour discovery options",
@@ -39,7 +42,7 @@ var guard = Table{
 		openflow.ARPOp, openflow.ARPSPA, openflow.ARPSHA, openflow.IPv4Src, openflow.IPv6Src,
 		openflow.IPProto, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget, openflow.NDSLL, openflow.NDTLL,
 	},
-	Next: []uint8{tableGuardND, tableEgressCT},
+	Next: []uint8{tableGuardND, tableEgressCT, tableSegments},
 	Miss: "drop",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, p := range v.Ports {
@@ -51,45 +54,86 @@ var guard = Table{
 	},
 }
 
-func guardPort(p intent.LocalPort, emit emitFunc) {
-	owner, station := NewCookie(KindPort, p.Num), p.MAC.Bytes()
-	own := func(fields ...flow.Field) flow.Match {
-		return flow.NewMatch(append(fields, flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrc(station))...)
-	}
-	onward := flow.Goto(tableEgressCT)
+// speaker is a MAC with the addresses that a port may speak from with it.
+type speaker struct {
+	mac    mac.Addr
+	v4, v6 []netip.Prefix
+}
 
-	hasIPv6 := false
+// speakers are the port itself and what its address pairs add, by MAC. Who has
+// an IPv6 address speaks from the link-local one that goes with the MAC, too.
+func speakers(p intent.LocalPort) []speaker {
+	list := []speaker{{mac: p.MAC}}
+	add := func(m mac.Addr, prefix netip.Prefix) {
+		at := slices.IndexFunc(list, func(s speaker) bool { return s.mac == m })
+		if at < 0 {
+			at, list = len(list), append(list, speaker{mac: m})
+		}
+		into := &list[at].v4
+		if prefix.Addr().Is6() {
+			into = &list[at].v6
+		}
+		if !slices.Contains(*into, prefix) {
+			*into = append(*into, prefix)
+		}
+	}
 	for _, ip := range p.IPs {
-		if ip.Is4() {
-			emit(prioAllow, owner, own(flow.IP(), flow.IPSrc(single(ip))), onward)
-			emit(prioAllow, owner, own(flow.ARP(), flow.ARPSHA(station), flow.ARPSPA(ip)), onward)
-			continue
-		}
-		hasIPv6 = true
+		add(p.MAC, single(ip))
 	}
-	// An ARP probe asks whether an address is free before it is used (RFC 5227 §2.1.1).
-	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHA(station), flow.ARPSPA(netip.IPv4Unspecified())), onward)
+	for _, pair := range p.Pairs {
+		add(pair.MAC, pair.Prefix)
+	}
+	for i := range list {
+		if own := &list[i]; len(own.v6) > 0 {
+			add(own.mac, single(own.mac.LinkLocal()))
+		}
+	}
+	return list
+}
 
-	if hasIPv6 {
-		for _, ip := range ipv6Sources(p) {
-			emit(prioAllow, owner, own(flow.IPv6(), flow.IPSrc(single(ip))), onward)
-			// Neighbour advertisements speak for the port's own addresses only, with its own MAC or none.
-			for _, tll := range [][6]byte{station, {}} {
-				emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighAdv), flow.ICMP6Code(0),
-					flow.NDTarget(ip), flow.NDTLL(tll)), flow.Goto(tableGuardND))
-			}
-		}
-		// An absent option reads as zero.
-		for _, sll := range [][6]byte{station, {}} {
-			emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol), flow.ICMP6Code(0),
-				flow.NDSLL(sll)), flow.Goto(tableGuardND))
-		}
-		for _, t := range []uint8{icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv, icmp6Redirect} {
-			emit(prioExcept-1, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(t)))
-		}
+func guardPort(p intent.LocalPort, emit emitFunc) {
+	owner := NewCookie(KindPort, p.Num)
+	if p.Open {
+		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableSegments))
+		return
+	}
+	for _, s := range speakers(p) {
+		guardSpeaker(p.OFPort, owner, s, emit)
 	}
 	// What the guard refuses is counted per port.
 	emit(prioFallback, owner, flow.NewMatch(flow.InPort(p.OFPort)))
+}
+
+func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
+	station, onward := s.mac.Bytes(), flow.Goto(tableEgressCT)
+	own := func(fields ...flow.Field) flow.Match {
+		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrc(station))...)
+	}
+	for _, from := range s.v4 {
+		emit(prioAllow, owner, own(flow.IP(), flow.IPSrc(from)), onward)
+		emit(prioAllow, owner, own(flow.ARP(), flow.ARPSHA(station), flow.ARPSPAIn(from)), onward)
+	}
+	// An ARP probe asks whether an address is free before it is used (RFC 5227 §2.1.1).
+	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHA(station), flow.ARPSPA(netip.IPv4Unspecified())), onward)
+	if len(s.v6) == 0 {
+		return
+	}
+	for _, from := range s.v6 {
+		emit(prioAllow, owner, own(flow.IPv6(), flow.IPSrc(from)), onward)
+		// Neighbour advertisements speak for the speaker's own addresses only, with its own MAC or none.
+		for _, tll := range [][6]byte{station, {}} {
+			emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighAdv), flow.ICMP6Code(0),
+				flow.NDTargetIn(from), flow.NDTLL(tll)), flow.Goto(tableGuardND))
+		}
+	}
+	// An absent option reads as zero.
+	for _, sll := range [][6]byte{station, {}} {
+		emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol), flow.ICMP6Code(0),
+			flow.NDSLL(sll)), flow.Goto(tableGuardND))
+	}
+	for _, t := range []uint8{icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv, icmp6Redirect} {
+		emit(prioExcept-1, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(t)))
+	}
 }
 
 // guardND is the second look at neighbour discovery: guard has seen the options,
@@ -103,7 +147,7 @@ var guardND = Table{
 	Miss:  "drop",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, p := range v.Ports {
-			if !p.Up {
+			if !p.Up || p.Open {
 				continue
 			}
 			sources := ipv6Sources(p)
@@ -112,7 +156,7 @@ var guardND = Table{
 			}
 			owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
 			for _, ip := range sources {
-				emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(single(ip))), flow.Goto(tableEgressCT))
+				emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableEgressCT))
 			}
 			// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
 			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
@@ -123,17 +167,11 @@ var guardND = Table{
 	},
 }
 
-// ipv6Sources are the IPv6 addresses that a port may speak from: its own and,
-// once it has one, the link-local address that goes with its MAC.
-func ipv6Sources(p intent.LocalPort) []netip.Addr {
-	var sources []netip.Addr
-	for _, ip := range p.IPs {
-		if ip.Is6() {
-			sources = append(sources, ip)
-		}
-	}
-	if len(sources) > 0 {
-		sources = append(sources, p.MAC.LinkLocal())
+// ipv6Sources are the IPv6 addresses that a port may speak from.
+func ipv6Sources(p intent.LocalPort) []netip.Prefix {
+	var sources []netip.Prefix
+	for _, s := range speakers(p) {
+		sources = append(sources, s.v6...)
 	}
 	return sources
 }

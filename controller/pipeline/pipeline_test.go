@@ -102,7 +102,43 @@ func views() map[string]*intent.View {
 		"drop":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
 		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
 		"meter": metered(),
+		"pairs": pairs(),
 	}
+}
+
+// pairs is a network with a port that has address pairs and one without port
+// security.
+func pairs() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "open"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "open", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "open"},
+	}}, touched)
+	port := func(num uint32) intent.Port {
+		return intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: "blue", AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(num)),
+			Binding: intent.Binding{Host: dpid.String(), PortNo: num},
+		}
+	}
+	paired := port(1)
+	paired.SecurityGroups = []string{"open"}
+	paired.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}
+	paired.Extras.Pairs = []intent.AddressPair{
+		{Address: "10.0.0.100"},
+		{Address: "10.0.0.1"}, // says nothing new
+		{Address: "10.9.0.7/24", MAC: mac.MustParse("00:00:5e:00:01:07")},
+		{Address: "fd00::/64", MAC: mac.MustParse("00:00:5e:00:02:07")},
+	}
+	s.PutPort(paired, touched)
+	wide := port(2)
+	wide.SecurityGroups = []string{"open"}
+	wide.Extras.Pairs = []intent.AddressPair{{Address: "0.0.0.0/0"}, {Address: "10.9.0.7", MAC: mac.MustParse("00:00:5e:00:01:07")}}
+	s.PutPort(wide, touched)
+	bare := port(3)
+	bare.Unguarded = true
+	bare.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("fd00::3")}}
+	s.PutPort(bare, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
 }
 
 // metered is the view of a switch that has meters.

@@ -169,6 +169,7 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 			if err := insertRules(ctx, tx, g.TenantID, g.Rules); err != nil {
 				return err
 			}
+			tx.spends(KindSecurityGroup, g.TenantID)
 			tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpCreate)
 		}
 		return nil

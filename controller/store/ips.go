@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 )
 
 // ipSource is a subnet that addresses are chosen from: first those after the
@@ -18,17 +19,20 @@ import (
 // choosing costs the same however many there are; when these have run out, the
 // gaps.
 type ipSource struct {
-	id       string
-	cidr     netip.Prefix
-	gateway  netip.Addr
-	pools    []intent.Range
-	free     []intent.Range // supposed to be free, in the order of choice
-	searched bool           // free holds gaps; there is nothing more after it
+	id        string
+	cidr      netip.Prefix
+	gateway   netip.Addr
+	services  []string // device_owner of the ports that it is for; none: any
+	automatic bool     // stations form their addresses of their MAC
+	pools     []intent.Range
+	free      []intent.Range // supposed to be free, in the order of choice
+	searched  bool           // free holds gaps; there is nothing more after it
 }
 
 const subnetSources = `
 	SELECT s.id, s.network_id, s.cidr, s.gateway, p.first, p.last,
-		(SELECT f.address FROM fixed_ips f WHERE f.subnet_id = s.id AND f.address BETWEEN p.first AND p.last ORDER BY f.address DESC LIMIT 1)
+		(SELECT f.address FROM fixed_ips f WHERE f.subnet_id = s.id AND f.address BETWEEN p.first AND p.last ORDER BY f.address DESC LIMIT 1),
+		s.ra_mode, s.address_mode, s.service_types
 	FROM subnets s LEFT JOIN subnet_pools p ON p.subnet_id = s.id`
 
 // queueSubnets reads the subnets of networks, and holds them.
@@ -39,7 +43,10 @@ func (pl *plan) queueSubnets(b *pgx.Batch, networkIDs []string) {
 			var source *ipSource
 			return eachPool(rows, func(id, inNetwork string, row poolRow) {
 				if source == nil || source.id != id {
-					source = &ipSource{id: id, cidr: row.cidr, gateway: orNone(row.gateway)}
+					source = &ipSource{
+						id: id, cidr: row.cidr, gateway: orNone(row.gateway), services: row.services,
+						automatic: row.raMode.Automatic() || row.addressMode.Automatic(),
+					}
 					network = inNetwork
 					pl.subnets[network] = append(pl.subnets[network], source)
 				}
@@ -52,12 +59,15 @@ func (pl *plan) queueSubnets(b *pgx.Batch, networkIDs []string) {
 type poolRow struct {
 	cidr                       netip.Prefix
 	gateway, first, last, used *netip.Addr
+	raMode, addressMode        intent.IPv6Mode
+	services                   []string
 }
 
 func eachPool(rows pgx.Rows, f func(subnet, network string, row poolRow)) error {
 	var id, network string
 	var row poolRow
-	_, err := pgx.ForEachRow(rows, []any{&id, &network, &row.cidr, &row.gateway, &row.first, &row.last, &row.used}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &network, &row.cidr, &row.gateway, &row.first, &row.last, &row.used,
+		&row.raMode, &row.addressMode, &row.services}, func() error {
 		f(id, network, row)
 		return nil
 	})
@@ -98,12 +108,13 @@ func (src *ipSource) refresh(ctx context.Context, tx *writeTx) error {
 
 // wantedIP is an address that a port is to get.
 type wantedIP struct {
-	port  int // index in the plan
-	ord   int // place in the list of the port
-	given bool
-	addr  netip.Addr
-	from  []*ipSource // of the address; several while it is open which
-	done  bool
+	port   int // index in the plan
+	ord    int // place in the list of the port
+	given  bool
+	formed bool // of the MAC of the port
+	addr   netip.Addr
+	from   []*ipSource // of the address; several while it is open which
+	done   bool
 }
 
 // wantedIPsOf says what addresses a port is to get.
@@ -115,32 +126,87 @@ func (pl *plan) wantedIPsOf(ctx context.Context, i int) ([]wantedIP, error) {
 			return nil, &Invalid{"fixed_ips", "fixed_ips: addresses are chosen only if none is named"}
 		}
 		for _, v4 := range []bool{true, false} {
-			var from []*ipSource
-			for _, src := range pl.subnets[p.NetworkID] {
-				if src.cidr.Addr().Is4() == v4 {
-					from = append(from, src)
-				}
-			}
-			if len(from) > 0 {
+			if from := pl.sourcesFor(&p.Port, v4); len(from) > 0 {
 				wanted = append(wanted, wantedIP{port: i, ord: len(wanted), from: from})
 			}
 		}
-		return wanted, nil
 	}
-	for ord, ip := range p.FixedIPs {
-		src, err := pl.sourceOf(ctx, p.NetworkID, ip)
+	for _, ip := range p.FixedIPs {
+		w, err := pl.wantedIP(ctx, i, ip)
 		if err != nil {
 			return nil, err
 		}
-		w := wantedIP{port: i, ord: ord, from: []*ipSource{src}, given: ip.Addr.IsValid(), addr: ip.Addr}
-		if w.given {
-			if err := src.check(ip.Addr); err != nil {
-				return nil, err
-			}
-		}
+		w.ord = len(wanted)
 		wanted = append(wanted, w)
 	}
+	if !routerPort(p.DeviceOwner) {
+		for _, src := range pl.subnets[p.NetworkID] {
+			if src.automatic && !slices.ContainsFunc(wanted, func(w wantedIP) bool { return w.formed && w.from[0] == src }) {
+				wanted = append(wanted, wantedIP{port: i, ord: len(wanted), from: []*ipSource{src}, formed: true})
+			}
+		}
+	}
+	if p.AutoIPs && len(wanted) == 0 && slices.ContainsFunc(pl.subnets[p.NetworkID], func(src *ipSource) bool { return len(src.services) > 0 }) {
+		return nil, &Conflict{"IpAddressGenerationFailureNoMatchingSubnet", "fixed_ips", fmt.Sprintf(
+			"fixed_ips: No valid service subnet for the given device owner, network_id: %s", p.NetworkID)}
+	}
 	return wanted, nil
+}
+
+// sourcesFor are the subnets of a family that an address of a port may be
+// chosen from: those for its device_owner, or those for any.
+func (pl *plan) sourcesFor(p *intent.Port, v4 bool) []*ipSource {
+	var special, general []*ipSource
+	for _, src := range pl.subnets[p.NetworkID] {
+		switch {
+		case src.cidr.Addr().Is4() != v4 || src.automatic:
+		case len(src.services) == 0:
+			general = append(general, src)
+		case slices.Contains(src.services, p.DeviceOwner):
+			special = append(special, src)
+		}
+	}
+	if len(special) > 0 {
+		return special
+	}
+	return general
+}
+
+// wantedIP reads an entry of fixed_ips. Where stations form their addresses,
+// only that of the port's MAC can be named; of a MAC that the port gives up, it
+// means that of the new one.
+func (pl *plan) wantedIP(ctx context.Context, i int, ip intent.FixedIP) (wantedIP, error) {
+	p := &pl.ports[i]
+	src, err := pl.sourceOf(ctx, p.NetworkID, ip)
+	if err != nil {
+		return wantedIP{}, err
+	}
+	w := wantedIP{port: i, from: []*ipSource{src}, given: ip.Addr.IsValid(), addr: ip.Addr}
+	if src.automatic && !routerPort(p.DeviceOwner) {
+		w.formed = true
+		for _, own := range []mac.Addr{p.MAC, pl.oldMAC} {
+			if formed, ok := own.SLAAC(src.cidr); own != 0 && ok && formed == ip.Addr {
+				w.given = false
+			}
+		}
+		if w.given {
+			return w, &Invalid{"fixed_ips", fmt.Sprintf(
+				"fixed_ips: IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured for automatic addresses", ip.Addr, src.id)}
+		}
+		return w, nil
+	}
+	if w.given {
+		err = src.check(ip.Addr)
+	}
+	return w, err
+}
+
+// routerPort reports whether a port of this device_owner is a router's in its
+// subnets, which announces prefixes and so forms no addresses of them.
+func routerPort(owner string) bool { return slices.Contains(routerOwners, owner) }
+
+var routerOwners = []string{
+	"network:router_interface", "network:ha_router_replicated_interface", "network:router_interface_distributed", "network:router_centralized_snat",
 }
 
 // sourceOf finds the subnet of an entry of fixed_ips.
@@ -214,7 +280,8 @@ func (pl *plan) wantedIPs(ctx context.Context) ([]wantedIP, error) {
 
 // chooseIPs picks addresses where any will do; in later rounds after a look at
 // what has become of the subnets.
-func (pl *plan) chooseIPs(ctx context.Context, wanted []wantedIP, round int) error {
+func (pl *plan) chooseIPs(ctx context.Context, wanted []wantedIP, macs []wantedMAC, round int) error {
+	pl.formIPs(wanted, macs)
 	if round > 0 {
 		stale := map[*ipSource]struct{}{}
 		for _, w := range wanted {
@@ -227,7 +294,7 @@ func (pl *plan) chooseIPs(ctx context.Context, wanted []wantedIP, round int) err
 		}
 	}
 	for i := range wanted {
-		if wanted[i].given {
+		if wanted[i].given || wanted[i].formed {
 			continue
 		}
 		if err := pl.chooseIP(ctx, &wanted[i], len(wanted)); err != nil {
@@ -237,6 +304,44 @@ func (pl *plan) chooseIPs(ctx context.Context, wanted []wantedIP, round int) err
 	return nil
 }
 
+// formIPs forms addresses of the MACs that the ports have or are about to get.
+func (pl *plan) formIPs(wanted []wantedIP, macs []wantedMAC) {
+	var coming map[string]mac.Addr
+	for i := range wanted {
+		w := &wanted[i]
+		if !w.formed {
+			continue
+		}
+		if coming == nil {
+			coming = make(map[string]mac.Addr, len(macs))
+			for _, m := range macs {
+				coming[m.row.port] = m.row.addr
+			}
+		}
+		own, ok := coming[pl.ports[w.port].ID]
+		if !ok {
+			own = pl.ports[w.port].MAC
+		}
+		w.addr, _ = own.SLAAC(w.from[0].cidr)
+	}
+}
+
+const (
+	insertIPs = `
+		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
+		SELECT * FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[])
+		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
+		RETURNING subnet_id, address`
+	// The MAC that an address was formed of may just have gone to somebody else.
+	insertFormedIPs = `
+		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
+		SELECT w.subnet_id, w.address, w.port_id, w.ord FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[], $5::bigint[])
+			AS w (subnet_id, address, port_id, ord, mac)
+		WHERE w.mac = 0 OR EXISTS (SELECT FROM mac_addresses m WHERE m.port_id = w.port_id AND m.address = w.mac)
+		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
+		RETURNING subnet_id, address`
+)
+
 // queueIPs inserts addresses and marks those that nobody else had.
 func (pl *plan) queueIPs(b *pgx.Batch, wanted []wantedIP) {
 	n := len(wanted)
@@ -245,18 +350,26 @@ func (pl *plan) queueIPs(b *pgx.Batch, wanted []wantedIP) {
 	}
 	subnetIDs, addrs, portIDs, ords := make([]string, n), make([]netip.Addr, n), make([]string, n), make([]int16, n)
 	index := make(map[subnetAddr]int, n)
+	var formed []int64
 	for i, w := range wanted {
+		if w.formed {
+			if formed == nil {
+				formed = make([]int64, n)
+			}
+			own, _ := mac.FromEUI64(w.addr)
+			formed[i] = int64(own)
+		}
 		subnetIDs[i], addrs[i], portIDs[i], ords[i] = w.from[0].id, w.addr, pl.ports[w.port].ID, int16(w.ord)
 		k := subnetAddr{w.from[0].id, w.addr}
 		if _, twice := index[k]; !twice {
 			index[k] = i
 		}
 	}
-	b.Queue(`
-		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
-		SELECT * FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[])
-		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
-		RETURNING subnet_id, address`, subnetIDs, addrs, portIDs, ords).Query(func(rows pgx.Rows) error {
+	sql, values := insertIPs, []any{subnetIDs, addrs, portIDs, ords}
+	if formed != nil {
+		sql, values = insertFormedIPs, append(values, formed)
+	}
+	b.Queue(sql, values...).Query(func(rows pgx.Rows) error {
 		var k subnetAddr
 		_, err := pgx.ForEachRow(rows, []any{&k.subnet, &k.addr}, func() error {
 			w := &wanted[index[k]]
@@ -269,18 +382,25 @@ func (pl *plan) queueIPs(b *pgx.Batch, wanted []wantedIP) {
 }
 
 // leftIPs returns what is to be chosen anew.
-func leftIPs(wanted []wantedIP) ([]wantedIP, error) {
+func (pl *plan) leftIPs(wanted []wantedIP) ([]wantedIP, error) {
 	var left []wantedIP
 	for _, w := range wanted {
 		switch {
 		case w.done:
-		case w.given:
+		case w.given, w.formed && pl.formedOfOwn(&w):
 			return nil, &Conflict{"IpAddressAlreadyAllocated", "fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is in use in subnet %s", w.addr, w.from[0].id)}
 		default:
 			left = append(left, w)
 		}
 	}
 	return left, nil
+}
+
+// formedOfOwn says whether the MAC that an address was formed of has become the
+// port's: then somebody has the address.
+func (pl *plan) formedOfOwn(w *wantedIP) bool {
+	own, _ := mac.FromEUI64(w.addr)
+	return own == pl.ports[w.port].MAC
 }
 
 // chooseIP picks an address that seems free, out of the first source that has

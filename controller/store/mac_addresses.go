@@ -85,7 +85,7 @@ func (s *Store) AllocateMACs(ctx context.Context, sc Scope, req MACRequest) ([]i
 	never := req.Count >= manyMACs
 	err := s.write(ctx, func(tx *writeTx) error {
 		wanted, err := s.allocate(ctx, tx, sc, req, never)
-		if never && isRowInTheWay(err) {
+		if never && (isRowInTheWay(err) || errors.Is(err, errLeaseLost)) {
 			never = false
 			return errAgain
 		}

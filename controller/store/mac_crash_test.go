@@ -33,7 +33,8 @@ const (
 	envAllocatorSegment = "MACLOOM_TEST_ALLOCATOR_SEGMENT"
 	envAllocatorNetwork = "MACLOOM_TEST_ALLOCATOR_NETWORK"
 
-	// envCrashSeconds makes the test go on for longer.
+	// envCrashSeconds makes the test go on for longer, as in
+	// MACLOOM_TEST_CRASH_SECONDS=60 go test -v ./controller/store -run Killed
 	envCrashSeconds = "MACLOOM_TEST_CRASH_SECONDS"
 )
 

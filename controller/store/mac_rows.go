@@ -2,12 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -147,10 +148,43 @@ var assignAlikeSQL = `WITH ` + wantedAlike + insertWanted("") + `,
 		SELECT address, $13, $7, $9::timestamptz, $2, $3, $5, $6, $11, $12 FROM made)
 	SELECT CASE WHEN count(*) < cardinality($1::bigint[]) THEN coalesce(array_agg(address), '{}') END FROM made`
 
-// assignNewSQL is the same for addresses that nobody was ever given. If one has
-// a row all the same, nothing is made: PostgreSQL looks for rows in the way at
-// half of what an insert costs.
-var assignNewSQL = strings.Replace(assignAlikeSQL, takeFree, "", 1)
+// The same for addresses that nobody was ever given, in statements of their own:
+// half of what an insert costs is to look for rows in the way, and a fifth to
+// pass the rows from part to part of a statement. All are made or none.
+const (
+	assignNewSQL = `
+		INSERT INTO mac_addresses (address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at)
+		SELECT address, $2::uuid, $3, $4::uuid, $5::uuid, $6, $7, $8, $9::timestamptz FROM unnest($1::bigint[]) AS want (address)
+		WHERE cardinality($10::bigint[]) = (SELECT count(*) FROM mac_leases l WHERE l.fence = ANY($10::bigint[]) AND l.expires_at > now())`
+	countNewSQL = `
+		INSERT INTO mac_usage_changes (segment_id, tenant_id, active, reserved, quarantined)
+		VALUES ($2::uuid, $3, CASE $4 WHEN 'active' THEN $1 ELSE 0 END, CASE $4 WHEN 'reserved' THEN $1 ELSE 0 END, 0)`
+	tellNewSQL = `
+		INSERT INTO mac_events (address, kind, state, until, segment_id, tenant_id, network_id, device_id, actor, request_id)
+		SELECT address, $10, $2, $3::timestamptz, $4::uuid, $5, $6::uuid, $7, $8, $9 FROM unnest($1::bigint[]) AS made (address)`
+)
+
+// queueAssignNew makes rows that differ in address and fence alone, of
+// addresses out of leases that should have no row. If one has, or if a lease is
+// lost, the batch fails, and the transaction has to be tried in another way.
+func queueAssignNew(b *pgx.Batch, list []macRow, addrs, fences []int64, kind intent.MACEventKind, made func(mac.Addr)) {
+	slices.Sort(fences)
+	args := alikeArgs(&list[0], addrs, slices.Compact(fences))
+	r, segment, network, expires := &list[0], args[1], args[4], args[8]
+	b.Queue(assignNewSQL, args...).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != int64(len(addrs)) {
+			return errLeaseLost
+		}
+		for _, a := range addrs {
+			made(mac.Addr(a))
+		}
+		return nil
+	})
+	b.Queue(countNewSQL, len(addrs), segment, r.tenant, string(r.state))
+	b.Queue(tellNewSQL, addrs, string(r.state), expires, segment, r.tenant, network, r.device, r.actor, r.requestID, string(kind))
+}
+
+var errLeaseLost = errors.New("store: a lease of MAC addresses is lost")
 
 // queueAssign makes rows of free addresses and says which ones it made. Without
 // a kind, ports tell what it was. never says that no address should have a row.
@@ -185,11 +219,11 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 			return
 		}
 	}
-	sql := assignAlikeSQL
 	if never && !slices.Contains(fences, 0) {
-		sql = assignNewSQL
+		queueAssignNew(b, list, addrs, fences, kind, made)
+		return
 	}
-	b.Queue(sql, append(alikeArgs(first, addrs, fences), first.actor, first.requestID, string(kind))...).QueryRow(func(row pgx.Row) error {
+	b.Queue(assignAlikeSQL, append(alikeArgs(first, addrs, fences), first.actor, first.requestID, string(kind))...).QueryRow(func(row pgx.Row) error {
 		var some []int64
 		if err := row.Scan(&some); err != nil {
 			return err

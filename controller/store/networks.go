@@ -38,7 +38,9 @@ var networks = entity[intent.Network]{
 	sorts: metaSorts("networks", map[string]string{
 		"admin_state_up": "networks.admin_up",
 		"mtu":            "networks.mtu",
-		"status":         "'ACTIVE'::text",
+
+		"availability_zone_hints": "networks.zone_hints",
+		"status":                  "'ACTIVE'::text",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
 		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Provider.Type, &n.Provider.Physical, &n.Provider.ID,
@@ -96,6 +98,7 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			n.IsDefault = n.IsDefault && n.External
 			n.Subnets = []string{}
 			owners[i] = n.TenantID
+			tx.spends(KindNetwork, n.TenantID)
 			tx.changed(KindNetwork, n.ID, n.TenantID, OpCreate)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
@@ -139,16 +142,20 @@ func insertNetwork(ctx context.Context, tx *writeTx, n *intent.Network) error {
 		rows, err := tx.Query(ctx, `
 			INSERT INTO networks (id, tenant_id, name, description, vni, mtu, admin_up, network_type, physical_network, segmentation_id,
 				external, is_default, port_security, qos_policy_id, dns_domain, zone_hints)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10::bigint, 0), $11, $12, $13, nullif($14, '')::uuid, $15, $16)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10::bigint, 0), $11, $12, $13, 
+				coalesce(nullif($14, '')::uuid, (SELECT id FROM qos_policies WHERE tenant_id = $2 AND qos_policies.is_default)), $15, $16)
 			ON CONFLICT ON CONSTRAINT networks_vni_key DO NOTHING
-			RETURNING created_at`, n.ID, n.TenantID, n.Name, n.Description, n.VNI, n.MTU, n.AdminUp, n.Provider.Type, n.Provider.Physical, n.Provider.ID,
+			RETURNING created_at, coalesce(qos_policy_id::text, '')`, n.ID, n.TenantID, n.Name, n.Description, n.VNI, n.MTU, n.AdminUp, n.Provider.Type, n.Provider.Physical, n.Provider.ID,
 			n.External, n.IsDefault, !n.Unguarded, n.QoSPolicyID, n.DNSDomain, orEmpty(n.ZoneHints))
-		created, made, err := one(rows, err, pgx.RowTo[time.Time])
+		row, made, err := one(rows, err, pgx.RowToStructByPos[struct {
+			Created   time.Time
+			QoSPolicy string // the default one of the tenant, if none is given
+		}])
 		switch {
 		case err != nil:
 			return err
 		case made:
-			n.CreatedAt, n.UpdatedAt = created, created
+			n.CreatedAt, n.UpdatedAt, n.QoSPolicyID = row.Created, row.Created, row.QoSPolicy
 			return nil
 		case given && n.Provider.Type == intent.NetworkVXLAN:
 			return conflicts["networks_vni_key"](key{values: fmt.Sprint(n.VNI)})
@@ -204,11 +211,15 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 	return n, err
 }
 
-// DeleteNetwork deletes a network without ports, and its subnets.
+// DeleteNetwork deletes a network without ports but those that serve it, and
+// its subnets.
 func (s *Store) DeleteNetwork(ctx context.Context, sc Scope, id string) error {
 	return s.write(ctx, func(tx *writeTx) error {
 		n, err := networks.lock(ctx, tx, sc, id)
 		if err != nil {
+			return err
+		}
+		if err := dropServants(ctx, tx, n.ID); err != nil {
 			return err
 		}
 		var used, segments int

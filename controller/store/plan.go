@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 )
 
 // plan is what a transaction that gives MACs and addresses to ports knows of
@@ -23,6 +24,7 @@ type plan struct {
 	hosts    map[string]bool        // names of hosts that ports are to be on, and have switches
 	subnets  map[string][]*ipSource // by network, oldest first
 	macs     *macPlan
+	oldMAC   mac.Addr // of the one port, when it gets another; else 0
 }
 
 // planNetwork is what ports need to know of their network.
@@ -222,7 +224,7 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		if err := pl.macs.choose(ctx, macs, round); err != nil {
 			return err
 		}
-		if err := pl.chooseIPs(ctx, ips, round); err != nil {
+		if err := pl.chooseIPs(ctx, ips, macs, round); err != nil {
 			return err
 		}
 		pl.macs.queueGive(b, macs, false)
@@ -234,7 +236,7 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		if macs, err = pl.macs.left(macs); err != nil {
 			return err
 		}
-		if ips, err = leftIPs(ips); err != nil {
+		if ips, err = pl.leftIPs(ips); err != nil {
 			return err
 		}
 		if len(macs) == 0 && len(ips) == 0 {

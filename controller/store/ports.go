@@ -174,6 +174,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			}
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
+			tx.spends(KindPort, p.TenantID)
 			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
 		}
 		if len(named) > 0 {
@@ -348,6 +349,12 @@ func portEvent(p, old *intent.Port) intent.MACEventKind {
 // updateParts changes what a port has in other tables.
 func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
 	newMAC, newIPs := p.MAC != old.MAC, !slices.Equal(p.FixedIPs, old.FixedIPs)
+	if newMAC {
+		newIPs = newIPs || slices.ContainsFunc(old.FixedIPs, func(ip intent.FixedIP) bool {
+			own, ok := mac.FromEUI64(ip.Addr)
+			return ok && own == old.MAC
+		})
+	}
 	added, gone := without(p.SecurityGroups, old.SecurityGroups), without(old.SecurityGroups, p.SecurityGroups)
 	if err := seeGroups(ctx, tx, sc, added); err != nil {
 		return err
@@ -364,6 +371,9 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		var err error
 		if pl, err = s.newPlan(ctx, tx, Scope{Admin: true}, wanted); err != nil {
 			return err
+		}
+		if newMAC {
+			pl.oldMAC = old.MAC
 		}
 	}
 	var b pgx.Batch

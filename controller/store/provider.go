@@ -66,8 +66,8 @@ func freeID(ctx context.Context, tx *writeTx, p intent.Provider, last uint32) (u
 		return 1 + rand.Uint32N(last), nil
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT id FROM generate_series(1, $2::integer) AS id
-		WHERE NOT EXISTS (SELECT FROM networks WHERE network_type = 'vlan' AND physical_network = $1 AND segmentation_id = id)
+		SELECT vlan FROM generate_series(1, $2::integer) AS vlan
+		WHERE NOT EXISTS (SELECT FROM networks WHERE network_type = 'vlan' AND physical_network = $1 AND segmentation_id = vlan)
 		ORDER BY random() LIMIT 1`, p.Physical, last)
 	id, found, err := one(rows, err, pgx.RowTo[int32])
 	if err == nil && !found {

@@ -138,6 +138,9 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 	if r.parent == nil {
 		tx.changed(r.kind, m.ID, m.TenantID, OpCreate)
 	}
+	if slices.Contains(QuotaResources, r.kind) {
+		tx.spends(r.kind, m.TenantID)
+	}
 	if r.made == nil {
 		return nil
 	}

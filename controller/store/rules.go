@@ -112,6 +112,7 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 				remotes = append(remotes, r.RemoteGroupID)
 			}
 			of, owners = append(of, r.GroupID), append(owners, r.TenantID)
+			tx.spends(KindRule, r.TenantID)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err

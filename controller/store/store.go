@@ -50,6 +50,18 @@ type NewPort struct {
 	Security *bool
 }
 
+// NewSubnet is a subnet to create, with what is to be chosen for it.
+//
+// One with a PoolID is cut out of that subnet pool, or out of the default one
+// of its family if that is DefaultPool: its CIDR, or a free prefix if it has
+// none.
+type NewSubnet struct {
+	intent.Subnet
+	IPVersion   int  // 4 or 6; of a subnet of a pool
+	PrefixLen   int  // of the prefix to cut; 0: what the pool says
+	AutoGateway bool // the gateway becomes intent.DefaultGateway; Gateway must be invalid
+}
+
 // PortState is the realized state of a port.
 type PortState struct {
 	ID     string
@@ -73,8 +85,14 @@ const (
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindAddressGroup  Kind = "address_group"
+	KindAddresses     Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope  Kind = "address_scope"
+	KindSubnetPool    Kind = "subnetpool"
 	KindQoSPolicy     Kind = "qos_policy"
 	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
+	KindTrunk         Kind = "trunk"
+	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
 )
 
 // Op is what happened to an object.
@@ -92,6 +110,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *zap.Logger
 	feed *publisher
+
+	quotas map[Kind]int64 // of tenants that have none of their own
 
 	leases  *lessor
 	singles singles

@@ -39,6 +39,8 @@ type writeTx struct {
 	conn    *pgxpool.Conn
 	begun   bool
 	changes []Change
+	spent   map[spending]struct{}
+	quotaOf func(Kind) int64
 	end     ending
 	// after runs when the transaction has ended; not committed may also mean
 	// that the answer of the server was lost.
@@ -97,6 +99,7 @@ func (tx *writeTx) single(ctx context.Context, run func() error) error {
 // is one round trip.
 func (tx *writeTx) commit(ctx context.Context) error {
 	var b pgx.Batch
+	tx.queueQuotas(&b)
 	tx.queueRecord(ctx, &b)
 	tx.end.queue(&b)
 	if !tx.begun && b.Len() == 0 {
@@ -164,7 +167,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	if err != nil {
 		return false, err
 	}
-	tx := &writeTx{conn: conn}
+	tx := &writeTx{conn: conn, quotaOf: s.quotaOf}
 	defer tx.leave(ctx)
 	if err = fn(tx); err != nil {
 		return isUnavailable(err), err
