@@ -19,6 +19,9 @@ const (
 // dnsText is a name as readName reads it.
 const dnsText = `[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*`
 
+// notAName ends in a number, as addresses do.
+var notAName = matching(`\.[0-9]+\.?$`)
+
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // readName reads a domain name, without regard to case.
@@ -34,7 +37,11 @@ func readName(v any) (string, error) {
 	if len(s) > maxDomain {
 		return "", fmt.Errorf("%s exceeds the %d character FQDN limit", show(s), maxDomain)
 	}
-	for _, label := range strings.Split(strings.TrimSuffix(s, "."), ".") {
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
+	if last := labels[len(labels)-1]; len(labels) > 1 && strings.Trim(last, "0123456789") == "" {
+		return "", fmt.Errorf("%s not a valid PQDN or FQDN. Reason: TLD '%s' must not be all numeric", show(s), clip(last))
+	}
+	for _, label := range labels {
 		if !dnsLabel.MatchString(label) {
 			return "", fmt.Errorf("%s not a valid PQDN or FQDN. Reason: Name '%s' must be 1-63 characters long, each of which can only be alphanumeric or a hyphen", show(s), clip(label))
 		}
@@ -45,14 +52,14 @@ func readName(v any) (string, error) {
 // dnsName is the name of a host, or empty.
 var dnsName = valueType[string]{
 	name:  "DNS name of a host; empty: none",
-	shows: matching(`^(` + dnsText + `\.?)?$`).with(schema{"maxLength": maxDomain, "examples": []any{"web-1"}}),
+	shows: matching(`^(` + dnsText + `\.?)?$`).with(schema{"not": notAName, "maxLength": maxDomain, "examples": []any{"web-1"}}),
 	parse: readName, append: appendString,
 }
 
 // dnsDomain is a full domain name, or empty.
 var dnsDomain = valueType[string]{
 	name:  "DNS domain that ends in a dot; empty: none",
-	shows: matching(`^(` + dnsText + `\.)?$`).with(schema{"maxLength": maxDomain, "examples": []any{"example.org."}}),
+	shows: matching(`^(` + dnsText + `\.)?$`).with(schema{"not": notAName, "maxLength": maxDomain, "examples": []any{"example.org."}}),
 	parse: func(v any) (string, error) {
 		s, err := readName(v)
 		if err == nil && s != "" && !strings.HasSuffix(s, ".") {

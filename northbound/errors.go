@@ -69,6 +69,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		clash    *store.Conflict
 		bad      *store.Invalid
 		inUse    *store.InUse
+		refused  *store.Refused
 		stale    *store.StaleRevision
 	)
 	switch {
@@ -78,6 +79,8 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return missing(notFound.Kind, notFound.ID)
 	case errors.As(err, &inUse):
 		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &refused):
+		return invalid(refused.Type, "%s", refused.Message)
 	case errors.As(err, &stale):
 		return &apiError{http.StatusPreconditionFailed, "RevisionNumberConstraintFailed",
 			fmt.Sprintf("Constrained to %d, but current revision is %d", stale.Expected, stale.Current)}
@@ -109,6 +112,8 @@ func missing(kind store.Kind, id string) *apiError {
 	words := kind.Words()
 	words = strings.ToUpper(words[:1]) + words[1:]
 	switch kind {
+	case store.KindSubnetPool:
+		e.kind, e.message = "SubnetPoolNotFound", fmt.Sprintf("Subnet pool %s could not be found.", clip(id))
 	case store.KindQoSPolicy, store.KindQoSRule:
 		e.message = fmt.Sprintf("%s %s could not be found.", strings.Replace(words, "Qos", "QoS", 1), clip(id))
 	case store.KindSecurityGroup, store.KindRule:
@@ -130,6 +135,10 @@ func used(kind store.Kind, id, by string) *apiError {
 		return conflict("PortInUseAsSubPort", "Port %s is currently a sub-port of a trunk.", id)
 	case kind == store.KindSubnet:
 		return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
+	case kind == store.KindAddressGroup:
+		return conflict("AddressGroupInUse", "Address group %s is in use on one or more security group rules.", id)
+	case kind == store.KindAddressScope:
+		return conflict("AddressScopeInUse", "Unable to complete operation on address scope %s. There are one or more subnet pools in use on the address scope", id)
 	case kind == store.KindSecurityGroup:
 		return conflict("SecurityGroupInUse", "Security Group %s in use by %s.", id, by)
 	}

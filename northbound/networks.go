@@ -30,7 +30,7 @@ func networks(st *store.Store) *collection[intent.Network] {
 				access{post: optional, put: true, def: "true"}, "Whether its new ports have port security unless they say otherwise."),
 			stored("qos_policy_id", idOrNull, func(n *intent.Network) *string { return &n.QoSPolicyID }, access{post: optional, put: true}, "The QoS policy of its ports that have none of their own."),
 			stored("dns_domain", dnsDomain, func(n *intent.Network) *string { return &n.DNSDomain }, access{post: optional, put: true, def: `""`}, "The domain of its ports' names; it ends in a dot."),
-			stored("availability_zone_hints", list(filled(255), maxZoneHints), func(n *intent.Network) *[]string { return &n.ZoneHints }, access{post: optional},
+			stored("availability_zone_hints", list(filled(255), maxZoneHints), func(n *intent.Network) *[]string { return &n.ZoneHints }, access{post: optional, sort: true},
 				"Zones that it should be in: a record."),
 			derived("availability_zones", list(text(255), 0), func(*intent.Network) []string { return nil }, access{}, "Always empty: a network is wherever its ports are."),
 			derived("l2_adjacency", boolean, func(*intent.Network) bool { return true }, access{}, "Always true: it is one broadcast domain."),

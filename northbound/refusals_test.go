@@ -86,7 +86,7 @@ func TestBadRequestsNameTheFieldAndChangeNothing(t *testing.T) {
 		{"network with ports", "DELETE", "networks/" + red, "red", ``, 409, "ports still in use"},
 		{"network with a segment", "DELETE", "networks/" + segmented, "red", ``, 409, "MAC segment"},
 
-		{"subnet without cidr", "POST", "subnets", "red", ofSubnet(`"ip_version": 4`), 400, "'cidr'"},
+		{"subnet without cidr", "POST", "subnets", "red", ofSubnet(`"ip_version": 4`), 400, "cidr"},
 		{"subnet of IPv5", "POST", "subnets", "red", ofSubnet(`"ip_version": 5, "cidr": "10.9.0.0/24"`), 400, "ip_version"},
 		{"cidr of the other family", "POST", "subnets", "red", ofSubnet(`"ip_version": 6, "cidr": "10.9.0.0/24"`), 400, "cidr"},
 		{"cidr without length", "POST", "subnets", "red", ofSubnet(`"ip_version": 4, "cidr": "10.9.0.0"`), 400, "cidr"},

@@ -58,16 +58,16 @@ func TestSubnetRoundTrip(t *testing.T) {
 		{"network_id": "`+network+`", "ip_version": 6, "cidr": "2001:DB8:0::/64", "gateway_ip": null, "enable_dhcp": false, "name": "six"},
 		{"network_id": "`+network+`", "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.9", "allocation_pools": [{"start": "10.1.0.20", "end": "10.1.0.29"}, {"start": "10.1.0.10", "end": "10.1.0.12"}]}]}`)
 	a.wantBody(names, made, `{"subnets":[
-		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","gateway_ip":"10.0.0.1",
+		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","subnetpool_id":null,"gateway_ip":"10.0.0.1",
 			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
-		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":null,
+		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"gateway_ip":null,
 			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
-		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","gateway_ip":"10.1.0.9",
+		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","subnetpool_id":null,"gateway_ip":"10.1.0.9",
 			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}]}`)
 	six := idOf(made.list(t)[1])
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/subnets/"+six, "red",
 		`{"subnet": {"gateway_ip": "fe80::1", "allocation_pools": [{"start": "2001:db8::100", "end": "2001:db8::1ff"}], "dns_nameservers": ["2620:fe::fe"], "enable_dhcp": true, "name": "s"}}`),
-		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","gateway_ip":"fe80::1",
+		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"gateway_ip":"fe80::1",
 			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
 	if got := a.want(200, "GET", "/v2.0/subnets?cidr=10.0.0.0/24&network_id="+network+"&ip_version=4&fields=cidr", "red", ""); got.text != `{"subnets":[{"cidr":"10.0.0.0/24"}]}` {
 		t.Errorf("filtered by cidr: %s", got.text)

@@ -10,10 +10,14 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
-// subnet is a subnet with the address family as a client states it.
+// subnet is a subnet with what a client says of it beside: the address family,
+// and where a prefix is to come from that is not given.
 type subnet struct {
 	intent.Subnet
-	version int
+	version     int
+	length      int  // of the prefix to cut out of a pool; 0: not given
+	defaultPool bool // cut it out of the default pool
+	autoGateway bool // the gateway is left to the server
 }
 
 const (
@@ -34,7 +38,13 @@ func subnets(st *store.Store) *collection[subnet] {
 			name(meta),
 			stored("network_id", id, func(s *subnet) *string { return &s.NetworkID }, access{post: required, filter: true, sort: true}, "The network that it belongs to."),
 			stored("ip_version", oneNumber(4, 6), func(s *subnet) *int { return &s.version }, access{post: required, filter: true, sort: true}, "The address family."),
-			stored("cidr", cidr, func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: required, filter: true, sort: true}, "The prefix; host bits are masked."),
+			stored("cidr", orNull(cidr), func(s *subnet) *netip.Prefix { return &s.CIDR }, access{post: optional, filter: true, sort: true}, "The prefix; host bits are masked. If not given, it is cut out of a subnet pool."),
+			stored("subnetpool_id", idOrNull, func(s *subnet) *string { return &s.PoolID }, access{post: optional, filter: true, sort: true},
+				"The subnet pool that the prefix is cut out of; all subnets of a network and family come from one pool, or from pools of one address scope."),
+			stored("prefixlen", number[int](1, 128), func(s *subnet) *int { return &s.length }, access{post: optional, seen: nobody},
+				"Length of the prefix to cut out of the pool; if not given, the `default_prefixlen` of the pool. Not together with `cidr`."),
+			stored("use_default_subnetpool", boolean, func(s *subnet) *bool { return &s.defaultPool }, access{post: optional, seen: nobody, def: "false"},
+				"Cut the prefix out of the default pool of the family."),
 			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true, sort: true},
 				"The router's address; if not given, the first address; null: none."),
 			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},
@@ -52,9 +62,10 @@ func subnets(st *store.Store) *collection[subnet] {
 			stored("service_types", list(serviceType, maxServiceTypes), func(s *subnet) *[]string { return &s.ServiceTypes }, access{post: optional, put: true, byPost: admins, byPut: admins},
 				"The `device_owner` of ports that get their addresses here rather than from subnets without; none: any."),
 		)),
-		meta:  meta,
-		check: checkSubnet,
-		backend: wrapped(wrapSubnet, subnet.bare, subnet.bare,
+		meta:      meta,
+		check:     checkSubnet,
+		fromStore: wrappedAs(wrapSubnet),
+		backend: wrapped(wrapSubnet, subnet.request, subnet.bare,
 			st.Subnets, st.Subnet, st.CreateSubnets, st.UpdateSubnet, st.DeleteSubnet),
 	}
 }
@@ -64,7 +75,15 @@ func wrapSubnet(s intent.Subnet) subnet {
 	if s.CIDR.Addr().Is6() {
 		version = 6
 	}
-	return subnet{s, version}
+	return subnet{Subnet: s, version: version}
+}
+
+func (s subnet) request() store.NewSubnet {
+	n := store.NewSubnet{Subnet: s.Subnet, IPVersion: s.version, PrefixLen: s.length, AutoGateway: s.autoGateway}
+	if s.defaultPool {
+		n.PoolID = store.DefaultPool
+	}
+	return n
 }
 
 func (s subnet) bare() intent.Subnet { return s.Subnet }
@@ -162,12 +181,10 @@ var unusable = []netip.Prefix{
 // and gateway are for the store to check, which knows them all at an update.
 func checkSubnet(before, s *subnet, given given) error {
 	if before == nil {
-		if err := checkCIDR(s); err != nil {
+		if err := checkSource(s, given); err != nil {
 			return err
 		}
-		if !given["gateway_ip"] {
-			s.Gateway = intent.DefaultGateway(s.CIDR)
-		}
+		s.autoGateway = !given["gateway_ip"]
 	}
 	if s.Gateway.IsValid() {
 		if err := sameFamily(s, "gateway_ip", s.Gateway); err != nil {
@@ -197,6 +214,22 @@ func checkSubnet(before, s *subnet, given given) error {
 		if slices.Contains(s.ServiceTypes[:i], t) {
 			return invalidValue("service_types", "Duplicate item '%s' in the list", t)
 		}
+	}
+	return nil
+}
+
+// checkSource says what is wrong with where the prefix is to come from.
+func checkSource(s *subnet, given given) error {
+	wrong := func(what string) error { return invalid("BadRequest", "Bad subnets request: %s.", what) }
+	switch {
+	case s.defaultPool && s.PoolID != "":
+		return wrong("subnetpool_id and use_default_subnetpool cannot both be specified")
+	case s.CIDR.IsValid() && given["prefixlen"]:
+		return wrong("cidr and prefixlen must not be supplied together")
+	case s.CIDR.IsValid():
+		return checkCIDR(s)
+	case !s.defaultPool && s.PoolID == "":
+		return wrong("a subnetpool must be specified in the absence of a cidr")
 	}
 	return nil
 }

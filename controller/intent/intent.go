@@ -100,6 +100,7 @@ type Subnet struct {
 	Pools       []Range      // where automatic addresses come from
 	EnableDHCP  bool
 	Nameservers []netip.Addr
+	PoolID      string // subnet pool that the prefix was cut out of; empty: none
 
 	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
 	AddressMode  IPv6Mode

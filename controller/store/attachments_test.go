@@ -169,6 +169,36 @@ func TestWhatIsNotBoundSaysWhy(t *testing.T) {
 	}
 }
 
+func TestAHostIsAskedForByName(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.network(red, "n")
+	here, there := newPort(n), newPort(n)
+	here.Binding.Host, there.Binding.Host = "compute-1", "compute-2"
+	waiting := b.port(red, here)
+	if waiting.HostKnown || waiting.AskedHost != "compute-1" || waiting.Binding.Host != "compute-1" {
+		t.Errorf("port on a host that is not known: %+v", waiting)
+	}
+	b.save(intent.Switch{DPID: 0xa1})
+	b.bridge(intent.Bridge{DPID: 0xa1, Hostname: "compute-1", Connected: true})
+	known, stranger := b.port(red, here), b.port(red, there)
+	if !known.HostKnown {
+		t.Errorf("port on a host that is known: %+v", known)
+	}
+	got := b.report(0xa1, plugged("tap1", known), plugged("tap2", stranger))
+	if diff := cmp.Diff([]string{"tap2 refused: binding:host_id of port " + stranger.ID + " asks for switch compute-2"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	bound := must(b.Port(b.ctx, red, known.ID))(t)
+	if want := (intent.Binding{Host: "00000000000000a1", InterfaceName: "tap1"}); bound.Binding != want || bound.AskedHost != "compute-1" {
+		t.Errorf("port is at %+v as %q, want %+v as compute-1", bound.Binding, bound.AskedHost, want)
+	}
+	renamed := must(b.UpdatePort(b.ctx, red, known.ID, func(p *intent.Port) error { p.Name = "x"; return nil }))(t)
+	if renamed.Binding != bound.Binding || renamed.AskedHost != "compute-1" {
+		t.Errorf("another name moves the port to %+v as %q", renamed.Binding, renamed.AskedHost)
+	}
+}
+
 func TestAPortMadeAfterItsInterfaceIsBound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

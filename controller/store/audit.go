@@ -48,6 +48,9 @@ var readers = map[Kind]reader{
 	KindQoSPolicy:     &qosPolicies.entity,
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
+	KindAddressGroup:  &addressGroups.entity,
+	KindAddressScope:  &addressScopes.entity,
+	KindSubnetPool:    &subnetPools.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {

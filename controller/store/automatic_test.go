@@ -14,9 +14,9 @@ import (
 func (b *bundle) slaac(network intent.Network, cidr string) intent.Subnet {
 	b.t.Helper()
 	prefix := netip.MustParsePrefix(cidr)
-	return one(b.CreateSubnets(b.ctx, red, []intent.Subnet{{
+	return one(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: intent.Subnet{
 		NetworkID: network.ID, CIDR: prefix, Gateway: intent.DefaultGateway(prefix), EnableDHCP: true, RAMode: intent.SLAAC, AddressMode: intent.SLAAC,
-	}}))(b.t)
+	}}}))(b.t)
 }
 
 // ips are the addresses of a port, in order.
@@ -110,7 +110,7 @@ func TestSubnetsServeTheDeviceOwnersThatTheyAreFor(t *testing.T) {
 	b := setup(t)
 	n := b.network(red, "n")
 	typed := func(cidr string, types ...string) {
-		must(b.CreateSubnets(b.ctx, red, []intent.Subnet{{NetworkID: n.ID, CIDR: netip.MustParsePrefix(cidr), EnableDHCP: true, ServiceTypes: types}}))(t)
+		must(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: intent.Subnet{NetworkID: n.ID, CIDR: netip.MustParsePrefix(cidr), EnableDHCP: true, ServiceTypes: types}}}))(t)
 	}
 	port := func(owner string) store.NewPort {
 		p := newPort(n)

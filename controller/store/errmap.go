@@ -136,17 +136,24 @@ var references = map[string]reference{
 	"ports_qos_policy_fkey":                  {KindQoSPolicy, "ports"},
 	"fixed_ips_port_fkey":                    {KindPort, "addresses"},
 	"port_security_groups_port_fkey":         {KindPort, "security groups"},
+	"address_groups_tenant_fkey":             {KindTenant, "address groups"},
+	"address_scopes_tenant_fkey":             {KindTenant, "address scopes"},
+	"subnetpools_tenant_fkey":                {KindTenant, "subnet pools"},
+	"subnetpools_address_scope_fkey":         {KindAddressScope, "subnet pools"},
+	"subnets_subnetpool_fkey":                {KindSubnetPool, "subnets"},
 }
 
 // violated tells the two sides apart: the row that refers is missing its
-// object, or the object is still referred to. Referred are always columns
-// called id, and no column that refers is called so.
+// object, or the object is still referred to. The first column that is referred
+// to is always called id, and no column that refers is called so.
 func (r reference) violated(pg *pgconn.PgError) error {
 	key := keyOf(pg)
-	if key.columns == "id" {
-		return &InUse{Kind: r.kind, ID: key.values, By: r.by}
+	first, _, _ := strings.Cut(key.columns, ", ")
+	id, _, _ := strings.Cut(key.values, ", ")
+	if first == "id" {
+		return &InUse{Kind: r.kind, ID: id, By: r.by}
 	}
-	return &NotFound{Kind: r.kind, ID: key.values}
+	return &NotFound{Kind: r.kind, ID: id}
 }
 
 // key is what the detail of an error says of the row: "Key (a, b)=(1, 2) …",
@@ -205,6 +212,15 @@ var conflicts = map[string]func(key) error{
 	},
 	"subnets_no_overlap": func(key) error {
 		return &Invalid{"cidr", "Invalid input for cidr. Reason: the requested cidr overlaps with another subnet of the network"}
+	},
+	"subnets_subnetpool_no_overlap": func(key) error {
+		return &Conflict{"SubnetAllocationError", "cidr", "Failed to allocate subnet: cidr overlaps with another subnet of the pool."}
+	},
+	"subnetpools_default_key": func(key) error {
+		return &Invalid{"is_default", "A default subnetpool for this IP family has already been set. Only one default may exist per IP family (is_default)"}
+	},
+	"subnetpool_prefixes_one_space": func(key) error {
+		return &Conflict{"AddressScopePrefixConflict", "prefixes", "Failed to associate address scope: subnetpools within an address scope must have unique prefixes."}
 	},
 	"subnet_pools_no_overlap": overlappingPools,
 	"subnet_pools_pkey":       overlappingPools,
@@ -304,6 +320,9 @@ var checks = map[string]Invalid{
 	"mac_addresses_address_range":               {"mac_address", "mac_address is not a 48-bit address above zero"},
 	"mac_addresses_address_individual":          {"mac_address", "mac_address has the group bit set; it must be the address of a station"},
 	"fixed_ips_address_is_host":                 {"fixed_ips", "ip_address in fixed_ips is not a host address"},
+	"address_scopes_ip_version_known":           {"ip_version", "ip_version is not 4 or 6"},
+	"subnetpools_default_quota_range":           {"default_quota", "default_quota is negative"},
+	"subnetpools_prefixlen_range":               {"default_prefixlen", "min_prefixlen, default_prefixlen and max_prefixlen do not rise up to the length of an address"},
 	"trunk_subports_segmentation_range":         {"sub_ports", "segmentation_id in sub_ports is not between 1 and 4094"},
 	"qos_rules_direction_known":                 {"direction", "direction is not ingress or egress; a minimum packet rate may also have any"},
 	"qos_rules_rate_range":                      {"max_kbps", "the rate of a rule is negative"},

@@ -37,6 +37,15 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return "store: " + e.Message }
 
+// Refused says that a request cannot be met as it stands, under the name that
+// the API has for the fault.
+type Refused struct {
+	Type    string // exception name of the API, such as SubnetPoolDeleteError
+	Message string
+}
+
+func (e *Refused) Error() string { return "store: " + e.Message }
+
 // InUse says that an object cannot be deleted or changed because another one
 // needs it.
 type InUse struct {

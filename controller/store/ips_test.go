@@ -17,13 +17,13 @@ func TestAddressesAreGivenInOrderOverTheBoundsOfOctets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	n := b.network(red, "n")
-	one(b.CreateSubnets(b.ctx, red, []intent.Subnet{{
+	one(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: intent.Subnet{
 		NetworkID: n.ID, CIDR: netip.MustParsePrefix("10.0.0.0/16"),
 		Pools: []intent.Range{
 			{First: netip.MustParseAddr("10.0.0.254"), Last: netip.MustParseAddr("10.0.1.1")},
 			{First: netip.MustParseAddr("10.0.9.9"), Last: netip.MustParseAddr("10.0.9.9")},
 		},
-	}}))(t)
+	}}}))(t)
 	var got []string
 	for _, p := range must(b.CreatePorts(b.ctx, red, slices.Repeat([]store.NewPort{newPort(n)}, 3)))(t) {
 		got = append(got, p.FixedIPs[0].Addr.String())
@@ -85,7 +85,7 @@ func TestAddressChoiceAgreesWithAModel(t *testing.T) {
 			for i := 0; i < len(c.pools); i += 2 {
 				in.Pools = append(in.Pools, intent.Range{First: netip.MustParseAddr(c.pools[i]), Last: netip.MustParseAddr(c.pools[i+1])})
 			}
-			s := one(b.CreateSubnets(b.ctx, red, []intent.Subnet{in}))(t)
+			s := one(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: in}}))(t)
 			free := map[netip.Addr]bool{}
 			for _, pool := range s.Pools {
 				for a := pool.First; ; a = a.Next() {

@@ -38,7 +38,9 @@ var networks = entity[intent.Network]{
 	sorts: metaSorts("networks", map[string]string{
 		"admin_state_up": "networks.admin_up",
 		"mtu":            "networks.mtu",
-		"status":         "'ACTIVE'::text",
+
+		"availability_zone_hints": "networks.zone_hints",
+		"status":                  "'ACTIVE'::text",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
 		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Provider.Type, &n.Provider.Physical, &n.Provider.ID,

@@ -68,7 +68,7 @@ func TestSubnetGetsPoolsAroundItsGateway(t *testing.T) {
 		Meta: intent.Meta{Name: "s", Description: "d"}, NetworkID: n.ID, CIDR: netip.MustParsePrefix("10.0.0.77/24"),
 		Gateway: netip.MustParseAddr("10.0.0.9"), EnableDHCP: true, Nameservers: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
 	}
-	got := one(b.CreateSubnets(b.ctx, red, []intent.Subnet{in}))(t)
+	got := one(b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: in}}))(t)
 	want := in
 	want.Meta, want.CIDR = got.Meta, netip.MustParsePrefix("10.0.0.0/24")
 	want.Pools = intent.DefaultPools(want.CIDR, want.Gateway)
@@ -99,7 +99,7 @@ func TestSubnetsThatDoNotFitAreRefused(t *testing.T) {
 		if gateway != "" {
 			in.Gateway = netip.MustParseAddr(gateway)
 		}
-		_, err := b.CreateSubnets(b.ctx, red, []intent.Subnet{in})
+		_, err := b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: in}})
 		return err
 	}
 	b.unchanged(func() {
@@ -115,7 +115,7 @@ func TestSubnetsThatDoNotFitAreRefused(t *testing.T) {
 		wantInvalid(t, create("10.1.0.0/24", "", pool("2001:db8::1", "2001:db8::2")), "allocation_pools")
 		wantConflict(t, create("10.1.0.0/24", "10.1.0.5", pool("10.1.0.1", "10.1.0.9")), "GatewayConflictWithAllocationPools", "gateway_ip")
 		wantConflict(t, create("10.1.0.0/24", "", pool("10.1.0.1", "10.1.0.9"), pool("10.1.0.9", "10.1.0.11")), "OverlappingAllocationPools", "allocation_pools")
-		_, err := b.CreateSubnets(b.ctx, red, []intent.Subnet{{NetworkID: n.ID}})
+		_, err := b.CreateSubnets(b.ctx, red, []store.NewSubnet{{Subnet: intent.Subnet{NetworkID: n.ID}}})
 		wantInvalid(t, err, "cidr")
 
 	})

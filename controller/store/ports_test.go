@@ -376,7 +376,7 @@ func TestObjectsOfAnotherTenantAreNotFound(t *testing.T) {
 	_, err = b.UpdateSubnet(b.ctx, blue, s.ID, func(*intent.Subnet) error { return nil })
 	wantNotFound(t, err, store.KindSubnet)
 	wantNotFound(t, b.DeleteSubnet(b.ctx, blue, s.ID), store.KindSubnet)
-	_, err = b.CreateSubnets(b.ctx, blue, []intent.Subnet{{NetworkID: n.ID, CIDR: netip.MustParsePrefix("10.1.0.0/24")}})
+	_, err = b.CreateSubnets(b.ctx, blue, []store.NewSubnet{{Subnet: intent.Subnet{NetworkID: n.ID, CIDR: netip.MustParsePrefix("10.1.0.0/24")}}})
 	wantNotFound(t, err, store.KindNetwork)
 	_, err = b.Port(b.ctx, blue, p.ID)
 	wantNotFound(t, err, store.KindPort)

@@ -72,9 +72,9 @@ func (b *bundle) network(sc store.Scope, name string) intent.Network {
 func (b *bundle) subnet(sc store.Scope, network intent.Network, cidr string) intent.Subnet {
 	b.t.Helper()
 	prefix := netip.MustParsePrefix(cidr)
-	return one(b.CreateSubnets(b.ctx, sc, []intent.Subnet{{
+	return one(b.CreateSubnets(b.ctx, sc, []store.NewSubnet{{Subnet: intent.Subnet{
 		NetworkID: network.ID, CIDR: prefix, Gateway: intent.DefaultGateway(prefix), EnableDHCP: true,
-	}}))(b.t)
+	}}}))(b.t)
 }
 
 func (b *bundle) segment(sc store.Scope, block string, fill func(*intent.Segment)) intent.Segment {

@@ -51,6 +51,18 @@ type NewPort struct {
 	Security *bool
 }
 
+// NewSubnet is a subnet to create, with what is to be chosen for it.
+//
+// One with a PoolID is cut out of that subnet pool, or out of the default one
+// of its family if that is DefaultPool: its CIDR, or a free prefix if it has
+// none.
+type NewSubnet struct {
+	intent.Subnet
+	IPVersion   int  // 4 or 6; of a subnet of a pool
+	PrefixLen   int  // of the prefix to cut; 0: what the pool says
+	AutoGateway bool // the gateway becomes intent.DefaultGateway; Gateway must be invalid
+}
+
 // PortState is the realized state of a port.
 type PortState struct {
 	ID     string
@@ -75,6 +87,10 @@ const (
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
 	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
+	KindAddressGroup  Kind = "address_group"
+	KindAddresses     Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope  Kind = "address_scope"
+	KindSubnetPool    Kind = "subnetpool"
 	KindQoSPolicy     Kind = "qos_policy"
 	KindQoSRule       Kind = "qos_rule" // its policy changes with it
 	KindTrunk         Kind = "trunk"

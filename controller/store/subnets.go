@@ -16,7 +16,7 @@ var subnets = entity[intent.Subnet]{
 	kind:  KindSubnet,
 	table: "subnets",
 	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers,
-		subnets.ra_mode, subnets.address_mode, subnets.route_destinations, subnets.route_nexthops, subnets.service_types,
+		subnets.ra_mode, subnets.address_mode, subnets.route_destinations, subnets.route_nexthops, subnets.service_types, coalesce(subnets.subnetpool_id::text, ''),
 		ARRAY(SELECT first FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first),
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
@@ -32,6 +32,7 @@ var subnets = entity[intent.Subnet]{
 		"ipv6_ra_mode":      byText("subnets.ra_mode"),
 		"ipv6_address_mode": byText("subnets.address_mode"),
 		"shared":            byBool("false"),
+		"subnetpool_id":     byOptionalUUID("subnets.subnetpool_id"),
 	}),
 	sorts: metaSorts("subnets", map[string]string{
 		"network_id":  "subnets.network_id",
@@ -42,13 +43,14 @@ var subnets = entity[intent.Subnet]{
 
 		"ipv6_ra_mode":      byBytes("subnets.ra_mode"),
 		"ipv6_address_mode": byBytes("subnets.address_mode"),
+		"subnetpool_id":     "coalesce(subnets.subnetpool_id, '00000000-0000-0000-0000-000000000000')",
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Subnet, err error) {
 		var gateway *netip.Addr
 		var first, last, hops []netip.Addr
 		var destinations []netip.Prefix
 		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers,
-			&n.RAMode, &n.AddressMode, &destinations, &hops, &n.ServiceTypes, &first, &last)...)
+			&n.RAMode, &n.AddressMode, &destinations, &hops, &n.ServiceTypes, &n.PoolID, &first, &last)...)
 		n.HostRoutes = make([]intent.Route, len(destinations))
 		for i := range destinations {
 			n.HostRoutes[i] = intent.Route{Destination: destinations[i], NextHop: hops[i]}
@@ -121,59 +123,69 @@ func (s *Store) Subnet(ctx context.Context, sc Scope, id string) (n intent.Subne
 
 // CreateSubnets makes subnets, all or none. With nil Pools they get
 // intent.DefaultPools; an empty list that is not nil stays empty. The gateway
-// stays as it is given: see intent.DefaultGateway.
-func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet) ([]intent.Subnet, error) {
+// stays as it is given, unless it is to be chosen.
+func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []NewSubnet) ([]intent.Subnet, error) {
 	var out []intent.Subnet
 	err := s.write(ctx, func(tx *writeTx) error {
-		out = slices.Clone(in)
+		list := slices.Clone(in)
 		var owners, parents []string
-		for i := range out {
-			n := &out[i]
+		for i := range list {
+			n := &list[i]
 			if err := prepareMeta(sc, &n.Meta); err != nil {
 				return err
 			}
 			if err := networks.ref(&n.NetworkID); err != nil {
 				return err
 			}
-			if err := checkSubnet(n); err != nil {
-				return err
+			if n.PoolID == "" {
+				if err := settleSubnet(n); err != nil {
+					return err
+				}
 			}
 			owners, parents = append(owners, n.TenantID), append(parents, n.NetworkID)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(out, func(n intent.Subnet) bool { return n.Automatic() }) {
+		if slices.ContainsFunc(list, func(n NewSubnet) bool { return n.Automatic() }) {
 			if err := holdNetworks(ctx, tx, parents); err != nil {
 				return err
 			}
 		}
+		pools, err := holdPools(ctx, tx, sc, list)
+		if err != nil {
+			return err
+		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
 		}
-		for i := range out {
-			n := &out[i]
-			destinations, hops := splitRoutes(n.HostRoutes)
-			err := tx.QueryRow(ctx, `
-				INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers,
-					ra_mode, address_mode, route_destinations, route_nexthops, service_types)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING created_at, updated_at`,
-				n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers,
-				n.RAMode, n.AddressMode, destinations, hops, n.ServiceTypes).
-				Scan(&n.CreatedAt, &n.UpdatedAt)
-			if err != nil {
+		out = make([]intent.Subnet, len(list))
+		for i := range list {
+			n := &list[i]
+			if n.PoolID == "" {
+				n.IPVersion = familyOf(n.CIDR)
+			}
+			if err := keepAffinity(ctx, tx, n); err != nil {
 				return err
 			}
-			if err := insertPools(ctx, tx, n); err != nil {
-				return err
-			}
-			tx.spends(KindSubnet, n.TenantID)
-			tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
-			if n.Automatic() {
-				if err := addFormed(ctx, tx, n); err != nil {
+			if n.PoolID != "" {
+				if err := cutSubnet(ctx, tx, n, pools[n.PoolID]); err != nil {
+					return err
+				}
+				if err := settleSubnet(n); err != nil {
 					return err
 				}
 			}
+			if err := insertSubnet(ctx, tx, &n.Subnet); err != nil {
+				return err
+			}
+			tx.spends(KindSubnet, n.TenantID)
+			if n.Automatic() {
+				if err := addFormed(ctx, tx, &n.Subnet); err != nil {
+					return err
+				}
+			}
+			out[i] = n.Subnet
 		}
 		return nil
 	})
@@ -181,6 +193,34 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []intent.Subnet)
 		return nil, err
 	}
 	return out, nil
+}
+
+// settleSubnet chooses what hangs on the prefix of a new subnet.
+func settleSubnet(n *NewSubnet) error {
+	if n.AutoGateway && n.CIDR.IsValid() {
+		n.Gateway = intent.DefaultGateway(n.CIDR)
+	}
+	return checkSubnet(&n.Subnet)
+}
+
+func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
+	destinations, hops := splitRoutes(n.HostRoutes)
+	err := tx.QueryRow(ctx, `
+		INSERT INTO subnets (id, tenant_id, network_id, name, description, cidr, gateway, enable_dhcp, nameservers,
+			ra_mode, address_mode, route_destinations, route_nexthops, service_types, subnetpool_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, nullif($15, '')::uuid) RETURNING created_at, updated_at`,
+		n.ID, n.TenantID, n.NetworkID, n.Name, n.Description, n.CIDR, orNull(n.Gateway), n.EnableDHCP, n.Nameservers,
+		n.RAMode, n.AddressMode, destinations, hops, n.ServiceTypes, n.PoolID).
+		Scan(&n.CreatedAt, &n.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	if err := insertPools(ctx, tx, n); err != nil {
+		return err
+	}
+	tx.spends(KindSubnet, n.TenantID)
+	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
+	return nil
 }
 
 // splitRoutes takes routes apart, as the columns hold them.
@@ -318,7 +358,8 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.NetworkID, n.CIDR, n.RAMode, n.AddressMode = old.NetworkID, old.CIDR, old.RAMode, old.AddressMode
+		n.NetworkID, n.CIDR, n.PoolID = old.NetworkID, old.CIDR, old.PoolID
+		n.RAMode, n.AddressMode = old.RAMode, old.AddressMode
 		if err := checkSubnet(&n); err != nil {
 			return err
 		}

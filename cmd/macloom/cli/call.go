@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"net/url"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -87,16 +88,20 @@ func (c collection) showCommand(conn *connection, cmd *cobra.Command, name strin
 func (c collection) removeCommand(conn *connection, cmd *cobra.Command, name string) *cobra.Command {
 	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.ValidArgsFunction = c.complete(conn, name)
-	return conn.run(cmd, nil, func(q *call) error {
-		for _, word := range q.args {
-			id, err := c.find(q, word)
-			if err != nil {
-				return err
-			}
-			if err := c.remove(q, id); err != nil {
-				return err
-			}
+	return conn.run(cmd, nil, func(q *call) error { return c.removeAll(q, nil) })
+}
+
+// removeAll deletes the objects that the arguments name, up to the first that
+// cannot be.
+func (c collection) removeAll(q *call, query url.Values) error {
+	for _, word := range q.args {
+		id, err := c.find(q, word)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		if err := c.remove(q, id, query); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -24,23 +24,28 @@ type collection struct {
 }
 
 func (c collection) list(q *call, query url.Values) iter.Seq2[json.RawMessage, error] {
-	return q.api.List(q.ctx, client.Request{Method: http.MethodGet, Path: []string{c.path}, Query: query}, c.plural)
+	return q.api.List(q.ctx, client.Request{Method: http.MethodGet, Path: c.at(), Query: query}, c.plural)
 }
 
 func (c collection) show(q *call, id string) (json.RawMessage, error) {
-	return q.api.Object(q.ctx, client.Request{Method: http.MethodGet, Path: []string{c.path, id}}, c.single)
+	return q.api.Object(q.ctx, client.Request{Method: http.MethodGet, Path: c.at(id)}, c.single)
 }
 
 func (c collection) create(q *call, body map[string]any) (json.RawMessage, error) {
-	return q.api.Object(q.ctx, client.Request{Method: http.MethodPost, Path: []string{c.path}, Body: map[string]any{c.single: body}}, c.single)
+	return q.api.Object(q.ctx, client.Request{Method: http.MethodPost, Path: c.at(), Body: map[string]any{c.single: body}}, c.single)
 }
 
 func (c collection) update(q *call, id string, body map[string]any) (json.RawMessage, error) {
-	return q.api.Object(q.ctx, client.Request{Method: http.MethodPut, Path: []string{c.path, id}, Body: map[string]any{c.single: body}}, c.single)
+	return q.api.Object(q.ctx, client.Request{Method: http.MethodPut, Path: c.at(id), Body: map[string]any{c.single: body}}, c.single)
 }
 
-func (c collection) remove(q *call, id string) error {
-	return q.api.Do(q.ctx, client.Request{Method: http.MethodDelete, Path: []string{c.path, id}})
+func (c collection) remove(q *call, id string, query url.Values) error {
+	return q.api.Do(q.ctx, client.Request{Method: http.MethodDelete, Path: c.at(id), Query: query})
+}
+
+// at is the path of the collection, or of what is below it.
+func (c collection) at(below ...string) []string {
+	return append(strings.Split(c.path, "/"), below...)
 }
 
 // find returns the id of the object that word names: the word itself if it

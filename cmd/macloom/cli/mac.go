@@ -216,7 +216,7 @@ func releaseMACs(conn *connection) *cobra.Command {
 		bar := newProgress(c.stderr, conn.env.Now, "releasing", int64(len(words)))
 		defer bar.clear()
 		for i, address := range words {
-			if err := addresses.remove(c, address); err != nil {
+			if err := addresses.remove(c, address, nil); err != nil {
 				return err
 			}
 			bar.set(int64(i+1), thousands(int64(i+1)))

@@ -1,0 +1,105 @@
+package northbound
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+)
+
+const maxGroupAddresses = 4096 // a rule stands for as many flows
+
+func addressGroups(st *store.Store) *collection[intent.AddressGroup] {
+	meta := func(g *intent.AddressGroup) *intent.Meta { return &g.Meta }
+	c := &collection[intent.AddressGroup]{
+		single: "address_group", plural: "address_groups", path: "address-groups",
+		doc: "An address group is a named set of IP prefixes that security group rules refer to by `remote_address_group_id`: who changes it changes them all. " +
+			"`PUT …/add_addresses` and `…/remove_addresses` take `{\"addresses\": […]}`.",
+		attributes: standard(meta,
+			name(meta),
+			stored("addresses", list(strictPrefix, maxGroupAddresses), func(g *intent.AddressGroup) *[]netip.Prefix { return &g.Addresses }, access{post: optional},
+				"The prefixes; a single address is one of its full length: `192.0.2.1/32`."),
+			derived("shared", boolean, func(g *intent.AddressGroup) bool { return g.Shared }, access{}, "Whether an RBAC policy shares it with the caller."),
+		),
+		meta:    meta,
+		backend: backend[intent.AddressGroup]{st.AddressGroups, st.AddressGroup, st.CreateAddressGroups, st.UpdateAddressGroup, st.DeleteAddressGroup},
+	}
+	addresses := list(strictPrefix, maxGroupAddresses)
+	c.actions = []action{
+		memberAction(c, "addresses", addresses, "add_addresses", "Puts prefixes into the group that are not in it, and answers the group.", st.AddAddresses),
+		memberAction(c, "addresses", addresses, "remove_addresses", "Takes prefixes out of the group that are in it, and answers the group.", st.RemoveAddresses),
+	}
+	return c
+}
+
+// memberAction is PUT …/{id}/WORD, whose body has the list of one key, beside
+// or under the name of the resource, and whose answer is the object.
+func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word, doc string, do func(context.Context, store.Scope, string, []V) (E, error)) action {
+	serve := func(w http.ResponseWriter, r *http.Request) error {
+		p := principalOf(r.Context())
+		text, err := readText(r)
+		if err != nil {
+			return err
+		}
+		body, err := parseRoot(text)
+		if err != nil {
+			return err
+		}
+		if inner, ok := body.get(c.single); ok && len(body) == 1 {
+			if body, ok = inner.(object); !ok {
+				return badRequest("Body contains invalid data: '%s' is not an object", c.single)
+			}
+		}
+		value, ok := body.get(key)
+		if !ok {
+			return badRequest("Failed to parse request. Required attribute '%s' not specified", key)
+		}
+		if err := alone(body, key); err != nil {
+			return err
+		}
+		members, err := t.parse(value)
+		if err == nil && len(members) == 0 {
+			err = fmt.Errorf("the list is empty")
+		}
+		if err != nil {
+			return invalidValue(key, "%v", err)
+		}
+		id, err := c.key(p, chi.URLParam(r, "id"))
+		if err != nil {
+			return err
+		}
+		if !p.writer {
+			return c.refuse(r, p, id, word)
+		}
+		e, err := do(conditional(r, id), p.scope(), id, members)
+		if err != nil {
+			return err
+		}
+		c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
+		return nil
+	}
+	return action{
+		method: http.MethodPut, path: "/{id}/" + word, doc: doc,
+		takes: asJSON(under(key, t.takes.with(schema{"type": "array", "minItems": 1})).closed()), gives: asJSON(under(c.single, ref(c.single+"_whole"))),
+		serve: serve,
+	}
+}
+
+// strictPrefix is an IP prefix without host bits.
+var strictPrefix = valueType[netip.Prefix]{
+	name:  "IP prefix without host bits",
+	shows: prefixSchema,
+	parse: func(v any) (netip.Prefix, error) {
+		p, err := readPrefix(v)
+		if err == nil && p.Masked() != p {
+			err = fmt.Errorf("%s is not a recognized IP subnet cidr, '%s' is recommended", show(v), p.Masked())
+		}
+		return p, err
+	},
+	append: appendPrefix,
+}

@@ -1,0 +1,21 @@
+package northbound
+
+import (
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/store"
+)
+
+func addressScopes(st *store.Store) *collection[intent.AddressScope] {
+	meta := func(a *intent.AddressScope) *intent.Meta { return &a.Meta }
+	return &collection[intent.AddressScope]{
+		single: "address_scope", plural: "address_scopes", path: "address-scopes",
+		doc: "An address scope is one address space: the prefixes of its subnet pools never overlap. It cannot be deleted while it has pools.",
+		attributes: standard(meta,
+			name(meta),
+			stored("ip_version", oneNumber(4, 6), func(a *intent.AddressScope) *int { return &a.IPVersion }, access{post: required, filter: true, sort: true}, "The address family."),
+			derived("shared", boolean, func(a *intent.AddressScope) bool { return a.Shared }, access{}, "Whether it is shared with the caller."),
+		),
+		meta:    meta,
+		backend: backend[intent.AddressScope]{st.AddressScopes, st.AddressScope, st.CreateAddressScopes, st.UpdateAddressScope, st.DeleteAddressScope},
+	}
+}
