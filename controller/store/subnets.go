@@ -147,14 +147,14 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []NewSubnet) ([]
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
 		}
+		pools, err := holdPools(ctx, tx, sc, list)
+		if err != nil {
+			return err
+		}
 		if slices.ContainsFunc(list, func(n NewSubnet) bool { return n.Automatic() }) {
 			if err := holdNetworks(ctx, tx, parents); err != nil {
 				return err
 			}
-		}
-		pools, err := holdPools(ctx, tx, sc, list)
-		if err != nil {
-			return err
 		}
 		if err := networks.touch(ctx, tx, sc, parents); err != nil {
 			return err
@@ -178,12 +178,6 @@ func (s *Store) CreateSubnets(ctx context.Context, sc Scope, in []NewSubnet) ([]
 			}
 			if err := insertSubnet(ctx, tx, &n.Subnet); err != nil {
 				return err
-			}
-			tx.spends(KindSubnet, n.TenantID)
-			if n.Automatic() {
-				if err := addFormed(ctx, tx, &n.Subnet); err != nil {
-					return err
-				}
 			}
 			out[i] = n.Subnet
 		}
@@ -220,7 +214,10 @@ func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
 	}
 	tx.spends(KindSubnet, n.TenantID)
 	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
-	return nil
+	if !n.Automatic() {
+		return nil
+	}
+	return addFormed(ctx, tx, n)
 }
 
 // splitRoutes takes routes apart, as the columns hold them.
