@@ -41,6 +41,7 @@ type Config struct {
 	OVSDBTLS     *tls.Config // for those of them that speak TLS
 	Unmanaged    intent.Unmanaged
 	MACs         store.MACUpkeep
+	AuditKeep    time.Duration     // how long the audit log is kept; 0: for ever
 	Admit        string            // AdmitAuto or AdmitListed
 	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
 	Log          *zap.Logger
@@ -93,6 +94,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
+	g.Go(func() error { return c.cfg.Store.MaintainAuditLog(ctx, c.cfg.AuditKeep) })
 	g.Go(func() error {
 		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)

@@ -30,6 +30,10 @@ type collection[E any] struct {
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 
+	// fromStore makes an E of what the store has of an object, a pointer to its
+	// own type; nil: that is an E already.
+	fromStore func(any) (*E, bool)
+
 	// check ties attributes to each other. It runs on the object with the
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error

@@ -51,6 +51,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	ids["mac-conflicts"] = conflict.ID
 	loaded := a.load("admin", "source=esx&tenant_id=red", "text/csv", "application/json", "0a:00:00:00:00:05,x\n")
 	ids["mac-imports"], _ = loaded.object(a.t)["import_id"].(string)
+	ids["audit-log"] = idOf(a.want(200, "GET", "/v2.0/audit-log?resource=network&tenant_id=red", "admin", "").list(a.t)[0])
 	return ids, bodies
 }
 

@@ -44,6 +44,10 @@ var lineageEvent = func() table[intent.MACEvent] {
 var exactTime = valueType[time.Time]{
 	name:  "UTC time, or null",
 	shows: timeSchema.orNull(),
+	filter: func(s string) (string, bool, error) {
+		t, err := readTime(s)
+		return t.UTC().Format(time.RFC3339Nano), true, err
+	},
 	append: func(b []byte, t time.Time) []byte {
 		if t.IsZero() {
 			return append(b, "null"...)

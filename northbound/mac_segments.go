@@ -83,6 +83,7 @@ func macSegments(st *store.Store) *collection[segment] {
 			derived("active", number[uint64](0, 1<<48), func(s *segment) uint64 { return s.Active }, access{}, "How many addresses in use it has given itself."),
 		}, history(meta)...)),
 		meta:      meta,
+		fromStore: wrappedAs(wrapSegment),
 		ownerless: true,
 		check:     checkSegment,
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/store"
 )
 
 // declared is the OpenAPI document of the API, to check real answers against.
@@ -209,7 +211,7 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	routes := New(Options{Tokens: &Tokens{}, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()}).(chi.Routes)
+	routes := New(Options{Store: new(store.Store), Tokens: &Tokens{}, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()}).(chi.Routes)
 	served := map[string]bool{}
 	err = chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		served[method+" "+route] = true

@@ -75,6 +75,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 				access{post: optional, def: "true"}, "Whether the state of the uplink is passed on: a record."),
 		)),
 		meta:         meta,
+		fromStore:    wrappedAs(func(p intent.Port) port { return port{Port: p} }),
 		check:        checkPort,
 		removalQuery: []parameter{{name: "keep_mac", doc: "Whether the MAC stays reserved for the next port of the same `device_id` on the same network.", value: boolean.shows}},
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {

@@ -93,7 +93,11 @@ func qosRules(st *store.Store, k qosRuleKind) (inPolicy, alone *collection[inten
 		single: single, plural: single + "s", path: "qos/policies/{policy_id}/" + single + "s", kind: store.KindQoSRule,
 		doc:        k.doc + " A policy has at most one such rule for a packet.",
 		attributes: k.attributes(),
-		writeBy:    admins,
+		fromStore: func(object any) (*rule, bool) {
+			r, ok := object.(*rule)
+			return r, ok && r.Kind == k.kind
+		},
+		writeBy: admins,
 		within: &within[rule]{
 			param: "policy_id", single: "policy", kind: store.KindQoSPolicy, attr: "qos_policy_id",
 			id: func(r *rule) *string { return &r.PolicyID },

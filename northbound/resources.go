@@ -30,7 +30,7 @@ func resources(st *store.Store) []resource {
 		inPolicy, alias := qosRules(st, k)
 		all = append(all, inPolicy, alias)
 	}
-	return all
+	return append(all, auditLog(st, all))
 }
 
 // backend is the functions of the store for one kind of object, with its

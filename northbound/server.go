@@ -94,6 +94,7 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
+	o.Store.DescribeBy(describer(s.resources))
 	s.document, s.page = sync.OnceValues(s.openAPI), sync.OnceValues(s.docs)
 	o.Metrics.MustRegister(s.requests, s.duration)
 
@@ -182,6 +183,10 @@ func requestID(ctx context.Context) string {
 	return ""
 }
 
+// newRequestID makes an id that is larger than those before: what is stored
+// under it is added at the end of an index.
+func newRequestID() string { return "req-" + uuid.Must(uuid.NewV7()).String() }
+
 // statusWriter remembers the code of the answer.
 type statusWriter struct {
 	http.ResponseWriter
@@ -211,7 +216,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{id: "req-" + uuid.NewString()}
+		rec := &record{id: newRequestID()}
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()

@@ -40,6 +40,7 @@ type config struct {
 	Bridge       string
 	DatapathType string
 	Advertise    string
+	AuditKeep    time.Duration
 	TLSCert      string
 	TLSKey       string
 	TLSCA        string
@@ -92,6 +93,7 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.DatapathType, "datapath-type", hypervisor.DatapathAuto,
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
 	f.StringVar(&c.Advertise, "advertise", "", "host name or address at which bridges reach this controller; empty: where their host has reached it by OVSDB")
+	f.DurationVar(&c.AuditKeep, "audit-retention", 365*24*time.Hour, "how long the audit log is kept, in whole months; 0: for ever")
 	f.DurationVar(&c.LineageRetention, "lineage-retention", 0,
 		"how long the lineage of MAC addresses, resolved conflicts and records of imports are kept, such as 8760h; 0: for ever")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate for OpenFlow and OVSDB; empty: no TLS")
@@ -191,6 +193,9 @@ func (c *config) check() error {
 	}
 	if c.Admit != "" && c.Admit != controller.AdmitAuto && c.Admit != controller.AdmitListed {
 		return fmt.Errorf("admit: %q is neither auto nor listed", c.Admit)
+	}
+	if c.AuditKeep < 0 {
+		return fmt.Errorf("audit-retention: %s is less than nothing; 0 is for ever", c.AuditKeep)
 	}
 	if _, err := store.ParseQuotas(c.Quota); err != nil {
 		return fmt.Errorf("quota: %w", err)

@@ -24,6 +24,9 @@ type Meta struct {
 	UpdatedAt   time.Time
 }
 
+// Common returns what every entity carries.
+func (m *Meta) Common() *Meta { return m }
+
 // Tenant is a project. Its Meta.TenantID equals its ID.
 type Tenant struct {
 	Meta

@@ -78,7 +78,7 @@ func (s *Store) CreateSwitches(ctx context.Context, in []intent.Switch) ([]inten
 				return err
 			}
 			out[i] = sw
-			tx.changed(KindSwitch, sw.DPID.String(), "", OpCreate)
+			tx.changed(KindSwitch, sw.DPID.String(), "", OpCreate).to(&out[i])
 		}
 		return nil
 	})
@@ -96,10 +96,11 @@ func (s *Store) UpdateSwitch(ctx context.Context, dpid intent.DPID, change func(
 		if err != nil {
 			return err
 		}
+		before := sw
 		if err := change(&sw); err != nil {
 			return err
 		}
-		tx.changed(KindSwitch, dpid.String(), "", OpUpdate)
+		tx.changed(KindSwitch, dpid.String(), "", OpUpdate).from(&before).to(&sw)
 		_, err = tx.Exec(ctx, `UPDATE switches SET admitted = $2, judged_at = now(), updated_at = now() WHERE dpid = $1`, dpid.String(), sw.Admitted)
 		return err
 	})
@@ -123,7 +124,7 @@ func (s *Store) DeleteSwitch(ctx context.Context, dpid intent.DPID) error {
 		if err := saveAttachments(ctx, tx, dpid, nil); err != nil {
 			return err
 		}
-		tx.changed(KindSwitch, dpid.String(), "", OpDelete)
+		tx.changed(KindSwitch, dpid.String(), "", OpDelete).from(&sw)
 		_, err = tx.Exec(ctx, `DELETE FROM switches WHERE dpid = $1`, dpid.String())
 		return err
 	})

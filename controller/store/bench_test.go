@@ -3,18 +3,38 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
 )
+
+// describePort tells as much of a port as the API does.
+func describePort(_ store.Kind, object any) []store.Attribute {
+	p, ok := object.(*intent.Port)
+	if !ok {
+		return nil
+	}
+	at := func(name, json string) store.Attribute { return store.Attribute{Name: name, JSON: []byte(json)} }
+	return []store.Attribute{
+		at("tenant_id", strconv.Quote(p.TenantID)), at("description", `""`), at("name", `""`), at("network_id", strconv.Quote(p.NetworkID)),
+		at("admin_state_up", "true"), at("mac_address", strconv.Quote(p.MAC.String())),
+		at("fixed_ips", `[{"subnet_id":"`+p.FixedIPs[0].SubnetID+`","ip_address":"`+p.FixedIPs[0].Addr.String()+`"}]`),
+		at("security_groups", `["`+p.SecurityGroups[0]+`"]`), at("device_id", `""`), at("device_owner", `""`),
+		at("binding:host_id", `""`), at("binding:profile", "{}"), at("binding:vnic_type", `"normal"`),
+	}
+}
 
 // benchmarkCreate makes ports, so many at a time and by so many callers.
 func benchmarkCreate(b *testing.B, callers, bulk int) {
 	s := setup(b)
 	n := s.network(red, "n")
 	s.subnet(red, n, "10.0.0.0/8")
+	s.DescribeBy(describePort)
+	s.ctx = store.WithActor(store.WithRequestID(s.ctx, "req-0199d2a4-6b3e-7c55-9a53-0a3c6b6ff0a1"), "alice")
 	list := slices.Repeat([]store.NewPort{newPort(n)}, bulk)
 	for range 2 * callers { // connections and their prepared statements
 		if _, err := s.CreatePorts(s.ctx, red, list); err != nil {

@@ -97,6 +97,10 @@ func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v 
 	case len(list) == 0:
 		return v, &NotFound{e.kind, id}
 	}
+	if tx, writes := q.(*writeTx); writes {
+		before := list[0]
+		tx.saw(e.kind, canonical, &before)
+	}
 	return list[0], nil
 }
 
@@ -113,6 +117,21 @@ func (e *entity[T]) lock(ctx context.Context, tx *writeTx, sc Scope, id string) 
 		return v, err
 	}
 	return v, e.expect(ctx, tx, canonical)
+}
+
+// see reads an object for the audit log alone, as part of a batch. What lies in
+// other tables and is not among the columns is not told then.
+func (e *entity[T]) see(tx *writeTx, b *pgx.Batch, id string) {
+	if tx.describe == nil {
+		return
+	}
+	b.Queue(e.sql(e.table+".id = $1"), id).Query(func(rows pgx.Rows) error {
+		v, found, err := one(rows, nil, e.scan)
+		if found {
+			tx.saw(e.kind, id, &v)
+		}
+		return err
+	})
 }
 
 // touch counts a change of entities because of what belongs to them, in the

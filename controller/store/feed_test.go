@@ -60,16 +60,19 @@ func TestEveryWriteIsAChangeOfWhatItTouches(t *testing.T) {
 		if c.Revision != int64(i+1) {
 			t.Errorf("entry %d has revision %d", i+1, c.Revision)
 		}
-		name := map[string]string{n.ID: "n", s.ID: "s", p.ID: "p", group: "default", g.ID: "g", "red": "red", "blue": "blue"}[c.ID]
+		if c.Kind == store.KindRule && c.ID != r.ID {
+			continue // of the default group
+		}
+		name := map[string]string{r.ID: "r", n.ID: "n", s.ID: "s", p.ID: "p", group: "default", g.ID: "g", "red": "red", "blue": "blue"}[c.ID]
 		got = append(got, fmt.Sprintf("%s %s %s of %s", c.Op, c.Kind, name, c.TenantID))
 	}
 	want := []string{
 		"create network n of red", "create tenant red of red",
 		"update network n of red", "create subnet s of red",
 		"create port p of red", "create security_group default of red",
-		"update security_group default of red",
+		"update security_group default of red", "create security_group_rule r of red",
 		"create tenant blue of blue", "create mac_segment g of blue",
-		"update port p of red", "update security_group default of red", "delete port p of red",
+		"update port p of red", "update security_group default of red", "delete security_group_rule r of red", "delete port p of red",
 		"delete subnet s of red", "delete network n of red", "delete mac_segment g of blue",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -106,7 +106,7 @@ func ensureDefaultGroup(ctx context.Context, tx *writeTx, tenant string) (id str
 	case err != nil:
 		return "", err
 	case made:
-		tx.changed(KindSecurityGroup, id, tenant, OpCreate)
+		tx.changed(KindSecurityGroup, id, tenant, OpCreate).to(&g)
 		itself := []intent.Rule{
 			{GroupID: id, Direction: intent.Egress, EtherType: intent.IPv4},
 			{GroupID: id, Direction: intent.Egress, EtherType: intent.IPv6},
@@ -160,7 +160,7 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 				return err
 			}
 			tx.spends(KindSecurityGroup, g.TenantID)
-			tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpCreate)
+			tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpCreate).to(g)
 		}
 		return nil
 	})
@@ -199,7 +199,7 @@ func (s *Store) UpdateSecurityGroup(ctx context.Context, sc Scope, id string, ch
 		if err := groups.retag(ctx, tx, &g.Meta, &old.Meta); err != nil {
 			return err
 		}
-		tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpUpdate)
+		tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpUpdate).to(&g)
 		return tx.QueryRow(ctx, `
 			UPDATE security_groups SET name = $2, description = $3, stateful = $4, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`, g.ID, g.Name, g.Description, !g.Stateless).Scan(&g.Revision, &g.UpdatedAt)
@@ -241,12 +241,19 @@ func deleteGroup(ctx context.Context, tx *writeTx, id, tenant string) error {
 	if err := refuseUsedGroup(ctx, tx, id); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `DELETE FROM security_group_rules WHERE remote_group_id = $1 AND group_id <> $1 RETURNING group_id`, id)
+	gone, err := rules.query(ctx, tx, "group_id = $1 OR remote_group_id = $1", args{id})
 	if err != nil {
 		return err
 	}
-	others, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	var others []string
+	for i := range gone {
+		r := &gone[i]
+		if r.GroupID != id {
+			others = append(others, r.GroupID)
+		}
+		tx.changed(KindRule, r.ID, r.TenantID, OpDelete).from(r)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM security_group_rules WHERE remote_group_id = $1 AND group_id <> $1`, id); err != nil {
 		return err
 	}
 	if err := groups.touch(ctx, tx, Scope{Admin: true}, others); err != nil {

@@ -207,7 +207,7 @@ func (s *Store) reassign(ctx context.Context, tx *writeTx, id string) (mac.Addr,
 		return 0, err
 	}
 	tx.end.tellPort(ctx, &p, intent.MACAllocated)
-	tx.changed(KindPort, p.ID, p.TenantID, OpUpdate)
+	tx.changed(KindPort, p.ID, p.TenantID, OpUpdate).to(&p)
 	var b pgx.Batch
 	b.Queue(holdConflicted, Actor(ctx), requestID(ctx), int64(c.Addr))
 	b.Queue(`UPDATE ports SET revision = revision + 1, updated_at = now() WHERE id = $1`, p.ID)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,9 +17,6 @@ type MACUpkeep struct {
 }
 
 const (
-	// monthsAhead is for how many months partitions of the lineage are made
-	// before they begin.
-	monthsAhead = 3
 	// forgetAfter is how long the row of a free address is kept, for the order
 	// of reuse, when nobody needs the address.
 	forgetAfter   = 7 * 24 * time.Hour
@@ -161,97 +157,11 @@ func (s *Store) FoldUsage(ctx context.Context) error {
 	return nil
 }
 
+// lineage is the table of KeepLineage.
+var lineage = monthly{"mac_events", lockLineage}
+
 // KeepLineage makes the partitions of the lineage for the months to come and,
-// with a retention, drops those that ended longer ago. Writers never wait for
-// it: what there is no month for goes to the default partition, and is moved
-// out of it here.
+// with a retention, drops those that ended longer ago. No writer waits for it.
 func (s *Store) KeepLineage(ctx context.Context, now time.Time, retention time.Duration) error {
-	now = now.UTC()
-	first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	months, err := s.lineageMonths(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range monthsAhead + 1 {
-		if month := first.AddDate(0, i, 0); !months[month] {
-			if err := s.makeMonth(ctx, month); err != nil {
-				return err
-			}
-		}
-	}
-	if retention <= 0 {
-		return nil
-	}
-	for month := range months {
-		if month.AddDate(0, 1, 0).After(now.Add(-retention)) {
-			continue
-		}
-		// This needs the table to itself for a moment. Writers would stand in
-		// line behind it, so it does not wait long; there is another time.
-		err := s.write(ctx, func(tx *writeTx) error {
-			if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`); err != nil {
-				return err
-			}
-			_, err := tx.Exec(ctx, `DROP TABLE `+monthTable(month))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM mac_events_default WHERE at < $1`, now.Add(-retention))
-		return err
-	})
-}
-
-const monthLayout = "2006_01"
-
-// monthTable is made of numbers alone, so it needs no quoting.
-func monthTable(month time.Time) string { return "mac_events_" + month.Format(monthLayout) }
-
-// lineageMonths are the months that have a partition.
-func (s *Store) lineageMonths(ctx context.Context) (months map[time.Time]bool, err error) {
-	err = s.read(ctx, func(q querier) error {
-		rows, err := q.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'mac_events'::regclass`)
-		if err != nil {
-			return err
-		}
-		months = map[time.Time]bool{}
-		var name string
-		_, err = pgx.ForEachRow(rows, []any{&name}, func() error {
-			if month, err := time.Parse("mac_events_"+monthLayout, name); err == nil {
-				months[month] = true
-			}
-			return nil
-		})
-		return err
-	})
-	return months, err
-}
-
-// makeMonth makes a partition beside the table and attaches it: that holds up
-// no writer, as CREATE TABLE … PARTITION OF would.
-func (s *Store) makeMonth(ctx context.Context, month time.Time) error {
-	from, to := month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)
-	table := monthTable(month)
-	return s.write(ctx, func(tx *writeTx) error {
-		for _, sql := range []string{
-			fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, lockLineage),
-			`SET LOCAL lock_timeout = '200ms'`,
-			`CREATE TABLE IF NOT EXISTS ` + table + ` (LIKE mac_events INCLUDING ALL)`,
-			`WITH moved AS (DELETE FROM mac_events_default WHERE at >= '` + from + `' AND at < '` + to + `' RETURNING *)
-			 INSERT INTO ` + table + ` SELECT * FROM moved`,
-			`DO $$ BEGIN
-				IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = '` + table + `'::regclass) THEN
-					ALTER TABLE mac_events ATTACH PARTITION ` + table + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `');
-				END IF;
-			END $$`,
-		} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return lineage.keep(ctx, s, now, retention)
 }

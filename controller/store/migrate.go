@@ -25,6 +25,7 @@ const (
 	lockPublisher  int64 = 0x6d61636c_00000002
 	lockSegments   int64 = 0x6d61636c_00000003
 	lockLineage    int64 = 0x6d61636c_00000004
+	lockAudit      int64 = 0x6d61636c_00000005
 
 	lockAttachments int32 = 0x6d61636c // of two parts, the second any number
 )

@@ -94,7 +94,7 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			n.Subnets = []string{}
 			owners[i] = n.TenantID
 			tx.spends(KindNetwork, n.TenantID)
-			tx.changed(KindNetwork, n.ID, n.TenantID, OpCreate)
+			tx.changed(KindNetwork, n.ID, n.TenantID, OpCreate).to(n)
 		}
 		if err := ensureTenants(ctx, tx, owners); err != nil {
 			return err
@@ -196,7 +196,7 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 		if err := networks.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
 			return err
 		}
-		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate)
+		tx.changed(KindNetwork, n.ID, n.TenantID, OpUpdate).to(&n)
 		return tx.QueryRow(ctx, `
 			UPDATE networks SET name = $2, description = $3, mtu = $4, admin_up = $5, segmentation_id = nullif($6::bigint, 0), external = $7, is_default = $8,
 				port_security = $9, qos_policy_id = nullif($10, '')::uuid, dns_domain = $11, revision = revision + 1, updated_at = now()
@@ -229,16 +229,15 @@ func (s *Store) DeleteNetwork(ctx context.Context, sc Scope, id string) error {
 		case segments > 0:
 			return &InUse{KindNetwork, n.ID, count(segments, "MAC segment")}
 		}
-		rows, err := tx.Query(ctx, `DELETE FROM subnets WHERE network_id = $1 RETURNING id, tenant_id`, n.ID)
+		gone, err := subnets.query(ctx, tx, "subnets.network_id = $1", args{n.ID})
 		if err != nil {
 			return err
 		}
-		gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ ID, TenantID string }])
-		if err != nil {
-			return err
+		for i := range gone {
+			tx.changed(KindSubnet, gone[i].ID, gone[i].TenantID, OpDelete).from(&gone[i])
 		}
-		for _, subnet := range gone {
-			tx.changed(KindSubnet, subnet.ID, subnet.TenantID, OpDelete)
+		if _, err := tx.Exec(ctx, `DELETE FROM subnets WHERE network_id = $1`, n.ID); err != nil {
+			return err
 		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpDelete)
 		_, err = tx.Exec(ctx, `DELETE FROM networks WHERE id = $1`, n.ID)

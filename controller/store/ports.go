@@ -155,7 +155,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
 			tx.spends(KindPort, p.TenantID)
-			tx.changed(KindPort, p.ID, p.TenantID, OpCreate)
+			tx.changed(KindPort, p.ID, p.TenantID, OpCreate).to(&p.Port)
 		}
 		if len(named) > 0 {
 			if err := lockAbsent(ctx, tx, named); err != nil {
@@ -237,7 +237,7 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if err != nil {
 			return err
 		}
-		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate)
+		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate).to(&p)
 		var b pgx.Batch
 		b.Queue(`
 			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
@@ -459,6 +459,7 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 		var found bool
 		var b pgx.Batch
 		b.Queue(`SELECT FROM ports WHERE id = $1 FOR UPDATE`, canonical)
+		ports.see(tx, &b, canonical)
 		// Somebody else's port is not deleted below, and then all of this is undone.
 		b.Queue(passage, append([]any{Actor(ctx), requestID(ctx), canonical}, args...)...)
 		b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin).

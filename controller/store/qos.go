@@ -42,6 +42,12 @@ var qosPolicies = record[intent.QoSPolicy]{
 		}
 		return nil
 	},
+	leave: func(_ context.Context, tx *writeTx, _ Scope, p *intent.QoSPolicy) error {
+		for i := range p.Rules { // they go with it
+			tx.changed(KindQoSRule, p.Rules[i].ID, p.Rules[i].TenantID, OpDelete).from(&p.Rules[i])
+		}
+		return nil
+	},
 }
 
 func fillQoSRules(ctx context.Context, q querier, list []intent.QoSPolicy) error {

@@ -162,7 +162,12 @@ func (s *Store) SetQuotas(ctx context.Context, sc Scope, tenantID string, limits
 		if err := ensureTenants(ctx, tx, []string{tenantID}); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `
+		own, err := quotasOf(ctx, tx, tenantID)
+		if err != nil {
+			return err
+		}
+		tx.changed(KindQuota, tenantID, tenantID, OpUpdate).from(s.tellQuotas(own, resources)).to(s.tellQuotas(limits, resources))
+		_, err = tx.Exec(ctx, `
 			INSERT INTO quotas (tenant_id, resource, "limit")
 			SELECT $1, resource, "limit" FROM unnest($2::text[], $3::bigint[]) AS q (resource, "limit")
 			ON CONFLICT ON CONSTRAINT quotas_pkey DO UPDATE SET "limit" = excluded."limit"`, tenantID, resources, values)
@@ -176,9 +181,44 @@ func (s *Store) ResetQuotas(ctx context.Context, sc Scope, tenantID string) erro
 		return &NotFound{KindTenant, tenantID}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM quotas WHERE tenant_id = $1`, tenantID)
+		own, err := quotasOf(ctx, tx, tenantID)
+		if err != nil || len(own) == 0 {
+			return err
+		}
+		var resources []string
+		for _, resource := range slices.Sorted(maps.Keys(own)) {
+			resources = append(resources, string(resource))
+		}
+		tx.changed(KindQuota, tenantID, tenantID, OpUpdate).from(s.tellQuotas(own, resources)).to(s.tellQuotas(nil, resources))
+		_, err = tx.Exec(ctx, `DELETE FROM quotas WHERE tenant_id = $1`, tenantID)
 		return err
 	})
+}
+
+// quotasOf reads and holds the quotas that a tenant has of its own.
+func quotasOf(ctx context.Context, tx *writeTx, tenantID string) (map[Kind]int64, error) {
+	rows, err := tx.Query(ctx, `SELECT resource, "limit" FROM quotas WHERE tenant_id = $1 ORDER BY resource FOR UPDATE`, tenantID)
+	if err != nil {
+		return nil, err
+	}
+	own := map[Kind]int64{}
+	var resource Kind
+	var limit int64
+	_, err = pgx.ForEachRow(rows, []any{&resource, &limit}, func() error { own[resource] = limit; return nil })
+	return own, err
+}
+
+// tellQuotas tells the limits of resources: a tenant's own, else the defaults.
+func (s *Store) tellQuotas(own map[Kind]int64, resources []string) []Attribute {
+	told := make([]Attribute, len(resources))
+	for i, resource := range resources {
+		limit, set := own[Kind(resource)]
+		if !set {
+			limit = s.quotaOf(Kind(resource))
+		}
+		told[i] = Attribute{Name: resource, JSON: strconv.AppendInt(nil, limit, 10)}
+	}
+	return told
 }
 
 // spending is a resource that a tenant gets more of.

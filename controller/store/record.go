@@ -30,8 +30,8 @@ type record[T any] struct {
 	parent    *parent[T] // nil: none
 }
 
-// parent is what an object is a part of: it is locked first, and a change of
-// the part is its change in the feed.
+// parent is what an object is a part of: it is locked first, and changes with
+// the part.
 type parent[T any] struct {
 	kind  Kind
 	table string
@@ -135,9 +135,7 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 	if err != nil {
 		return err
 	}
-	if r.parent == nil {
-		tx.changed(r.kind, m.ID, m.TenantID, OpCreate)
-	}
+	tx.changed(r.kind, m.ID, m.TenantID, OpCreate).to(v)
 	if slices.Contains(QuotaResources, r.kind) {
 		tx.spends(r.kind, m.TenantID)
 	}
@@ -191,9 +189,7 @@ func (r *record[T]) update(ctx context.Context, s *Store, sc Scope, id string, c
 		if err := r.retag(ctx, tx, m, r.meta(&old)); err != nil {
 			return err
 		}
-		if r.parent == nil {
-			tx.changed(r.kind, m.ID, m.TenantID, OpUpdate)
-		}
+		tx.changed(r.kind, m.ID, m.TenantID, OpUpdate).from(&old).to(&v)
 		return tx.QueryRow(ctx, "UPDATE "+r.table+" SET "+strings.Join(sets, ", ")+
 			", revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision, updated_at", a...).Scan(&m.Revision, &m.UpdatedAt)
 	})
@@ -213,9 +209,7 @@ func (r *record[T]) remove(ctx context.Context, s *Store, sc Scope, id string) e
 			}
 		}
 		m := r.meta(&v)
-		if r.parent == nil {
-			tx.changed(r.kind, m.ID, m.TenantID, OpDelete)
-		}
+		tx.changed(r.kind, m.ID, m.TenantID, OpDelete).from(&v)
 		_, err = tx.Exec(ctx, "DELETE FROM "+r.table+" WHERE id = $1", m.ID)
 		return err
 	})

@@ -148,6 +148,7 @@ func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.
 			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
 			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
+		tx.changed(KindRule, r.ID, r.TenantID, OpCreate).to(r)
 	}
 	return tx.SendBatch(ctx, &b).Close()
 }
@@ -175,6 +176,7 @@ func (s *Store) UpdateRule(ctx context.Context, sc Scope, id string, change func
 		description := r.Description
 		r = old
 		r.Description = description
+		tx.changed(KindRule, r.ID, r.TenantID, OpUpdate).to(&r)
 		return tx.QueryRow(ctx, `
 			UPDATE security_group_rules SET description = $2, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`, r.ID, r.Description).Scan(&r.Revision, &r.UpdatedAt)
@@ -195,6 +197,7 @@ func (s *Store) DeleteRule(ctx context.Context, sc Scope, id string) error {
 		if _, err := rules.lock(ctx, tx, sc, id); err != nil {
 			return err
 		}
+		tx.changed(KindRule, r.ID, r.TenantID, OpDelete)
 		_, err = tx.Exec(ctx, `DELETE FROM security_group_rules WHERE id = $1`, r.ID)
 		return err
 	})

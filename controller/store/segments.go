@@ -254,7 +254,7 @@ func insertSegment(ctx context.Context, tx *writeTx, sc Scope, g *intent.Segment
 	if err != nil {
 		return err
 	}
-	tx.changed(KindSegment, g.ID, g.TenantID, OpCreate)
+	tx.changed(KindSegment, g.ID, g.TenantID, OpCreate).to(g)
 	if parent != nil {
 		if err := endLeases(ctx, tx, parent.ID); err != nil {
 			return err
@@ -387,7 +387,7 @@ func (s *Store) UpdateSegment(ctx context.Context, sc Scope, id string, change f
 		if err := segments.retag(ctx, tx, &g.Meta, &old.Meta); err != nil {
 			return err
 		}
-		tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate)
+		tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate).to(&g)
 		return tx.QueryRow(ctx, `
 			UPDATE mac_segments SET name = $2, description = $3, shared = $4, host = $5, strategy = $6, quarantine_seconds = $7,
 				conflict_policy = $8, conflict_delay_seconds = $9, revision = revision + 1, updated_at = now()

@@ -175,7 +175,7 @@ func splitInto(ctx context.Context, tx *writeTx, parts []intent.Segment) error {
 		if err := countSegment(ctx, tx, p); err != nil {
 			return err
 		}
-		tx.changed(KindSegment, p.ID, p.TenantID, OpCreate)
+		tx.changed(KindSegment, p.ID, p.TenantID, OpCreate).to(p)
 	}
 	return countSegment(ctx, tx, first)
 }
@@ -188,7 +188,7 @@ func setBlock(ctx context.Context, tx *writeTx, g *intent.Segment) error {
 	if err != nil {
 		return err
 	}
-	tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate)
+	tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate).to(g)
 	return endLeases(ctx, tx, g.ID)
 }
 

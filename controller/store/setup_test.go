@@ -130,7 +130,7 @@ func sql[T any](b *bundle, query string, args ...any) (v T) {
 func (b *bundle) rowCounts() map[string]int {
 	b.t.Helper()
 	tables := []string{"tenants", "networks", "subnets", "subnet_pools", "mac_segments", "security_groups", "security_group_rules",
-		"ports", "mac_addresses", "mac_events", "mac_conflicts", "mac_imports", "quotas", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
+		"ports", "mac_addresses", "mac_events", "mac_conflicts", "mac_imports", "quotas", "audit_log", "idempotency_keys", "fixed_ips", "port_security_groups", "switches", "attachments", "outbox"}
 	var query strings.Builder
 	for i, table := range tables {
 		query.WriteString([]string{"SELECT ARRAY[", ", "}[min(i, 1)] + "(SELECT count(*) FROM " + table + ")")

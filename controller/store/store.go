@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,18 +81,20 @@ const (
 	KindSubnet        Kind = "subnet"
 	KindPort          Kind = "port"
 	KindSecurityGroup Kind = "security_group"
-	KindRule          Kind = "security_group_rule" // never in a Change: its group is what changes
+	KindRule          Kind = "security_group_rule" // its group changes with it
 	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
 	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
 	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
+	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
 	KindAddressGroup  Kind = "address_group"
 	KindAddresses     Kind = "addresses" // of an address group; never in a Change
 	KindAddressScope  Kind = "address_scope"
 	KindSubnetPool    Kind = "subnetpool"
 	KindQoSPolicy     Kind = "qos_policy"
-	KindQoSRule       Kind = "qos_rule" // never in a Change: its policy is what changes
+	KindQoSRule       Kind = "qos_rule" // its policy changes with it
 	KindTrunk         Kind = "trunk"
+	KindQuota         Kind = "quota"    // by its tenant
 	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
 )
 
@@ -111,7 +114,8 @@ type Store struct {
 	log  *zap.Logger
 	feed *publisher
 
-	quotas map[Kind]int64 // of tenants that have none of their own
+	describer atomic.Pointer[Describer]
+	quotas    map[Kind]int64 // of tenants that have none of their own
 
 	leases  *lessor
 	singles singles

@@ -213,7 +213,7 @@ func insertSubnet(ctx context.Context, tx *writeTx, n *intent.Subnet) error {
 		return err
 	}
 	tx.spends(KindSubnet, n.TenantID)
-	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate)
+	tx.changed(KindSubnet, n.ID, n.TenantID, OpCreate).to(n)
 	if !n.Automatic() {
 		return nil
 	}
@@ -382,7 +382,7 @@ func (s *Store) UpdateSubnet(ctx context.Context, sc Scope, id string, change fu
 		if err := subnets.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
 			return err
 		}
-		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate)
+		tx.changed(KindSubnet, n.ID, n.TenantID, OpUpdate).to(&n)
 		destinations, hops := splitRoutes(n.HostRoutes)
 		return tx.QueryRow(ctx, `
 			UPDATE subnets SET name = $2, description = $3, gateway = $4, enable_dhcp = $5, nameservers = $6,

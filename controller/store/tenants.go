@@ -73,7 +73,7 @@ func (s *Store) CreateTenants(ctx context.Context, sc Scope, in []intent.Tenant)
 			if err != nil {
 				return err
 			}
-			tx.changed(KindTenant, t.ID, t.ID, OpCreate)
+			tx.changed(KindTenant, t.ID, t.ID, OpCreate).to(t)
 		}
 		return nil
 	})
@@ -103,7 +103,7 @@ func (s *Store) UpdateTenant(ctx context.Context, sc Scope, id string, change fu
 		if err := refuseLockout(sc, &t); err != nil {
 			return err
 		}
-		tx.changed(KindTenant, t.ID, t.ID, OpUpdate)
+		tx.changed(KindTenant, t.ID, t.ID, OpUpdate).to(&t)
 		tx.after = append(tx.after, s.gate.forget)
 		return tx.QueryRow(ctx, `
 			UPDATE tenants SET name = $2, description = $3, enabled = $4, revision = revision + 1, updated_at = now()

@@ -38,10 +38,13 @@ var errAgain = errors.New("store: the transaction must be tried again")
 type writeTx struct {
 	conn    *pgxpool.Conn
 	begun   bool
-	changes []Change
+	changes []noted
 	spent   map[spending]struct{}
 	quotaOf func(Kind) int64
 	end     ending
+	// For the audit log: how it tells objects, and what they were before.
+	describe Describer
+	seen     map[objectKey]any
 	// after runs when the transaction has ended; not committed may also mean
 	// that the answer of the server was lost.
 	after     []func(committed bool)
@@ -98,6 +101,9 @@ func (tx *writeTx) single(ctx context.Context, run func() error) error {
 // commit ends the transaction, after what is to be done at its end; all of it
 // is one round trip.
 func (tx *writeTx) commit(ctx context.Context) error {
+	if err := tx.complete(ctx); err != nil {
+		return err
+	}
 	var b pgx.Batch
 	tx.queueQuotas(&b)
 	tx.queueRecord(ctx, &b)
@@ -131,9 +137,10 @@ func (tx *writeTx) leave(ctx context.Context) {
 
 const rollbackTimeout = 5 * time.Second
 
-// changed notes a change for the feed.
-func (tx *writeTx) changed(kind Kind, id, tenant string, op Op) {
-	tx.changes = append(tx.changes, Change{Kind: kind, ID: id, TenantID: tenant, Op: op})
+// changed notes a change for the feed and the audit log.
+func (tx *writeTx) changed(kind Kind, id, tenant string, op Op) *noted {
+	tx.changes = append(tx.changes, noted{Change: Change{Kind: kind, ID: id, TenantID: tenant, Op: op}})
+	return &tx.changes[len(tx.changes)-1]
 }
 
 // write runs fn in a transaction with the outbox rows of what it changed. fn
@@ -168,6 +175,9 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 		return false, err
 	}
 	tx := &writeTx{conn: conn, quotaOf: s.quotaOf}
+	if d := s.describer.Load(); d != nil {
+		tx.describe = *d
+	}
 	defer tx.leave(ctx)
 	if err = fn(tx); err != nil {
 		return isUnavailable(err), err
@@ -182,21 +192,28 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	return false, nil
 }
 
-// queueRecord adds the outbox rows to a batch.
+// queueRecord adds the outbox rows and those of the audit log to a batch.
 func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
 	n := len(tx.changes)
 	if n == 0 {
 		return
 	}
-	kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i, c := range tx.changes {
-		kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
+	if c := &tx.changes[0]; n == 1 { // as most are: cheaper than lists
+		b.Queue(`INSERT INTO outbox (kind, object_id, tenant_id, op, request_id) VALUES ($1, $2, $3, $4, $5)`,
+			string(c.Kind), c.ID, c.TenantID, string(c.Op), requestID(ctx))
+	} else {
+		kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		for i := range tx.changes {
+			c := &tx.changes[i]
+			kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
+		}
+		b.Queue(`
+			INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
+			SELECT kind, object_id, tenant_id, op, $5
+			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
+			kinds, ids, tenants, ops, requestID(ctx))
 	}
-	b.Queue(`
-		INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
-		SELECT kind, object_id, tenant_id, op, $5
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
-		kinds, ids, tenants, ops, requestID(ctx))
+	queueAudit(ctx, b, tx.audit())
 }
 
 // read runs fn outside of a transaction, again when the connection turns out
