@@ -29,6 +29,7 @@ type collection[E any] struct {
 	writeBy        audience              // create, update, delete
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
+	public         bool                  // whoever reads sees every object
 
 	// fromStore makes an E of what the store has of an object, a pointer to its
 	// own type; nil: that is an E already.
@@ -176,6 +177,14 @@ func (c *collection[E]) lies(e *E, around, key string) error {
 	return missing(c.kindOf(), key)
 }
 
+// keyed is the attribute that names an object.
+func (c *collection[E]) keyed() string {
+	if c.keyAttr == "" {
+		return "id"
+	}
+	return c.keyAttr
+}
+
 func (c *collection[E]) kindOf() store.Kind {
 	if c.kind == "" {
 		return store.Kind(c.single)
@@ -194,16 +203,12 @@ func (c *collection[E]) rule(verb string) string {
 // key turns the last part of a URL into an id. What cannot be an id is 404
 // rather than 400: clients try names there first.
 func (c *collection[E]) key(p principal, name string) (string, error) {
-	attr := c.keyAttr
-	if attr == "" {
-		attr = "id"
-	}
 	// The router matches the escaped path if there are escapes in it.
 	plain, err := url.PathUnescape(name)
 	if err != nil || !c.readBy.admits(p) || !storable(plain) {
 		return "", missing(c.kindOf(), name)
 	}
-	canonical, possible, err := c.attributes.find(attr).toText(plain)
+	canonical, possible, err := c.attributes.find(c.keyed()).toText(plain)
 	if err != nil || !possible {
 		return "", missing(c.kindOf(), plain)
 	}

@@ -194,10 +194,10 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error 
 		err = c.each(w, r, p.scope(), l.Query, &out, func(e *E) error {
 			n++
 			if n == 1 && l.Limit > 0 {
-				first = c.attributes.identity(e)
+				first = c.attributes.shown(e, c.keyed())
 			}
 			if n == l.Limit || l.Reverse { // then the next page begins after it
-				final = c.attributes.identity(e)
+				final = c.attributes.shown(e, c.keyed())
 			}
 			return out.add(e)
 		})
@@ -297,13 +297,38 @@ func (o *listWriter[E]) end(links []link) {
 	_ = o.flush() // a client that has gone away reads no error either
 }
 
-// identity is the id of an object, as a marker names it.
-func (t table[E]) identity(e *E) string {
-	var id string
-	if a := t.find("id"); a != nil {
-		_ = json.Unmarshal(a.write(nil, e), &id) // what was just written as JSON
+// shown is what an object shows as an attribute, as a text: a string without
+// its quotes, anything else as JSON.
+func (t table[E]) shown(e *E, name string) string {
+	a := t.find(name)
+	if a == nil {
+		return ""
 	}
-	return id
+	b := a.write(nil, e)
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return string(b)
+	}
+	return text
+}
+
+// heldList selects from a list that is held in memory by what its objects show.
+func (c *collection[E]) heldList(all []E, q store.Query) ([]E, error) {
+	shows := map[string]func(*E) string{}
+	for _, a := range c.attributes {
+		shows[a.name] = func(e *E) string { return c.attributes.shown(e, a.name) }
+	}
+	return selectFrom(c.kindOf(), all, q, shows[c.keyed()], shows)
+}
+
+// heldObject finds an object in a list that is held in memory.
+func (c *collection[E]) heldObject(all []E, key string) (e E, err error) {
+	for i := range all {
+		if c.attributes.shown(&all[i], c.keyed()) == key {
+			return all[i], nil
+		}
+	}
+	return e, missing(c.kindOf(), key)
 }
 
 // selectFrom selects from a list that is held in memory as the store does from

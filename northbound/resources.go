@@ -24,6 +24,14 @@ func resources(st *store.Store) []resource {
 		subnetPools(st),
 		switches(st),
 		trunks(st),
+		availabilities(st),
+		agents(st),
+		zones(st),
+		meteringLabels(st),
+		meteringRules(st),
+		flavors(st),
+		serviceProfiles(st),
+		qosRuleTypes(),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {

@@ -50,7 +50,7 @@ func (e *entity[T]) sql(where string) string {
 
 // scoped is the condition of what the caller may see.
 func (e *entity[T]) scoped(sc Scope, a *args) string {
-	if sc.Admin {
+	if sc.Admin || e.visible == "true" {
 		return "true"
 	}
 	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
@@ -337,6 +337,11 @@ func byMAC(expr string) filter {
 // metaColumns are the columns that scanMeta reads.
 func metaColumns(t string) string {
 	return fmt.Sprintf("%[1]s.id, coalesce(%[1]s.tenant_id, ''), %[1]s.name, %[1]s.description, %[1]s.tags, %[1]s.revision, %[1]s.created_at, %[1]s.updated_at", t)
+}
+
+// untaggedColumns are metaColumns of a kind without tags.
+func untaggedColumns(t string) string {
+	return strings.Replace(metaColumns(t), t+".tags", "'{}'::text[]", 1)
 }
 
 func metaTargets(m *intent.Meta) []any {

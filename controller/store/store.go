@@ -75,27 +75,31 @@ type Kind string
 
 // The kinds, in the words of the API.
 const (
-	KindTenant        Kind = "tenant"
-	KindSegment       Kind = "mac_segment"
-	KindNetwork       Kind = "network"
-	KindSubnet        Kind = "subnet"
-	KindPort          Kind = "port"
-	KindSecurityGroup Kind = "security_group"
-	KindRule          Kind = "security_group_rule" // its group changes with it
-	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
-	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
-	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
-	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
-	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
-	KindAddressGroup  Kind = "address_group"
-	KindAddresses     Kind = "addresses" // of an address group; never in a Change
-	KindAddressScope  Kind = "address_scope"
-	KindSubnetPool    Kind = "subnetpool"
-	KindQoSPolicy     Kind = "qos_policy"
-	KindQoSRule       Kind = "qos_rule" // its policy changes with it
-	KindTrunk         Kind = "trunk"
-	KindQuota         Kind = "quota"    // by its tenant
-	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindTenant         Kind = "tenant"
+	KindSegment        Kind = "mac_segment"
+	KindNetwork        Kind = "network"
+	KindSubnet         Kind = "subnet"
+	KindPort           Kind = "port"
+	KindSecurityGroup  Kind = "security_group"
+	KindRule           Kind = "security_group_rule" // its group changes with it
+	KindSwitch         Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
+	KindMACAddress     Kind = "mac_address"         // in a Change by its text, and only when no port has it
+	KindMACConflict    Kind = "mac_conflict"        // never in a Change: a fact
+	KindMACImport      Kind = "mac_import"          // never in a Change: a fact
+	KindAuditEntry     Kind = "audit_entry"         // never in a Change: it tells of one
+	KindQoSPolicy      Kind = "qos_policy"
+	KindQoSRule        Kind = "qos_rule" // its policy changes with it
+	KindTrunk          Kind = "trunk"
+	KindQuota          Kind = "quota"    // by its tenant
+	KindSubPort        Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindAddressGroup   Kind = "address_group"
+	KindAddresses      Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope   Kind = "address_scope"
+	KindSubnetPool     Kind = "subnetpool"
+	KindMeteringLabel  Kind = "metering_label"
+	KindMeteringRule   Kind = "metering_label_rule" // never in a Change: its label is what changes
+	KindFlavor         Kind = "flavor"
+	KindServiceProfile Kind = "service_profile"
 )
 
 // Op is what happened to an object.
