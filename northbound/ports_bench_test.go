@@ -78,97 +78,117 @@ func processTime(pid int) (took time.Duration, parent int, ok bool) {
 	return took, parent, err == nil
 }
 
+// clients send requests over connections that they keep.
+type clients struct {
+	http *http.Client
+	url  string
+}
+
+func (c *clients) took(b *testing.B, code int, method, path, body string) (time.Duration, int64) {
+	start := time.Now()
+	req, err := http.NewRequest(method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return 0, 0
+	}
+	req.Header.Set("X-Auth-Token", "red")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		b.Error(err)
+		return 0, 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != code {
+		text, _ := io.ReadAll(resp.Body)
+		b.Errorf("code %d: %s", resp.StatusCode, text)
+		return 0, 0
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err != nil {
+		b.Error(err)
+	}
+	return time.Since(start), n
+}
+
+// measure runs one request b.N times by so many clients, and reports how long
+// it took and what processor time it cost.
+func (c *clients) measure(b *testing.B, server, parallel, objects int, request func() time.Duration) {
+	for range 2 * parallel { // connections and their prepared statements
+		request()
+	}
+	before := processorTime(b, server)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	took := make([][]time.Duration, parallel)
+	b.ResetTimer()
+	var work sync.WaitGroup
+	for i := range parallel {
+		work.Go(func() {
+			for left.Add(-1) >= 0 {
+				took[i] = append(took[i], request())
+			}
+		})
+	}
+	work.Wait()
+	b.StopTimer()
+	all := slices.Sorted(slices.Values(slices.Concat(took...)))
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	b.ReportMetric(ms(all[len(all)/2]), "p50-ms")
+	b.ReportMetric(ms(all[len(all)*99/100]), "p99-ms")
+	b.ReportMetric((processorTime(b, server)-before).Seconds()*1000/float64(b.N*objects), "cpu-ms/op")
+	b.ReportMetric(float64(b.N*objects)/b.Elapsed().Seconds(), "op/s")
+}
+
 // BenchmarkPortsOverREST makes and reads ports with an IP address, a MAC
-// address and the default group.
+// address and the default group; an op is a port made, or a GET. The processor
+// time is that of the server, the client and PostgreSQL with all its processes.
 func BenchmarkPortsOverREST(b *testing.B) {
 	server := postmaster(b)
+	instance := 0
 	body := func(network string, n int) string {
-		port := `{"network_id": "` + network + `", "name": "p", "device_id": "vm"}`
-		if n == 1 {
-			return `{"port": ` + port + `}`
+		var list []string
+		for range n {
+			instance++
+			list = append(list, fmt.Sprintf(`{"network_id": %q, "name": "p", "device_id": "vm-%d"}`, network, instance))
 		}
-		return `{"ports": [` + strings.Join(slices.Repeat([]string{port}, n), ",") + `]}`
+		if n == 1 {
+			return `{"port": ` + list[0] + `}`
+		}
+		return `{"ports": [` + strings.Join(list, ",") + `]}`
 	}
-	prepare := func(b *testing.B) (*api, string) {
+	prepare := func(b *testing.B, parallel int) (*api, *clients, string) {
 		a := setup(b)
 		network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
 		a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+network+`", "ip_version": 4, "cidr": "10.0.0.0/8"}}`)
-		for range 20 {
-			a.want(201, "POST", "/v2.0/ports", "red", body(network, 1))
-		}
-		return a, network
+		return a, &clients{&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: parallel}}, a.url}, network
 	}
 	for _, c := range []struct{ clients, bulk int }{{1, 1}, {8, 1}, {1, 100}, {1, 1000}} {
 		b.Run(fmt.Sprintf("create/clients=%d/bulk=%d", c.clients, c.bulk), func(b *testing.B) {
-			a, network := prepare(b)
+			_, client, network := prepare(b, c.clients)
 			text := body(network, c.bulk)
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: c.clients}}
-			post := func() time.Duration {
-				start := time.Now()
-				req, err := http.NewRequest("POST", a.url+"/v2.0/ports", strings.NewReader(text))
-				if err != nil {
-					b.Error(err)
-					return 0
-				}
-				req.Header.Set("X-Auth-Token", "red")
-				resp, err := client.Do(req)
-				if err != nil {
-					b.Error(err)
-					return 0
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-				if resp.StatusCode != 201 {
-					b.Errorf("code %d", resp.StatusCode)
-				}
-				return time.Since(start)
-			}
-			post()
-			before := processorTime(b, server)
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			took := make([][]time.Duration, c.clients)
-			b.ResetTimer()
-			var work sync.WaitGroup
-			for i := range c.clients {
-				work.Go(func() {
-					for left.Add(-1) >= 0 {
-						took[i] = append(took[i], post())
-					}
-				})
-			}
-			work.Wait()
-			b.StopTimer()
-			ports := float64(b.N * c.bulk)
-			all := slices.Sorted(slices.Values(slices.Concat(took...)))
-			b.ReportMetric(ports/b.Elapsed().Seconds(), "ports/s")
-			b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
-			b.ReportMetric((processorTime(b, server)-before).Seconds()*1000/ports, "cpu-ms/port")
+			client.measure(b, server, c.clients, c.bulk, func() time.Duration {
+				took, _ := client.took(b, http.StatusCreated, "POST", "/v2.0/ports", text)
+				return took
+			})
 		})
 	}
-	a, network := prepare(b)
+	a, client, network := prepare(b, 1)
 	for range 10 {
-		a.want(201, "POST", "/v2.0/ports", "red", body(network, 998))
+		client.took(b, http.StatusCreated, "POST", "/v2.0/ports", body(network, 1000))
 	}
 	id := idOf(a.page("/v2.0/ports?limit=1&fields=id", "red").objects[0])
-	for name, path := range map[string]string{"list 10000": "/v2.0/ports", "list 100": "/v2.0/ports?limit=100", "show": "/v2.0/ports/" + id} {
-		b.Run(name, func(b *testing.B) {
-			before := processorTime(b, server)
-			for b.Loop() {
-				req, err := http.NewRequest("GET", a.url+path, nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				req.Header.Set("X-Auth-Token", "red")
-				resp, err := http.DefaultClient.Do(req)
-				if err != nil {
-					b.Fatal(err)
-				}
-				n, _ := io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
+	for _, c := range []struct{ name, path string }{
+		{"list 10000", "/v2.0/ports"},
+		{"list 100", "/v2.0/ports?limit=100"},
+		{"filter device", "/v2.0/ports?device_id=vm-" + strconv.Itoa(instance)},
+		{"show", "/v2.0/ports/" + id},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			client.measure(b, server, 1, 1, func() time.Duration {
+				took, n := client.took(b, http.StatusOK, "GET", c.path, "")
 				b.SetBytes(n)
-			}
-			b.ReportMetric((processorTime(b, server)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+				return took
+			})
 		})
 	}
 }

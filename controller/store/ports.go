@@ -434,6 +434,10 @@ func queueGroups(b *pgx.Batch, list []groupOf) {
 	if len(portIDs) == 0 {
 		return
 	}
+	if len(portIDs) == 1 {
+		b.Queue(`INSERT INTO port_security_groups (port_id, group_id) VALUES ($1, $2)`, portIDs[0], groupIDs[0])
+		return
+	}
 	b.Queue(`
 		INSERT INTO port_security_groups (port_id, group_id)
 		SELECT port_id, group_id FROM unnest($1::uuid[], $2::uuid[]) AS g (port_id, group_id)
