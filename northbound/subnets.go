@@ -63,9 +63,10 @@ func subnets(st *store.Store) *collection[subnet] {
 			stored("service_types", list(serviceType, maxServiceTypes), func(s *subnet) *[]string { return &s.ServiceTypes }, access{post: optional, put: true, byPost: admins, byPut: admins},
 				"The `device_owner` of ports that get their addresses here rather than from subnets without; none: any."),
 		)),
-		meta:   meta,
-		check:  checkSubnet,
-		stream: streamed(wrapSubnet, st.EachSubnet),
+		meta:      meta,
+		check:     checkSubnet,
+		fromStore: wrappedAs(wrapSubnet),
+		stream:    streamed(wrapSubnet, st.EachSubnet),
 		backend: wrapped(wrapSubnet, subnet.request, subnet.bare,
 			st.Subnets, st.Subnet, st.CreateSubnets, st.UpdateSubnet, st.DeleteSubnet),
 	}

@@ -203,9 +203,14 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 			}
 		}
 	}
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+network+`", "ip_version": 4, "cidr": "10.9.0.0/24"}}`))
+	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`"}}`))
+	group := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {"name": "gone"}}`))
+	rule := idOf(a.make("/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+group+`", "direction": "ingress"}}`))
 	// In the order in which they can go.
-	for _, path := range []string{"ports", "security-group-rules", "subnets", "networks", "security-groups"} {
-		object := "/v2.0/" + path + "/" + ids[path]
+	for _, path := range []string{"ports/" + port, "security-group-rules/" + rule, "security-groups/" + group, "subnets/" + subnet, "networks/" + network} {
+		object := "/v2.0/" + path
 		o := a.want(200, "GET", object, "admin", "").object(t)
 		if got := try("DELETE", object, "revision_number="+jsonNumber(o["revision_number"].(float64)), ""); got.code != 204 {
 			t.Errorf("DELETE %s at its revision: code %d: %s", path, got.code, got.text)

@@ -49,6 +49,9 @@ var readers = map[Kind]reader{
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
 	KindRBACPolicy:    &rbacPolicies.entity,
+	KindAddressGroup:  &addressGroups.entity,
+	KindAddressScope:  &addressScopes.entity,
+	KindSubnetPool:    &subnetPools.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {

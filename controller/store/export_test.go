@@ -65,3 +65,12 @@ func (s *Store) ExplainPorts(ctx context.Context, sc Scope, query Query) (string
 	_, err = conn.Exec(ctx, "DEALLOCATE list")
 	return strings.Join(lines, "\n"), err
 }
+
+// RawArray is an array as the server sends it.
+type RawArray = rawArray
+
+// What takes arrays apart.
+var (
+	ReadUUIDs    = readUUIDs
+	ReadFixedIPs = readFixedIPs
+)

@@ -18,7 +18,7 @@ import (
 // connection.
 const (
 	publishEvery = 2 * time.Second
-	publishGap   = 5 * time.Millisecond
+	publishGap   = 10 * time.Millisecond
 	pollEvery    = 3 * time.Second
 	changesBatch = 1000
 

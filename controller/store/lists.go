@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -215,7 +216,9 @@ func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Qu
 	}
 	sql = "SELECT " + e.columns + " FROM " + e.from + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + strings.Join(order, ", ")
 	if query.Limit > 0 {
-		sql += " LIMIT " + a.add(query.Limit)
+		// As it stands, since plans are made without the values of a statement:
+		// that of a few rows is another than that of many.
+		sql += " LIMIT " + strconv.Itoa(query.Limit)
 	}
 	sql = a.bind(sc, sql)
 	return sql, a, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -175,6 +176,28 @@ func distinct(list *[]string) {
 	*list = slices.Compact(*list)
 }
 
+const (
+	portColumns = `
+		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
+			port_security, vnic_type, qos_policy_id, extras, network_owner)`
+	insertPorts = portColumns + `
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[], $16::text[])
+		RETURNING id, num, created_at`
+	insertPort = portColumns + `
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+		RETURNING id, num, created_at`
+)
+
+// theOnly turns lists of one value each into these values.
+func theOnly(lists []any) []any {
+	values := make([]any, len(lists))
+	for i := range lists {
+		values[i] = reflect.ValueOf(lists[i]).Index(0).Interface()
+	}
+	return values
+}
+
 // insertPorts writes the ports of the plan with all their parts.
 func (pl *plan) insertPorts(ctx context.Context) error {
 	if err := pl.settleSecurity(); err != nil {
@@ -223,22 +246,20 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		}
 	}
 	var b pgx.Batch
-	b.Queue(`
-		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
-			port_security, vnic_type, qos_policy_id, extras, network_owner)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[], $16::text[])
-		RETURNING id, num, created_at`,
-		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos, secure, vnics, policies, extras, networkOwners).
-		Query(func(rows pgx.Rows) error {
-			var made intent.Port
-			_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
-				p := at[made.ID]
-				p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
-				return nil
-			})
-			return err
+	sql, values := insertPorts, []any{ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos,
+		secure, vnics, policies, extras, networkOwners}
+	if n == 1 { // as most are: cheaper than lists
+		sql, values = insertPort, theOnly(values)
+	}
+	b.Queue(sql, values...).Query(func(rows pgx.Rows) error {
+		var made intent.Port
+		_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
+			p := at[made.ID]
+			p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
+			return nil
 		})
+		return err
+	})
 	if len(tags) > 0 {
 		b.Queue(`
 			UPDATE ports SET tags = ARRAY(SELECT jsonb_array_elements_text(t.value))

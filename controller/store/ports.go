@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,8 +23,7 @@ var ports = entity[intent.Port]{
 		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ports.port_no, ports.status, ports.status_reason,
 		ports.host, ` + hostKnown + `, NOT ports.port_security, ports.vnic_type, coalesce(ports.qos_policy_id::text, ''), coalesce(networks.qos_policy_id::text, ''),
 		ports.extras,
-		ARRAY(SELECT f.subnet_id FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
-		ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
+		ARRAY(SELECT f.subnet_id::text || '/' || host(f.address) FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
 	from:    "ports JOIN networks ON networks.id = ports.network_id JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
 	visible: "ports.tenant_id = $tenant",
@@ -54,19 +52,23 @@ var ports = entity[intent.Port]{
 	}),
 	scan: func(row pgx.CollectableRow) (p intent.Port, err error) {
 		var address int64
-		var subnetIDs []string
-		var addrs []netip.Addr
+		var ipsOf, groupsOf rawArray
 		var extras []byte
 		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
 			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
 			&p.AskedHost, &p.HostKnown, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
-			&subnetIDs, &addrs, &p.SecurityGroups)...)
-		p.MAC = mac.Addr(address)
-		p.FixedIPs = make([]intent.FixedIP, len(addrs))
-		for i := range addrs {
-			p.FixedIPs[i] = intent.FixedIP{SubnetID: subnetIDs[i], Addr: addrs[i]}
+			&ipsOf, &groupsOf)...)
+		if err != nil {
+			return p, err
 		}
-		if err == nil && len(extras) > 2 {
+		p.MAC = mac.Addr(address)
+		if p.FixedIPs, err = readFixedIPs(ipsOf); err != nil {
+			return p, err
+		}
+		if p.SecurityGroups, err = readUUIDs(groupsOf); err != nil {
+			return p, err
+		}
+		if len(extras) > 2 {
 			err = json.Unmarshal(extras, &p.Extras)
 		}
 		return p, err
@@ -465,6 +467,10 @@ func queueGroups(b *pgx.Batch, list []groupOf) {
 		}
 	}
 	if len(portIDs) == 0 {
+		return
+	}
+	if len(portIDs) == 1 {
+		b.Queue(`INSERT INTO port_security_groups (port_id, group_id) VALUES ($1, $2)`, portIDs[0], groupIDs[0])
 		return
 	}
 	b.Queue(`
