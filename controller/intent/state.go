@@ -23,6 +23,8 @@ type State struct {
 	inGroup   map[string]map[string]struct{} // ports by security group
 	remoteOf  map[string]map[string]struct{} // groups by the remote group or the address group of one of their rules
 
+	scopes *scopes
+
 	overlay
 }
 
@@ -34,7 +36,7 @@ func NewState() *State {
 	return &State{
 		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, overlay: newOverlay(),
+		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(),
 	}
 }
 
@@ -74,6 +76,9 @@ func (s *State) DeletePort(id string, t Touched) {
 // PutGroup adds or replaces a security group with its rules.
 func (s *State) PutGroup(g SecurityGroup, t Touched) {
 	s.unindexGroup(g.ID)
+	if s.groups[g.ID].Num != g.Num {
+		s.touchHolders(g.ID, t)
+	}
 	s.groups[g.ID] = g
 	for _, r := range g.Rules {
 		if remote := r.remoteID(); remote != "" {
@@ -86,6 +91,7 @@ func (s *State) PutGroup(g SecurityGroup, t Touched) {
 // DeleteGroup removes a security group.
 func (s *State) DeleteGroup(id string, t Touched) {
 	s.unindexGroup(id)
+	s.touchHolders(id, t)
 	delete(s.groups, id)
 	s.touchPorts(s.inGroup[id], t)
 }
@@ -169,6 +175,7 @@ func (s *State) touchPort(p Port, t Touched) {
 
 // touchHolders marks every switch with a port whose rules name a set as remote.
 func (s *State) touchHolders(remote string, t Touched) {
+	s.scopes.forget(remote)
 	for holder := range s.remoteOf[remote] {
 		s.touchPorts(s.inGroup[holder], t)
 	}

@@ -13,7 +13,7 @@ var classify = Table{
 	ID: tableClassify, Name: "classify",
 	Job:    "bound port → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
 	Reads:  []openflow.FieldID{openflow.InPort, openflow.TunnelID},
-	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet)},
+	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
 	Next:   []uint8{tableGuard, tableLearn, tableSegments},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
 	flows: func(v *intent.View, emit emitFunc) {
@@ -28,6 +28,7 @@ var classify = Table{
 					flow.SetReg(regSenderZone, uint32(p.Zone)),
 					flow.SetReg(regOrigin, originLocal),
 					flow.SetReg(regSet, p.Set),
+					flow.SetReg(regRemote, p.Scope),
 				),
 				flow.WriteMetadata(uint64(p.VNI)),
 				flow.Goto(tableGuard))

@@ -38,7 +38,7 @@ var segments = Table{
 	ID: tableSegments, Name: "segments",
 	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regSegment), reg(regHost)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regSegment), reg(regHost)},
 	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "on to 31",
 	flows: func(v *intent.View, emit emitFunc) {
@@ -77,7 +77,7 @@ var exact = Table{
 	ID: tableExact, Name: "exact",
 	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; flood of the learning domain",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regHost)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regHost)},
 	Next:   []uint8{tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "drop: no such address in the network",
 	flows: func(v *intent.View, emit emitFunc) {
@@ -153,6 +153,7 @@ func receiver(p intent.LocalPort) []openflow.Action {
 		flow.SetReg(regOutput, outputNumber(p.OFPort)),
 		flow.SetReg(regReceiverZone, uint32(p.Zone)),
 		flow.SetReg(regSet, p.Set),
+		flow.SetReg(regRemote, p.Scope),
 	}
 }
 
