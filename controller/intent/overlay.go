@@ -126,7 +126,7 @@ func (s *State) segmentsChanged(g HostSegment, t Touched) {
 			continue
 		}
 		s.placeStray(p)
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
+		t.addAll(s.present[p.NetworkID])
 	}
 	s.touchPeers(g.Host, t)
 }
@@ -147,13 +147,13 @@ func (s *State) segmentOf(a mac.Addr) (HostSegment, bool) {
 
 // touchPeers marks all switches that have a network in common with a host.
 func (s *State) touchPeers(d DPID, t Touched) {
-	t[d] = struct{}{}
+	t.add(d)
 	networks := map[string]bool{}
 	for id := range s.onSwitch[d] {
 		networks[s.ports[id].NetworkID] = true
 	}
 	for id := range networks {
-		s.touchPorts(s.inNetwork[id], t)
+		t.addAll(s.present[id])
 	}
 }
 
@@ -179,14 +179,9 @@ func (s *State) settle(p Port, t Touched) {
 	if !bound {
 		return
 	}
-	hosts := s.present[p.NetworkID]
-	if hosts == nil {
-		hosts = map[DPID]int{}
-		s.present[p.NetworkID] = hosts
-	}
-	hosts[d]++
-	if s.placeStray(p) || hosts[d] == 1 {
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
+	first := count(s.present, p.NetworkID, d, 1) == 1
+	if s.placeStray(p) || first {
+		t.addAll(s.present[p.NetworkID])
 	}
 }
 
@@ -198,16 +193,10 @@ func (s *State) leave(p Port, t Touched) {
 	}
 	_, stray := s.strays[p.NetworkID][p.ID]
 	remove(s.strays, p.NetworkID, p.ID)
-	hosts := s.present[p.NetworkID]
-	hosts[d]--
-	if stray || hosts[d] == 0 {
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
-	}
-	if hosts[d] == 0 {
-		delete(hosts, d)
-	}
-	if len(hosts) == 0 {
-		delete(s.present, p.NetworkID)
+	others := s.present[p.NetworkID]
+	if count(s.present, p.NetworkID, d, -1) == 0 || stray {
+		t.addAll(others)
+		t.add(d)
 	}
 }
 

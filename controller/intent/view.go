@@ -29,18 +29,16 @@ const maxZone = 32767
 // View is all that one switch has to know, with every reference resolved.
 // Equal inputs give equal views, so equal flows.
 type View struct {
-	DPID      DPID
-	Revision  int64
-	Unmanaged Unmanaged
-	Meters    bool        // whether the switch has meters; known to those who can ask it
-	Ports     []LocalPort // bound ports that can be realized, by OpenFlow number
-	Free      []uint32    // ports that no tenant port is bound to
-	Networks  []LocalNetwork
-	Sets      []GroupSet
-	Scopes    []Scope // what the sets' rules name as remote, by slot
+	DPID     DPID
+	Revision int64
+	Setting
+	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number
+	Free     []uint32       // ports that no tenant port is bound to, in order
+	Networks []LocalNetwork // by VNI
+	Sets     []GroupSet     // by slot
+	Scopes   []Scope        // what the sets' rules name as remote, by slot
 
 	// The overlay: where what is not local is found.
-	Tunnel   uint32   // port that leads to the peers; 0: none
 	Peers    []Peer   // by slot
 	Prefixes []Prefix // by slot
 	Strays   []Stray  // by number of the port
@@ -48,6 +46,14 @@ type View struct {
 	// States has an entry for every port bound here: what its status becomes
 	// once the flows of this view are confirmed.
 	States []PortState
+}
+
+// Setting is what seldom changes of a switch, and changes the flows of all else
+// when it does.
+type Setting struct {
+	Unmanaged Unmanaged
+	Meters    bool   // whether the switch has meters; known to those who can ask it
+	Tunnel    uint32 // port that leads to the peers; 0: none
 }
 
 // PortState is the realized status of a port.
@@ -109,7 +115,7 @@ type SetRule struct {
 
 // View computes what the switch d with the given ports has to know.
 func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *View {
-	v := &View{DPID: d, Revision: s.Revision, Unmanaged: unmanaged}
+	v := &View{DPID: d, Revision: s.Revision, Setting: Setting{Unmanaged: unmanaged}}
 	byName := make(map[string]uint32, len(switchPorts))
 	present := make(map[uint32]bool, len(switchPorts))
 	for _, p := range switchPorts {

@@ -34,7 +34,7 @@ var egressCT = Table{
 	Reads: ctReads,
 	Next:  []uint8{tableEgressRemotes, tableSegments},
 	Miss:  "drop: neither ARP nor IP",
-	flows: func(_ *intent.View, emit emitFunc) {
+	fixed: func(_ *intent.View, emit emitFunc) {
 		// Without neighbour discovery and group membership no address could be
 		// reached at all, so no rule is asked; guard has seen to their contents.
 		track(emit, tableEgressCT, tableEgressRemotes, tableSegments, regSenderZone,
@@ -48,7 +48,7 @@ var ingressCT = Table{
 	Reads: ctReads,
 	Next:  []uint8{tableIngressRemotes, tableOutput},
 	Miss:  "drop: neither ARP nor IP",
-	flows: func(_ *intent.View, emit emitFunc) {
+	fixed: func(_ *intent.View, emit emitFunc) {
 		track(emit, tableIngressCT, tableIngressRemotes, tableOutput, regReceiverZone,
 			icmp6MLDQuery, icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv)
 	},
@@ -79,8 +79,9 @@ var egressRemotes = Table{
 	Writes: []openflow.FieldID{reg(regRemote)},
 	Next:   []uint8{tableEgressRules},
 	Miss:   "of no such group: class 0",
-	flows: func(v *intent.View, emit emitFunc) {
-		remotes(v, emit, tableEgressRemotes, tableEgressRules, intent.Egress)
+	member: func(_ intent.Setting, m *scoped, emit emitFunc) { find(m, emit, tableEgressRules, intent.Egress) },
+	fixed: func(_ *intent.View, emit emitFunc) {
+		miss(emit, tableEgressRemotes, flow.Apply(flow.SetReg(regRemote, 0)), flow.Goto(tableEgressRules))
 	},
 }
 
@@ -91,20 +92,17 @@ var ingressRemotes = Table{
 	Writes: []openflow.FieldID{reg(regRemote)},
 	Next:   []uint8{tableIngressRules},
 	Miss:   "of no such group: class 0",
-	flows: func(v *intent.View, emit emitFunc) {
-		remotes(v, emit, tableIngressRemotes, tableIngressRules, intent.Ingress)
+	member: func(_ intent.Setting, m *scoped, emit emitFunc) { find(m, emit, tableIngressRules, intent.Ingress) },
+	fixed: func(_ *intent.View, emit emitFunc) {
+		miss(emit, tableIngressRemotes, flow.Apply(flow.SetReg(regRemote, 0)), flow.Goto(tableIngressRules))
 	},
 }
 
-func remotes(v *intent.View, emit emitFunc, table, next uint8, dir intent.Direction) {
-	for _, scope := range v.Scopes {
-		owner, in := NewCookie(KindRemotes, scope.Slot), flow.Reg(regRemote, scope.Slot)
-		for _, m := range scope.Members {
-			emit(prioPrefix+uint16(m.Prefix.Bits()), owner, flow.NewMatch(append(farEnd(dir, m.Prefix), in)...),
-				flow.Apply(flow.SetReg(regRemote, m.Class)), flow.Goto(next))
-		}
-	}
-	miss(emit, table, flow.Apply(flow.SetReg(regRemote, 0)), flow.Goto(next))
+// find turns the address of a member into its class.
+func find(m *scoped, emit emitFunc, next uint8, dir intent.Direction) {
+	emit(prioPrefix+uint16(m.Prefix.Bits()), NewCookie(KindRemotes, m.scope),
+		flow.NewMatch(append(farEnd(dir, m.Prefix), flow.Reg(regRemote, m.scope))...),
+		flow.Apply(flow.SetReg(regRemote, m.Class)), flow.Goto(next))
 }
 
 var ruleReads = []openflow.FieldID{
@@ -121,8 +119,12 @@ var egressRules = Table{
 	Writes: []openflow.FieldID{openflow.CTMark},
 	Next:   []uint8{tableSegments},
 	Miss:   "drop: no rule allows it",
-	flows: func(v *intent.View, emit emitFunc) {
-		rules(v, emit, tableEgressRules, tableSegments, intent.Egress, regSenderZone)
+	set: func(_ intent.Setting, s *intent.GroupSet, emit emitFunc) {
+		rules(s, emit, tableSegments, intent.Egress, regSenderZone)
+	},
+	fixed: func(_ *intent.View, emit emitFunc) {
+		emit(prioRefuse, NewCookie(KindTable, uint32(tableEgressRules)), flow.NewMatch(flow.CTState(flow.CTTrk|flow.CTInv, 0)))
+		miss(emit, tableEgressRules)
 	},
 }
 
@@ -133,42 +135,42 @@ var ingressRules = Table{
 	Writes: []openflow.FieldID{openflow.CTMark},
 	Next:   []uint8{tableOutput},
 	Miss:   "drop: no rule allows it",
-	flows: func(v *intent.View, emit emitFunc) {
-		rules(v, emit, tableIngressRules, tableOutput, intent.Ingress, regReceiverZone)
+	set: func(_ intent.Setting, s *intent.GroupSet, emit emitFunc) {
+		rules(s, emit, tableOutput, intent.Ingress, regReceiverZone)
+	},
+	fixed: func(_ *intent.View, emit emitFunc) {
+		emit(prioRefuse, NewCookie(KindTable, uint32(tableIngressRules)), flow.NewMatch(flow.CTState(flow.CTTrk|flow.CTInv, 0)))
+		miss(emit, tableIngressRules)
 	},
 }
 
-func rules(v *intent.View, emit emitFunc, table, next uint8, dir intent.Direction, zone int) {
+func rules(set *intent.GroupSet, emit emitFunc, next uint8, dir intent.Direction, zone int) {
 	onward := flow.Goto(next)
-	emit(prioRefuse, NewCookie(KindTable, uint32(table)), flow.NewMatch(flow.CTState(flow.CTTrk|flow.CTInv, 0)))
-	for _, set := range v.Sets {
-		slot := flow.Reg(regSet, set.Slot)
-		admitted := map[flow.Match]bool{}
-		for _, r := range set.Rules {
-			owner, priority, with, ins := NewCookie(KindRule, r.Num), prioStateless, []flow.Field{slot}, []openflow.Instruction{onward}
-			if !r.Stateless {
-				for _, m := range liveMatches(slot, r) {
-					emit(prioLive, owner, m, onward)
-				}
-				priority, with = prioAllow, append(with, flow.CTState(flow.CTTrk, flow.CTRpl|flow.CTInv))
-				ins = []openflow.Instruction{flow.Apply(openflow.ActionCT{
-					Commit: true, ZoneSrc: flow.RegBits(zone, 0, 16), Table: openflow.NoTable,
-					Exec: []openflow.Action{flow.SetField(flow.CTMark(r.Num))},
-				}), onward}
+	slot := flow.Reg(regSet, set.Slot)
+	admitted := map[flow.Match]bool{}
+	for _, r := range set.Rules {
+		owner, priority, with, ins := NewCookie(KindRule, r.Num), prioStateless, []flow.Field{slot}, []openflow.Instruction{onward}
+		if !r.Stateless {
+			for _, m := range liveMatches(slot, r) {
+				emit(prioLive, owner, m, onward)
 			}
-			if r.Direction != dir {
-				continue
-			}
-			for _, m := range ruleMatches(with, r) {
-				// Two rules of a set may say the same; the older one marks.
-				if !admitted[m] {
-					admitted[m] = true
-					emit(priority, owner, m, ins...)
-				}
+			priority, with = prioAllow, append(with, flow.CTState(flow.CTTrk, flow.CTRpl|flow.CTInv))
+			ins = []openflow.Instruction{flow.Apply(openflow.ActionCT{
+				Commit: true, ZoneSrc: flow.RegBits(zone, 0, 16), Table: openflow.NoTable,
+				Exec: []openflow.Action{flow.SetField(flow.CTMark(r.Num))},
+			}), onward}
+		}
+		if r.Direction != dir {
+			continue
+		}
+		for _, m := range ruleMatches(with, r) {
+			// Two rules of a set may say the same; the older one marks.
+			if !admitted[m] {
+				admitted[m] = true
+				emit(priority, owner, m, ins...)
 			}
 		}
 	}
-	miss(emit, table)
 }
 
 // liveMatches match the traffic of connections that a rule has admitted,

@@ -24,7 +24,17 @@ type Table struct {
 	Next   []uint8            // where its flows may send packets on to, by goto, resubmit or ct
 	Miss   string             // what becomes of a packet that no other flow matches
 
-	flows func(v *intent.View, emit emitFunc)
+	// Its flows, by the part of the view that they come from. Beside that part they
+	// know the setting only, so that of a changed view no more than the changed
+	// parts are compiled anew (Change).
+	fixed   func(v *intent.View, emit emitFunc) // of the setting and the unmanaged ports
+	port    func(in intent.Setting, p *intent.LocalPort, emit emitFunc)
+	network func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc)
+	set     func(in intent.Setting, s *intent.GroupSet, emit emitFunc)
+	member  func(in intent.Setting, m *scoped, emit emitFunc)
+	prefix  func(in intent.Setting, p *intent.Prefix, emit emitFunc)
+	stray   func(in intent.Setting, s *intent.Stray, emit emitFunc)
+	peer    func(in intent.Setting, p *intent.Peer, emit emitFunc)
 }
 
 // emitFunc takes one flow of the table whose function it was handed to.
@@ -100,12 +110,13 @@ func Flows(v *intent.View) flow.Set {
 	return set
 }
 
-func (t Table) emit(v *intent.View, each func(flow.Flow)) {
-	t.flows(v, func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction) {
+// into makes complete flows of what a table emits.
+func (t *Table) into(each func(flow.Flow)) emitFunc {
+	return func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction) {
 		each(flow.Flow{
 			Table: t.ID, Priority: priority, Cookie: uint64(c), Match: m, Instructions: flow.NewInstructions(ins...),
 		})
-	})
+	}
 }
 
 // miss is the table-miss flow that makes a drop visible and explainable.
