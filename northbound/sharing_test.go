@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // sharedKind is a kind that RBAC policies share: how red makes one, and how
@@ -273,6 +275,13 @@ func TestNetworkIsSharedWithAllByItsAttribute(t *testing.T) {
 		t.Errorf("taken back: %v", got)
 	}
 	a.wantSeen("blue", "networks", "network", idOf(network), false, false)
+	log := a.want(200, "GET", "/v2.0/audit-log?resource=rbac_policy&actor=root", "red", "").list(t)
+	if len(log) != 2 || log[1]["action"] != "create" || log[0]["action"] != "delete" {
+		t.Fatalf("the audit log tells of the policy %v", log)
+	}
+	if diff := cmp.Diff(log[1]["to"], log[0]["from"]); diff != "" || log[1]["to"].(map[string]any)["target_tenant"] != "*" {
+		t.Errorf("made as %v, withdrawn as %v", log[1]["to"], log[0]["from"])
+	}
 	a.want(403, "PUT", at, "red", `{"network": {"shared": true}}`)
 	a.want(403, "POST", "/v2.0/networks", "red", `{"network": {"shared": true}}`)
 }
@@ -368,5 +377,28 @@ func TestPoliciesAreRefusedThatTheCallerMayNotMake(t *testing.T) {
 	a.share("admin", "network", foreign, "*")
 	if got := a.want(200, "GET", "/v2.0/rbac-policies", "red", "").list(t); len(got) != 1 {
 		t.Errorf("red sees policies %v, want its own", got)
+	}
+}
+
+// What an administrator writes is about all tenants, whatever is shared with
+// his own.
+func TestAnAdministratorSharesWithAllWhatIsSharedWithHim(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	at := "/v2.0/networks/" + network
+	a.share("red", "network", network, "ops") // the administrator's tenant
+	for _, shared := range []string{"true", "false"} {
+		a.want(200, "PUT", at, "admin", `{"network": {"shared": `+shared+`}}`)
+		a.wantSeen("blue", "networks", "network", network, shared == "true", shared == "true")
+	}
+	if got := a.want(200, "GET", at, "admin", "").object(t); got["shared"] != true {
+		t.Errorf("shared with his own tenant, the administrator is shown %v", got)
+	}
+	a.want(200, "PUT", at, "admin", `{"network": {"name": "n"}}`)
+	for _, e := range a.want(200, "GET", "/v2.0/audit-log?action=update&resource=network", "admin", "").list(t) {
+		if to := e["to"].(map[string]any); to["name"] != nil && to["shared"] != nil {
+			t.Errorf("the audit log tells of a new name as %v", to)
+		}
 	}
 }

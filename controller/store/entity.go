@@ -107,7 +107,7 @@ func (e *entity[T]) ref(id *string) error {
 	return nil
 }
 
-// get returns one object.
+// get returns one object; in a transaction that writes, as everybody sees it.
 func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v T, err error) {
 	canonical, ok := e.canonical(id)
 	if !ok {
@@ -115,6 +115,10 @@ func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v 
 	}
 	a := args{canonical}
 	where := e.table + ".id = $1 AND " + e.scoped(sc, &a)
+	tx, writes := q.(*writeTx)
+	if writes {
+		sc = Scope{} // what is written of an object does not depend on who sees it
+	}
 	list, err := e.queryAs(ctx, q, sc, where, a)
 	switch {
 	case err != nil:
@@ -122,7 +126,7 @@ func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v 
 	case len(list) == 0:
 		return v, &NotFound{e.kind, id}
 	}
-	if tx, writes := q.(*writeTx); writes {
+	if writes {
 		before := list[0]
 		tx.saw(e.kind, canonical, &before)
 	}
@@ -161,7 +165,9 @@ func (e *entity[T]) see(tx *writeTx, b *pgx.Batch, id string) {
 	if tx.describe == nil {
 		return
 	}
-	b.Queue(e.sql(e.table+".id = $1"), id).Query(func(rows pgx.Rows) error {
+	a := args{id}
+	sql := a.bind(Scope{}, e.sql(e.table+".id = $1"))
+	b.Queue(sql, a...).Query(func(rows pgx.Rows) error {
 		v, found, err := one(rows, nil, e.scan)
 		if found {
 			tx.saw(e.kind, id, &v)

@@ -203,15 +203,7 @@ func shareNetwork(ctx context.Context, tx *writeTx, n, old *intent.Network) erro
 		return shareWithAll(ctx, tx, KindNetwork, n.ID, n.TenantID, intent.AccessAsExternal, true)
 	}
 	// All of them, for single tenants too: the network leads nowhere.
-	rows, err := tx.Query(ctx, `DELETE FROM rbac_policies WHERE network_id = $1 AND action = 'access_as_external' RETURNING id, tenant_id`, n.ID)
-	if err != nil {
-		return err
-	}
-	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ ID, TenantID string }])
-	for _, p := range gone {
-		tx.changed(KindRBACPolicy, p.ID, p.TenantID, OpDelete)
-	}
-	return err
+	return withdraw(ctx, tx, `rbac_policies.network_id = $1 AND rbac_policies.action = 'access_as_external'`, n.ID)
 }
 
 // UpdateNetwork changes a network. Of the provider attributes it changes the

@@ -160,18 +160,27 @@ func shareWithAll(ctx context.Context, tx *writeTx, kind Kind, id, owner string,
 		}
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT id, tenant_id FROM rbac_policies WHERE object_id = $1 AND action = $2 AND target = '*' FOR UPDATE`, id, action)
-	found, there, err := one(rows, err, pgx.RowToStructByPos[struct{ ID, TenantID string }])
-	if err != nil || !there {
+	const forAll = `rbac_policies.object_id = $1 AND rbac_policies.action = $2 AND rbac_policies.target = '*'`
+	there, err := rbacPolicies.query(ctx, tx, forAll, args{id, action})
+	if err != nil || len(there) == 0 {
 		return err
 	}
-	p := intent.RBACPolicy{ObjectType: string(kind), ObjectID: id, Action: action, Target: everybody}
-	p.ID = found.ID
-	if err := refuseWithdrawal(ctx, tx, &p, ""); err != nil {
+	if err := refuseWithdrawal(ctx, tx, &there[0], ""); err != nil {
 		return err
 	}
-	tx.changed(KindRBACPolicy, found.ID, found.TenantID, OpDelete)
-	_, err = tx.Exec(ctx, `DELETE FROM rbac_policies WHERE id = $1`, found.ID)
+	return withdraw(ctx, tx, forAll, id, action)
+}
+
+// withdraw deletes policies of an object that is locked, or new.
+func withdraw(ctx context.Context, tx *writeTx, where string, a ...any) error {
+	gone, err := rbacPolicies.query(ctx, tx, where, a)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	for i := range gone {
+		tx.changed(KindRBACPolicy, gone[i].ID, gone[i].TenantID, OpDelete).from(&gone[i])
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM rbac_policies WHERE `+where, a...)
 	return err
 }
 
@@ -180,13 +189,5 @@ func unshare(ctx context.Context, tx *writeTx, kind Kind, id string) error {
 	if _, shareable := shares[kind]; !shareable {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `DELETE FROM rbac_policies WHERE object_id = $1 RETURNING id, tenant_id`, id)
-	if err != nil {
-		return err
-	}
-	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ ID, TenantID string }])
-	for _, p := range gone {
-		tx.changed(KindRBACPolicy, p.ID, p.TenantID, OpDelete)
-	}
-	return err
+	return withdraw(ctx, tx, `rbac_policies.object_id = $1`, id)
 }
