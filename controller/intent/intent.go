@@ -248,7 +248,7 @@ type DHCPOption struct {
 type SecurityGroup struct {
 	Meta
 	Num       uint32 // small unique number: part of the key of a group set
-	Stateless bool   // a record: the data plane treats all groups as stateful
+	Stateless bool   // its rules look at single packets, not at connections
 	Rules     []Rule // oldest first
 	Shared    bool   // with whoever reads it
 }

@@ -105,6 +105,7 @@ func views() map[string]*intent.View {
 		"pairs":     pairs(),
 		"cloud":     cloud(),
 		"addresses": addresses(),
+		"stateless": stateless(),
 	}
 }
 
@@ -189,6 +190,21 @@ func addresses() *intent.View {
 	}}, touched)
 	s.PutPort(intent.Port{
 		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"web"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// stateless is a port whose group looks at no connections.
+func stateless() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "dns"}, Num: 1, Stateless: true, Rules: []intent.Rule{
+		{Num: 101, GroupID: "dns", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoUDP), PortMin: number(uint16(53)), PortMax: number(uint16(53))},
+		{Num: 102, GroupID: "dns", Direction: intent.Egress, EtherType: intent.IPv4, RemoteGroupID: "dns"},
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"dns"},
 		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
 	}, touched)
 	return s.View(dpid, townPorts(), intent.UnmanagedLearn)

@@ -292,6 +292,59 @@ func TestAMemberThatLeavesTheGroupIsCut(t *testing.T) {
 	}
 }
 
+// A stateless group admits single packets: answers need a rule of their own, and
+// without the rule of either direction the connection stands still.
+func TestAStatelessGroupLooksAtSinglePackets(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.network("acme", "blue", "10.0.0.0/24")
+	group := c.create("security-groups", "security_group", map[string]any{"name": "raw", "tenant_id": "acme", "stateful": false})
+	for _, rule := range group["security_group_rules"].([]any) {
+		c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+rule.(map[string]any)["id"].(string), nil)
+	}
+	offices := c.create("address-groups", "address_group", map[string]any{"name": "offices", "tenant_id": "acme", "addresses": []any{"10.0.0.1/32"}})["id"]
+	allow := func(direction string) string {
+		return c.create("security-group-rules", "security_group_rule", map[string]any{
+			"security_group_id": group["id"], "tenant_id": "acme", "direction": direction, "protocol": "tcp", "remote_address_group_id": offices,
+		})["id"].(string)
+	}
+	client := c.instance("client", "acme", network, "10.0.0.1", nil)
+	server := c.instance("server", "acme", network, "10.0.0.2", map[string]any{"security_groups": []any{group["id"]}})
+	go echo(server.Listen("tcp", "10.0.0.2:80"))
+	dial := func() (net.Conn, error) { return client.Dial("tcp", "10.0.0.2:80", 200*time.Millisecond) }
+
+	in := allow("ingress")
+	asked := server.Capture(func(f []byte) bool { return len(f) > 37 && f[12] == 8 && f[23] == 6 && f[37] == 80 })
+	defer asked.Stop()
+	lab.Wait(t, "the server to be asked", patience, func() error {
+		if conn, err := dial(); err == nil {
+			conn.Close()
+			t.Fatal("answers pass without a rule of their own")
+		}
+		if asked.Count() == 0 {
+			return errors.New("no SYN has come")
+		}
+		return nil
+	})
+	allow("egress")
+	var conn net.Conn
+	lab.Wait(t, "both directions to open", patience, func() (err error) {
+		conn, err = dial()
+		return err
+	})
+	defer conn.Close()
+	if err := exchange(conn, patience); err != nil {
+		t.Fatal(err)
+	}
+	c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+in, nil)
+	lab.Wait(t, "the connection to be cut", patience, func() error {
+		if exchange(conn, 300*time.Millisecond) == nil {
+			return errors.New("still echoes")
+		}
+		return nil
+	})
+}
+
 // Both directions of a rule change must hold for the other family as well.
 func TestIPv6IsGuardedAndFiltered(t *testing.T) {
 	t.Parallel()
