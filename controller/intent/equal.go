@@ -24,7 +24,7 @@ func (s *GroupSet) Equal(o *GroupSet) bool {
 
 func (r *SetRule) equal(q *SetRule) bool {
 	return r.Num == q.Num && r.Direction == q.Direction && r.EtherType == q.EtherType &&
-		same(r.Protocol, q.Protocol) && same(r.PortMin, q.PortMin) && same(r.PortMax, q.PortMax) &&
+		same(r.Protocol, q.Protocol) && same(r.PortMin, q.PortMin) && same(r.PortMax, q.PortMax) && r.RemoteBlock == q.RemoteBlock &&
 		r.Stateless == q.Stateless && r.Remote == q.Remote && r.Grouped == q.Grouped && slices.Equal(r.Classes, q.Classes)
 }
 

@@ -284,4 +284,9 @@ type Rule struct {
 	RemoteGroupID string
 	// RemoteAddressGroupID names a set of prefixes that the other side is in.
 	RemoteAddressGroupID string
+	// RemoteMAC and RemoteSegmentID are asked of the other side beside the above,
+	// one of them at most.
+	RemoteMAC       mac.Addr
+	RemoteSegmentID string
+	RemoteBlock     mac.Segment // of that segment, or of the single address; as it is, not to be set
 }

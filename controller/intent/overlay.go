@@ -60,7 +60,7 @@ type overlay struct {
 	segments map[string]HostSegment
 	byBlock  map[mac.Segment]HostSegment
 	ofHost   map[DPID]map[string]struct{} // segments by host
-	lengths  []int // of the blocks, longest first
+	lengths  []int                        // of the blocks, longest first
 
 	present map[string]map[DPID]int        // bound ports by network and host
 	strays  map[string]map[string]struct{} // by network

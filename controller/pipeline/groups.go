@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -106,7 +107,7 @@ func find(m *scoped, emit emitFunc, next uint8, dir intent.Direction) {
 }
 
 var ruleReads = []openflow.FieldID{
-	reg(regSet), reg(regRemote), openflow.CTState, openflow.CTMark, openflow.EthType, openflow.IPProto,
+	reg(regSet), reg(regRemote), openflow.CTState, openflow.CTMark, openflow.EthSrc, openflow.EthDst, openflow.EthType, openflow.IPProto,
 	openflow.IPv4Src, openflow.IPv4Dst, openflow.IPv6Src, openflow.IPv6Dst,
 	openflow.TCPDst, openflow.UDPDst, openflow.SCTPDst,
 	openflow.ICMPType, openflow.ICMPCode, openflow.ICMP6Type, openflow.ICMP6Code,
@@ -151,7 +152,7 @@ func rules(set *intent.GroupSet, emit emitFunc, next uint8, dir intent.Direction
 	for _, r := range set.Rules {
 		owner, priority, with, ins := NewCookie(KindRule, r.Num), prioStateless, []flow.Field{slot}, []openflow.Instruction{onward}
 		if !r.Stateless {
-			for _, m := range liveMatches(slot, r) {
+			for _, m := range liveMatches(slot, r, dir) {
 				emit(prioLive, owner, m, onward)
 			}
 			priority, with = prioAllow, append(with, flow.CTState(flow.CTTrk, flow.CTRpl|flow.CTInv))
@@ -174,16 +175,20 @@ func rules(set *intent.GroupSet, emit emitFunc, next uint8, dir intent.Direction
 }
 
 // liveMatches match the traffic of connections that a rule has admitted,
-// in the table of either direction. Errors about a connection with the member
-// of a group (+rel) may come from any router on the way.
-func liveMatches(slot flow.Field, r intent.SetRule) []flow.Match {
-	mark := flow.CTMark(r.Num)
-	if !r.Grouped {
+// in the table of either direction: as long as its far end is what the rule asks
+// for. Errors about it (+rel) may come from any router on the way.
+func liveMatches(slot flow.Field, r intent.SetRule, dir intent.Direction) []flow.Match {
+	mark, station := flow.CTMark(r.Num), farStation(dir, r.RemoteBlock)
+	if !r.Grouped && len(station) == 0 {
 		return []flow.Match{flow.NewMatch(slot, mark, flow.CTState(flow.CTTrk, flow.CTNew|flow.CTInv))}
 	}
 	matches := []flow.Match{flow.NewMatch(slot, mark, flow.CTState(flow.CTTrk|flow.CTRel, flow.CTInv))}
+	live := append(station, slot, mark, flow.CTState(flow.CTTrk|flow.CTEst, flow.CTInv))
+	if !r.Grouped {
+		return append(matches, flow.NewMatch(live...))
+	}
 	for _, class := range r.Classes {
-		matches = append(matches, flow.NewMatch(slot, mark, flow.CTState(flow.CTTrk|flow.CTEst, flow.CTInv), flow.Reg(regRemote, class)))
+		matches = append(matches, flow.NewMatch(append(slices.Clone(live), flow.Reg(regRemote, class))...))
 	}
 	return matches
 }
@@ -193,7 +198,7 @@ func liveMatches(slot flow.Field, r intent.SetRule) []flow.Match {
 func ruleMatches(with []flow.Field, r intent.SetRule) []flow.Match {
 	var matches []flow.Match
 	for _, l4 := range layer4(r.Rule) {
-		fields := slices.Concat(with, l4)
+		fields := slices.Concat(with, l4, farStation(r.Direction, r.RemoteBlock))
 		switch {
 		case r.Grouped:
 			for _, class := range r.Classes {
@@ -264,6 +269,17 @@ func farEnd(dir intent.Direction, p netip.Prefix) []flow.Field {
 		return []flow.Field{family, flow.IPSrc(p)}
 	}
 	return []flow.Field{family, flow.IPDst(p)}
+}
+
+// farStation matches the MAC address of the other side; nothing if b is none.
+func farStation(dir intent.Direction, b mac.Segment) []flow.Field {
+	switch {
+	case b == mac.Segment{}:
+		return nil
+	case dir == intent.Ingress:
+		return []flow.Field{flow.EthSrcMasked(b.Base().Bytes(), b.Mask().Bytes())}
+	}
+	return []flow.Field{flow.EthDstMasked(b.Base().Bytes(), b.Mask().Bytes())}
 }
 
 func ethertype(e intent.EtherType) flow.Field {
