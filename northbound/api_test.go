@@ -36,6 +36,10 @@ type api struct {
 	pg    string // address of the database; setup gives it
 	store *store.Store
 	logs  *observer.ObservedLogs
+
+	// twice makes each object by two requests with one Idempotency-Key.
+	twice bool
+	keys  int
 }
 
 func setup(t testing.TB) *api {
@@ -118,6 +122,16 @@ func (a *api) want(code int, method, path, token, body string) answer {
 // make posts an object and returns what is in the answer's root key.
 func (a *api) make(path, token, body string) map[string]any {
 	a.t.Helper()
+	if a.twice {
+		a.keys++
+		key := fmt.Sprint("key ", a.keys)
+		first := a.post(strings.TrimPrefix(path, "/v2.0/"), token, key, body)
+		if first.code != http.StatusCreated {
+			a.t.Fatalf("%s %s: %d %s", path, body, first.code, first.text)
+		}
+		wantReplay(a.t, first, a.post(strings.TrimPrefix(path, "/v2.0/"), token, key, body))
+		return first.object(a.t)
+	}
 	return a.want(http.StatusCreated, http.MethodPost, path, token, body).object(a.t)
 }
 

@@ -78,6 +78,10 @@ func (s *server) importActions() group {
 	}}
 }
 
+func isImport(r *http.Request) bool {
+	return r.Method == http.MethodPost && plain(r.URL) == "/v2.0"+importPath
+}
+
 // importAnswer writes what becomes of an import: line by line as it goes, or at
 // the end as one object.
 type importAnswer struct {

@@ -107,7 +107,7 @@ func New(o Options) http.Handler {
 		r.Method(a.method, a.path, s.handle(a.serve))
 	}
 	r.Route("/v2.0", func(r chi.Router) {
-		r.Use(s.authenticate, acceptJSON)
+		r.Use(s.authenticate, acceptJSON, s.idempotent)
 		for _, resource := range s.resources {
 			resource.mount(r, s)
 		}
@@ -220,7 +220,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()
-		if r.Method != http.MethodPost || plain(r.URL) != "/v2.0"+importPath { // which sees to its limits itself
+		if !isImport(r) { // which sees to its limits itself
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()

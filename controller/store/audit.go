@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,10 +92,11 @@ type objectKey struct {
 	id   string
 }
 
-// saw notes an object as it was before the transaction changed it.
+// saw notes an object as it was before the transaction changed it: as it was
+// read last, since the row is locked by then.
 func (tx *writeTx) saw(kind Kind, id string, object any) {
 	key := objectKey{kind, id}
-	if _, again := tx.seen[key]; again {
+	if _, again := tx.seen[key]; again && slices.ContainsFunc(tx.changes, func(c noted) bool { return c.Kind == kind && c.ID == id }) {
 		return
 	}
 	if tx.seen == nil {
