@@ -70,7 +70,7 @@ func New(cfg Config) *Controller {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
 	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
-	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
+	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler, cfg.Log.Named("hypervisor")}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
 	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
 	return c
@@ -189,9 +189,19 @@ func (f facts) SavePortStates(ctx context.Context, d intent.DPID, states []inten
 type hostFacts struct {
 	*store.Store
 	reconciler *reconcile.Reconciler
+	log        *zap.Logger
 }
 
 func (f hostFacts) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, err error) {
 	f.reconciler.SetDatapathType(b.DPID, b.DatapathType)
-	return f.Store.SaveBridge(ctx, b)
+	known, err = f.Store.SaveBridge(ctx, b)
+	if err != nil || !known || !b.Integration || !b.Connected || !b.Tunnel.IsValid() {
+		return known, err
+	}
+	// From the moment on that it is known where it is, ports are bound to it.
+	made, err := f.GiveHostSegment(ctx, b.DPID, b.Hostname)
+	if made {
+		f.log.Info("host has a MAC segment of its own", zap.Stringer("dpid", b.DPID), zap.String("hostname", b.Hostname))
+	}
+	return known, err
 }

@@ -30,6 +30,12 @@ func (w *world) load(ctx context.Context) error {
 		return fmt.Errorf("controller: load intent: %w", err)
 	}
 	state, touched := intent.NewState(), intent.Touched{}
+	for _, h := range snapshot.Hosts {
+		state.PutHost(h, touched)
+	}
+	for _, g := range snapshot.HostSegments {
+		state.PutHostSegment(g, touched)
+	}
 	for _, n := range snapshot.Networks {
 		state.PutNetwork(n, touched)
 	}
@@ -92,8 +98,16 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 		return nil, err
 	}
 
+	segments, err := w.store.HostSegmentsByID(ctx, ids[store.KindSegment])
+	if err != nil {
+		return nil, err
+	}
 	touched := intent.Touched{}
+	var hosts []intent.Host
 	if len(ids[store.KindSwitch]) > 0 {
+		if hosts, err = w.store.HostsByID(ctx, ids[store.KindSwitch]); err != nil {
+			return nil, err
+		}
 		admissions, err := w.store.AdmissionsByID(ctx, ids[store.KindSwitch])
 		if err != nil {
 			return nil, err
@@ -105,6 +119,7 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.place(ids, hosts, segments, touched)
 	for _, id := range ids[store.KindNetwork] {
 		if n, ok := networks[id]; ok {
 			w.state.PutNetwork(n, touched)
@@ -128,4 +143,28 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 	}
 	w.state.Revision = changes[len(changes)-1].Revision
 	return touched, nil
+}
+
+// place brings the state up to changes of where hosts are and which addresses
+// belong to them.
+func (w *world) place(ids map[store.Kind][]string, hosts []intent.Host, segments []intent.HostSegment, touched intent.Touched) {
+	there := map[string]bool{}
+	for _, h := range hosts {
+		there[h.DPID.String()] = true
+		w.state.PutHost(h, touched)
+	}
+	for _, g := range segments {
+		there[g.ID] = true
+		w.state.PutHostSegment(g, touched)
+	}
+	for _, id := range ids[store.KindSwitch] {
+		if d, err := intent.ParseDPID(id); err == nil && !there[id] {
+			w.state.DeleteHost(d, touched)
+		}
+	}
+	for _, id := range ids[store.KindSegment] {
+		if !there[id] {
+			w.state.DeleteHostSegment(id, touched)
+		}
+	}
 }

@@ -1,3 +1,8 @@
+DROP INDEX ports_name;
+DROP INDEX ports_network;
+CREATE INDEX ports_network ON ports (network_id);
+DROP INDEX ports_tenant;
+CREATE INDEX ports_tenant ON ports (tenant_id);
 ALTER TABLE mac_segments DROP COLUMN tags;
 ALTER TABLE security_groups DROP COLUMN tags;
 ALTER TABLE ports DROP COLUMN tags;

@@ -1,3 +1,8 @@
+DROP TABLE flavor_profiles;
+DROP TABLE flavors;
+DROP TABLE service_profiles;
+DROP TABLE metering_label_rules;
+DROP TABLE metering_labels;
 DROP FUNCTION quotas_check;
 DROP FUNCTION quotas_used;
 DELETE FROM quotas WHERE resource NOT IN ('mac_segment', 'mac_address');

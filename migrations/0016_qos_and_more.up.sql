@@ -155,3 +155,78 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION quotas_check IS 'Refuses a transaction that has made more than tenants may have. It runs last: objects are counted with those of the transaction.';
+
+CREATE TABLE metering_labels (
+    id          uuid        NOT NULL,
+    tenant_id   text        NOT NULL,
+    name        text        NOT NULL DEFAULT '',
+    description text        NOT NULL DEFAULT '',
+    shared      boolean     NOT NULL DEFAULT false,
+    revision    bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT metering_labels_pkey PRIMARY KEY (id),
+    CONSTRAINT metering_labels_tenant_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE RESTRICT,
+    CONSTRAINT metering_labels_name_length CHECK (length(name) <= 255),
+    CONSTRAINT metering_labels_description_length CHECK (length(description) <= 255)
+);
+CREATE INDEX metering_labels_tenant ON metering_labels (tenant_id);
+COMMENT ON TABLE metering_labels IS 'Names under which traffic is to be counted. Records only: nothing counts yet.';
+
+CREATE TABLE metering_label_rules (
+    id            uuid        NOT NULL,
+    tenant_id     text        NOT NULL,
+    label_id      uuid        NOT NULL,
+    direction     text        NOT NULL,
+    excluded      boolean     NOT NULL DEFAULT false,
+    remote_prefix cidr        NOT NULL,
+    revision      bigint      NOT NULL DEFAULT 1,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT metering_label_rules_pkey PRIMARY KEY (id),
+    CONSTRAINT metering_label_rules_tenant_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE RESTRICT,
+    CONSTRAINT metering_label_rules_label_fkey FOREIGN KEY (label_id) REFERENCES metering_labels (id) ON DELETE CASCADE,
+    CONSTRAINT metering_label_rules_direction_known CHECK (direction IN ('ingress', 'egress')),
+    CONSTRAINT metering_label_rules_no_overlap EXCLUDE USING gist
+        (label_id WITH =, direction WITH =, (excluded::integer) WITH =, remote_prefix inet_ops WITH &&)
+);
+COMMENT ON TABLE metering_label_rules IS 'Which traffic counts under a label, or does not.';
+
+CREATE TABLE service_profiles (
+    id          uuid        NOT NULL,
+    description text        NOT NULL DEFAULT '',
+    driver      text        NOT NULL DEFAULT '',
+    metainfo    text        NOT NULL DEFAULT '',
+    enabled     boolean     NOT NULL DEFAULT true,
+    revision    bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT service_profiles_pkey PRIMARY KEY (id),
+    CONSTRAINT service_profiles_description_length CHECK (length(description) <= 255)
+);
+COMMENT ON TABLE service_profiles IS 'How a service may be had: a driver and what to tell it. Records of the operator.';
+
+CREATE TABLE flavors (
+    id           uuid        NOT NULL,
+    name         text        NOT NULL DEFAULT '',
+    description  text        NOT NULL DEFAULT '',
+    service_type text        NOT NULL,
+    enabled      boolean     NOT NULL DEFAULT true,
+    revision     bigint      NOT NULL DEFAULT 1,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT flavors_pkey PRIMARY KEY (id),
+    CONSTRAINT flavors_name_length CHECK (length(name) <= 255),
+    CONSTRAINT flavors_description_length CHECK (length(description) <= 255)
+);
+COMMENT ON TABLE flavors IS 'Kinds of a service that tenants may choose. Records of the operator.';
+
+CREATE TABLE flavor_profiles (
+    flavor_id  uuid NOT NULL,
+    profile_id uuid NOT NULL,
+    CONSTRAINT flavor_profiles_pkey PRIMARY KEY (flavor_id, profile_id),
+    CONSTRAINT flavor_profiles_flavor_fkey FOREIGN KEY (flavor_id) REFERENCES flavors (id) ON DELETE CASCADE,
+    CONSTRAINT flavor_profiles_profile_fkey FOREIGN KEY (profile_id) REFERENCES service_profiles (id) ON DELETE RESTRICT
+);
+CREATE INDEX flavor_profiles_profile ON flavor_profiles (profile_id);
+COMMENT ON TABLE flavor_profiles IS 'Which profiles a flavor may be had by.';

@@ -36,12 +36,11 @@ COMMENT ON COLUMN audit_log.was IS 'Attributes by their names in the API, before
 COMMENT ON COLUMN audit_log.became IS 'The same after the change; of a new object, all that are not empty.';
 
 CREATE TABLE idempotency_keys (
-    key          bytea       NOT NULL,
-    request      bytea       NOT NULL,
-    status       int         NOT NULL,
-    content_type text        NOT NULL,
-    answer       bytea       NOT NULL,
-    at           timestamptz NOT NULL DEFAULT now(),
+    key     bytea       NOT NULL,
+    request bytea       NOT NULL,
+    status  int         NOT NULL,
+    answer  bytea       NOT NULL,
+    at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key),
     CONSTRAINT idempotency_keys_hashes CHECK (length(key) = 32 AND length(request) = 32)
 );

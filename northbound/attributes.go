@@ -131,6 +131,18 @@ func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 	return append(append(t, own...), history(meta)...)
 }
 
+// part returns the attributes of a resource whose objects belong to another
+// object and so to its tenant: what all such have before their own.
+func part[E any](meta func(*E) *intent.Meta, of string, own ...attribute[E]) table[E] {
+	tenant := func(e *E) *string { return &meta(e).TenantID }
+	owner := access{post: optional, filter: true}
+	return append(table[E]{
+		derived("id", id, func(e *E) string { return meta(e).ID }, access{filter: true, sort: true}, "Identifies the object; made by the server."),
+		stored("tenant_id", filled(255), tenant, owner, "The tenant that owns the "+of+"."),
+		stored("project_id", filled(255), tenant, owner, "The same as `tenant_id`, in newer words."),
+	}, own...)
+}
+
 func name[E any](meta func(*E) *intent.Meta) attribute[E] {
 	return stored("name", text(255), func(e *E) *string { return &meta(e).Name },
 		access{post: optional, put: true, def: `""`, filter: true, sort: true}, "A name for people; it need not be unique.")

@@ -29,6 +29,7 @@ type collection[E any] struct {
 	writeBy        audience              // create, update, delete
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
+	public         bool                  // whoever reads sees every object
 
 	// fromStore makes an E of what the store has of an object, a pointer to its
 	// own type; nil: that is an E already.
@@ -38,6 +39,8 @@ type collection[E any] struct {
 	// changes in it; before is nil when it is new.
 	check func(before, e *E, given given) error
 
+	// stream hands over what list returns one by one; nil: list does.
+	stream func(ctx context.Context, sc store.Scope, q store.Query, visit func(*E) error) error
 	// post serves POST in the place of create, with one object and not with a
 	// list; postGives is the schema of its answer where that is another than the
 	// object.
@@ -117,42 +120,6 @@ func (c *collection[E]) mountAt(path string, r chi.Router, s *server) {
 	}
 }
 
-func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error {
-	p := principalOf(r.Context())
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badRequest("Invalid query string: %v", err)
-	}
-	l, err := c.attributes.listing(query, p)
-	if err != nil {
-		return err
-	}
-	if c.within != nil {
-		around, err := c.around(r, p)
-		if err != nil {
-			return err
-		}
-		l.Filter[c.within.attr] = []string{around}
-	}
-	var found []E
-	switch {
-	case !c.readBy.admits(p):
-		if l.Marker != "" {
-			return missing(c.kindOf(), l.Marker)
-		}
-	case l.possible:
-		if found, err = c.list(r.Context(), p.scope(), l.Query); err != nil {
-			return err
-		}
-	}
-	var first, end string
-	if len(found) > 0 {
-		first, end = c.attributes.identity(&found[0]), c.attributes.identity(&found[len(found)-1])
-	}
-	c.answerPage(w, http.StatusOK, l.visible, found, l.links(r, query, len(found), first, end))
-	return nil
-}
-
 func (c *collection[E]) serveShow(w http.ResponseWriter, r *http.Request) error {
 	p := principalOf(r.Context())
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -210,6 +177,14 @@ func (c *collection[E]) lies(e *E, around, key string) error {
 	return missing(c.kindOf(), key)
 }
 
+// keyed is the attribute that names an object.
+func (c *collection[E]) keyed() string {
+	if c.keyAttr == "" {
+		return "id"
+	}
+	return c.keyAttr
+}
+
 func (c *collection[E]) kindOf() store.Kind {
 	if c.kind == "" {
 		return store.Kind(c.single)
@@ -228,16 +203,12 @@ func (c *collection[E]) rule(verb string) string {
 // key turns the last part of a URL into an id. What cannot be an id is 404
 // rather than 400: clients try names there first.
 func (c *collection[E]) key(p principal, name string) (string, error) {
-	attr := c.keyAttr
-	if attr == "" {
-		attr = "id"
-	}
 	// The router matches the escaped path if there are escapes in it.
 	plain, err := url.PathUnescape(name)
 	if err != nil || !c.readBy.admits(p) || !storable(plain) {
 		return "", missing(c.kindOf(), name)
 	}
-	canonical, possible, err := c.attributes.find(attr).toText(plain)
+	canonical, possible, err := c.attributes.find(c.keyed()).toText(plain)
 	if err != nil || !possible {
 		return "", missing(c.kindOf(), plain)
 	}
@@ -548,32 +519,13 @@ func (c *collection[E]) answer(w http.ResponseWriter, code int, visible table[E]
 	writeJSON(w, code, append(b, '}'))
 }
 
+// answerAll writes a list that is held whole.
 func (c *collection[E]) answerAll(w http.ResponseWriter, code int, visible table[E], all []E) {
-	c.answerPage(w, code, visible, all, nil)
-}
-
-// answerPage writes a list, with the links to those beside it, through one
-// buffer of bounded size.
-func (c *collection[E]) answerPage(w http.ResponseWriter, code int, visible table[E], all []E, links []link) {
-	const enough = 32 << 10
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	b := make([]byte, 0, min(enough+4096, 64+1024*len(all)))
-	b = append(b, '{')
-	b = appendString(b, c.plural)
-	b = append(b, ":["...)
+	out := listWriter[E]{w: w, code: code, plural: c.plural, visible: visible}
 	for i := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = visible.append(b, &all[i])
-		if len(b) > enough {
-			if _, err := w.Write(b); err != nil {
-				return // the client has gone away
-			}
-			b = b[:0]
+		if out.add(&all[i]) != nil {
+			return // the client has gone away
 		}
 	}
-	b = appendLinks(append(b, ']'), c.plural, links)
-	_, _ = w.Write(append(b, '}'))
+	out.end(nil)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/controller/store/storetest"
@@ -35,7 +36,8 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("subnetpools", "red", `{"subnetpool": {"prefixes": ["172.16.0.0/16"], "address_scope_id": "`+ids["address-scopes"]+`"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
-	parent := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": []}}`))
+	apart := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	parent := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+apart+`", "security_groups": []}}`))
 	add("trunks", "red", `{"trunk": {"port_id": "`+parent+`"}}`)
 	add("qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q"}}`)
 	for _, k := range qosRuleKinds {
@@ -44,6 +46,12 @@ func owned(a *api) (ids, bodies map[string]string) {
 		add(inPolicy.path, "admin", `{"`+inPolicy.single+`": {"`+attr+`": 8}}`)
 		ids[alias.path] = ids[inPolicy.path]
 	}
+	add("metering/metering-labels", "admin", `{"metering_label": {"tenant_id": "red"}}`)
+	add("metering/metering-label-rules", "admin", `{"metering_label_rule": {"metering_label_id": "`+ids["metering/metering-labels"]+`", "direction": "ingress", "remote_ip_prefix": "10.0.0.0/8"}}`)
+	add("service_profiles", "admin", `{"service_profile": {"driver": "d"}}`)
+	add("flavors", "admin", `{"flavor": {"service_type": "L3_ROUTER_NAT"}}`)
+	ids["network-ip-availabilities"], ids["agents"] = ids["networks"], agentID(&intent.Switch{DPID: 0xa1})
+	ids["availability_zones"], ids["qos/rule-types"] = theZone, string(intent.QoSDSCPMarking)
 	conflict, found, err := a.store.ReportSighting(a.t.Context(), store.MACSighting{Addr: mac.MustParse("02:00:05:00:00:42"), Datapath: 0xa1, SwitchPort: 7})
 	if err != nil || !found {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
@@ -57,6 +65,11 @@ func owned(a *api) (ids, bodies map[string]string) {
 
 // visibleToOwner says whether a tenant sees what is its own.
 func (s *shape) visibleToOwner() bool { return s.readBy == everyone }
+
+// visibleTo says whether a caller sees what is red's.
+func (s *shape) visibleTo(token string) bool {
+	return s.visibleToOwner() && (token != "blue" || s.public)
+}
 
 func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 	t.Parallel()
@@ -74,7 +87,7 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 		}
 		place := a.place(s.path)
 		for _, token := range []string{"blue", "red-reader", "red"} {
-			mine := token != "blue" && s.visibleToOwner()
+			mine := s.visibleTo(token)
 			if token == "red" && s.writeBy == everyone {
 				continue // may do as it likes
 			}
@@ -87,7 +100,7 @@ func TestTenantsNeverSeeOrTouchEachOthersObjects(t *testing.T) {
 				seen = got.list(t)
 			}
 			for _, o := range seen {
-				if tenant := o["tenant_id"]; !mine && (tenant != token && tenant != "" || idOf(o) == id) {
+				if tenant := o["tenant_id"]; !mine && (tenant != token && tenant != "" || o[s.key] == id) {
 					t.Errorf("%s: %s sees %v in the list", s.path, token, o)
 				}
 			}
@@ -285,7 +298,7 @@ func TestEveryFilterFindsTheObjectThatShowsTheValue(t *testing.T) {
 			}
 			found := false
 			for _, o := range a.want(200, "GET", "/v2.0/"+at+"?"+url.Values{name: {value}}.Encode(), "admin", "").list(t) {
-				found = found || o["id"] == ids[path]
+				found = found || o[r.(shaped).shape(t).key] == ids[path]
 			}
 			if !found {
 				t.Errorf("%s?%s=%s does not find the object that shows it", path, name, value)

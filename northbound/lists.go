@@ -1,12 +1,14 @@
 package northbound
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/macloom/macloom/controller/store"
 )
@@ -48,6 +50,9 @@ func (t table[E]) listing(query url.Values, p principal) (l listing[E], err erro
 		if l.Reverse, ok = truth(reverse); !ok {
 			return l, invalidValue(wordReverse, "%s cannot be converted to boolean", show(reverse))
 		}
+	}
+	if l.Reverse {
+		l.Limit = min(l.Limit, maxReversed)
 	}
 	return l, nil
 }
@@ -150,13 +155,180 @@ func appendLinks(b []byte, plural string, links []link) []byte {
 	return append(b, ']')
 }
 
-// identity is the id of an object, as a marker names it.
-func (t table[E]) identity(e *E) string {
-	var id string
-	if a := t.find("id"); a != nil {
-		_ = json.Unmarshal(a.write(nil, e), &id) // what was just written as JSON
+// Limits of lists. What is longer than maxHeld is written while it is read
+// from the database, and may take as long as it gets on: so much of it must
+// come within requestTimeout, and be taken by the client within listIdle.
+const (
+	maxHeld     = 256 << 10 // bytes
+	listIdle    = 10 * time.Second
+	maxReversed = 10_000 // objects of a page that is read from its end, and so held whole
+)
+
+func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error {
+	p := principalOf(r.Context())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("Invalid query string: %v", err)
 	}
-	return id
+	l, err := c.attributes.listing(query, p)
+	if err != nil {
+		return err
+	}
+	if c.within != nil {
+		around, err := c.around(r, p)
+		if err != nil {
+			return err
+		}
+		l.Filter[c.within.attr] = []string{around}
+	}
+	if !c.readBy.admits(p) {
+		l.possible = false
+		if l.Marker != "" {
+			return missing(c.kindOf(), l.Marker)
+		}
+	}
+	out := listWriter[E]{w: w, code: http.StatusOK, plural: c.plural, visible: l.visible}
+	var first, final string
+	n := 0
+	if l.possible {
+		err = c.each(w, r, p.scope(), l.Query, &out, func(e *E) error {
+			n++
+			if n == 1 && l.Limit > 0 {
+				first = c.attributes.shown(e, c.keyed())
+			}
+			if n == l.Limit || l.Reverse { // then the next page begins after it
+				final = c.attributes.shown(e, c.keyed())
+			}
+			return out.add(e)
+		})
+	}
+	switch {
+	case err == nil:
+		out.end(l.links(r, query, n, first, final))
+	case out.begun:
+		panic(http.ErrAbortHandler) // too late for another answer: cut this one off
+	}
+	return err
+}
+
+// each hands over the objects of a list, as they come from the database if the
+// resource can do so.
+func (c *collection[E]) each(w http.ResponseWriter, r *http.Request, sc store.Scope, q store.Query, out *listWriter[E], visit func(*E) error) error {
+	if c.stream != nil {
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+		defer cancel(nil)
+		client := clientOf(r)
+		defer context.AfterFunc(client, func() { cancel(context.Cause(client)) })()
+		out.bounds = http.NewResponseController(w)
+		out.patience = time.AfterFunc(requestTimeout, func() { cancel(context.DeadlineExceeded) })
+		defer out.patience.Stop()
+		return c.stream(ctx, sc, q, visit)
+	}
+	all, err := c.list(r.Context(), sc, q)
+	for i := range all {
+		if err = visit(&all[i]); err != nil {
+			break
+		}
+	}
+	return err
+}
+
+// listWriter writes a list through a buffer of bounded size. A list that fits
+// into it is complete before the answer begins, so that it can still fail.
+type listWriter[E any] struct {
+	w        http.ResponseWriter
+	code     int
+	plural   string
+	visible  table[E]
+	bounds   *http.ResponseController // of a list that may take long; may be nil
+	patience *time.Timer              // ends the list when nothing comes
+
+	b     []byte
+	some  bool // there was an object
+	begun bool // a part has been written
+}
+
+func (o *listWriter[E]) add(e *E) error {
+	if o.some {
+		o.b = append(o.b, ',')
+	} else {
+		o.open()
+		o.some = true
+	}
+	o.b = o.visible.append(o.b, e)
+	if len(o.b) < maxHeld {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *listWriter[E]) open() {
+	o.b = append(make([]byte, 0, 4096), '{')
+	o.b = appendString(o.b, o.plural)
+	o.b = append(o.b, ":["...)
+}
+
+func (o *listWriter[E]) flush() error {
+	if o.bounds != nil {
+		// A writer without deadlines, as in tests, has none to be lifted. That
+		// of reading would end the request, too.
+		_ = o.bounds.SetWriteDeadline(time.Now().Add(listIdle))
+		_ = o.bounds.SetReadDeadline(time.Now().Add(2 * requestTimeout))
+	}
+	if !o.begun {
+		o.begun = true
+		o.w.Header().Set("Content-Type", "application/json")
+		o.w.WriteHeader(o.code)
+	}
+	_, err := o.w.Write(o.b)
+	o.b = o.b[:0]
+	if o.patience != nil {
+		o.patience.Reset(requestTimeout)
+	}
+	return err
+}
+
+// end writes what is left, and the links of a page.
+func (o *listWriter[E]) end(links []link) {
+	if !o.some {
+		o.open()
+	}
+	o.b = append(appendLinks(append(o.b, ']'), o.plural, links), '}')
+	_ = o.flush() // a client that has gone away reads no error either
+}
+
+// shown is what an object shows as an attribute, as a text: a string without
+// its quotes, anything else as JSON.
+func (t table[E]) shown(e *E, name string) string {
+	a := t.find(name)
+	if a == nil {
+		return ""
+	}
+	b := a.write(nil, e)
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return string(b)
+	}
+	return text
+}
+
+// heldList selects from a list that is held in memory by what its objects show.
+func (c *collection[E]) heldList(all []E, q store.Query) ([]E, error) {
+	shows := map[string]func(*E) string{}
+	for _, a := range c.attributes {
+		shows[a.name] = func(e *E) string { return c.attributes.shown(e, a.name) }
+	}
+	return selectFrom(c.kindOf(), all, q, shows[c.keyed()], shows)
+}
+
+// heldObject finds an object in a list that is held in memory.
+func (c *collection[E]) heldObject(all []E, key string) (e E, err error) {
+	for i := range all {
+		if c.attributes.shown(&all[i], c.keyed()) == key {
+			return all[i], nil
+		}
+	}
+	return e, missing(c.kindOf(), key)
 }
 
 // selectFrom selects from a list that is held in memory as the store does from

@@ -2,6 +2,8 @@ package northbound
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -190,11 +192,16 @@ func TestAMarkerNamesAnObjectThatTheCallerSees(t *testing.T) {
 	for _, r := range resources(nil) {
 		_, _, path := r.names()
 		place := a.place(path)
+		s := r.(shaped).shape(t)
+		blue := 404
+		if s.visibleTo("blue") {
+			blue = 200
+		}
 		for _, c := range []struct {
 			token, marker string
 			code          int
 		}{
-			{"admin", ids[path], 200}, {"admin", "nonsense", 404}, {"admin", "00000000-0000-0000-0000-00000000abcd", 404}, {"admin", "\x00", 404}, {"admin", "", 200}, {"blue", ids[path], 404},
+			{"admin", ids[path], 200}, {"admin", "nonsense", 404}, {"admin", "00000000-0000-0000-0000-00000000abcd", 404}, {"admin", "\x00", 404}, {"admin", "", 200}, {"blue", ids[path], blue},
 		} {
 			got := a.do("GET", "/v2.0/"+place+"?limit=1&marker="+url.QueryEscape(c.marker), c.token, "")
 			if got.code != c.code {
@@ -225,8 +232,9 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 		_, _, path := r.names()
 		path = a.place(path)
 		keys := r.(interface{ sortable() []string }).sortable()
-		if !slices.Contains(keys, "id") {
-			t.Errorf("%s cannot be sorted by id", path)
+		id := r.(shaped).shape(t).key
+		if !slices.Contains(keys, id) {
+			t.Errorf("%s cannot be sorted by %s", path, id)
 		}
 		for _, key := range keys {
 			for _, dir := range []string{"asc", "desc"} {
@@ -238,10 +246,56 @@ func TestEveryDeclaredOrderIsTotal(t *testing.T) {
 					walked = append(walked, p.objects...)
 					next = p.links["next"]
 				}
-				if diff := cmp.Diff(values(all.objects, "id"), values(walked, "id")); diff != "" {
+				if diff := cmp.Diff(values(all.objects, id), values(walked, id)); diff != "" {
 					t.Errorf("%s (-whole +walked):\n%s", query, diff)
 				}
 			}
 		}
+	}
+}
+
+// A list that is longer than what is held of it comes whole.
+func TestALongListIsWrittenWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	many := strings.Repeat(`{"network_id": "`+network+`", "name": "`+strings.Repeat("n", 255)+`"},`, 600)
+	made := a.want(201, "POST", "/v2.0/ports", "red", `{"ports": [`+strings.TrimSuffix(many, ",")+`]}`).list(t)
+	got := a.want(200, "GET", "/v2.0/ports", "red", "")
+	if len(got.text) < 2*maxHeld {
+		t.Fatalf("the list has %d bytes, too few to be a long one", len(got.text))
+	}
+	if diff := cmp.Diff(values(made, "id"), values(got.list(t), "id")); diff != "" {
+		t.Errorf("listed (-made +listed):\n%s", diff)
+	}
+	if p := a.page("/v2.0/ports?limit=599", "red"); len(p.objects) != 599 || p.links["next"] == "" {
+		t.Errorf("page of %d with links %v, want 599 and a next", len(p.objects), p.links)
+	}
+}
+
+// A client that does not take its answer gives its place to others.
+func TestAClientThatGoesEndsItsList(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	many := strings.Repeat(`{"network_id": "`+network+`", "name": "`+strings.Repeat("n", 255)+`"},`, 1000)
+	for range 4 {
+		a.want(201, "POST", "/v2.0/ports", "red", `{"ports": [`+strings.TrimSuffix(many, ",")+`]}`)
+	}
+	for range 30 { // more than there are places
+		conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "GET /v2.0/ports HTTP/1.1\r\nHost: x\r\nX-Auth-Token: red\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	if got := a.page("/v2.0/ports?fields=id", "red"); len(got.objects) != 4000 {
+		t.Errorf("%d ports, want 4000", len(got.objects))
 	}
 }

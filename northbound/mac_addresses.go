@@ -68,6 +68,12 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 			derived("updated_at", timestamp, func(m *macAddressOf) time.Time { return m.ChangedAt }, access{sort: true}, "When it last changed."),
 		},
 		check: checkMACAddress,
+		stream: func(ctx context.Context, sc store.Scope, q store.Query, visit func(*macAddressOf) error) error {
+			if !addressFilter(q.Filter) {
+				return nil
+			}
+			return streamed(wrapMACAddress, st.EachMACAddress)(ctx, sc, q, visit)
+		},
 		backend: backend[macAddressOf]{
 			list: func(ctx context.Context, sc store.Scope, q store.Query) ([]macAddressOf, error) {
 				if !addressFilter(q.Filter) {

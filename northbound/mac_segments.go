@@ -102,7 +102,7 @@ var utilisation = valueType[usage]{
 	name: `{"size", "active", "reserved", "quarantined", "free": integer, "largest_free_block": block such as 02:00:05:00:00:00/24, or null}`,
 	shows: objectOf(map[string]schema{
 		"size": whole, "active": whole, "reserved": whole, "quarantined": whole, "free": whole,
-		"largest_free_block?": schema{"type": []any{"string", "null"}, "pattern": "^" + macText + "/[0-9]+$", "examples": []any{"02:00:05:00:00:00/24"}},
+		"largest_free_block?": {"type": []any{"string", "null"}, "pattern": "^" + macText + "/[0-9]+$", "examples": []any{"02:00:05:00:00:00/24"}},
 	}),
 	append: func(b []byte, u usage) []byte {
 		b = append(b, '{')

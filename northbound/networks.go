@@ -44,6 +44,7 @@ func networks(st *store.Store) *collection[intent.Network] {
 		)),
 		meta:    meta,
 		check:   checkNetwork,
+		stream:  st.EachNetwork,
 		backend: backend[intent.Network]{st.Networks, st.Network, st.CreateNetworks, st.UpdateNetwork, st.DeleteNetwork},
 	}
 }

@@ -81,6 +81,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 		removal: func(query url.Values) (func(context.Context, store.Scope, string) error, error) {
 			return portRemoval(st, query)
 		},
+		stream: streamed(func(p intent.Port) port { return port{Port: p} }, st.EachPort),
 		backend: wrapped(
 			func(p intent.Port) port { return port{Port: p} },
 			func(p port) port { return p },

@@ -2,6 +2,10 @@ package northbound
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
@@ -75,13 +79,7 @@ func qosDirection(words ...intent.Direction) attribute[intent.QoSRule] {
 
 // attributes are the identity of a rule and what its kind has.
 func (k qosRuleKind) attributes() table[intent.QoSRule] {
-	tenant := func(r *intent.QoSRule) *string { return &r.TenantID }
-	owner := access{post: optional, filter: true}
-	return append(table[intent.QoSRule]{
-		derived("id", id, func(r *intent.QoSRule) string { return r.ID }, access{filter: true, sort: true}, "Identifies the rule; made by the server."),
-		stored("tenant_id", filled(255), tenant, owner, "The tenant that owns the policy."),
-		stored("project_id", filled(255), tenant, owner, "The same as `tenant_id`, in newer words."),
-	}, k.own...)
+	return part(func(r *intent.QoSRule) *intent.Meta { return &r.Meta }, "policy", k.own...)
 }
 
 // qosRules are the rules of one kind: within their policies, and once more by
@@ -133,6 +131,64 @@ func qosRules(st *store.Store, k qosRuleKind) (inPolicy, alone *collection[inten
 	alias.also = []string{strings.ReplaceAll("alias-"+single+"s", "_", "-")}
 	alias.within, alias.create = nil, nil
 	return inPolicy, &alias
+}
+
+// qosRuleTypes are the kinds of rules as clients ask for them.
+func qosRuleTypes() *collection[qosRuleKind] {
+	either := access{seen: nobody, filter: true}
+	word := func(name, doc string) attribute[qosRuleKind] {
+		return derived(name, boolean, func(*qosRuleKind) bool { return true }, either, doc)
+	}
+	c := &collection[qosRuleKind]{
+		single: "rule_type", plural: "rule_types", path: "qos/rule-types", kind: "qos_rule_type", keyAttr: "type", public: true,
+		doc: "The types of rules that a QoS policy may have.",
+		attributes: table[qosRuleKind]{
+			derived("type", text(255), func(k *qosRuleKind) string { return string(k.kind) }, access{filter: true, sort: true}, "The type."),
+			derived("drivers", list(ruleDriver, 0), func(k *qosRuleKind) []qosRuleKind { return []qosRuleKind{*k} }, access{seen: admins}, "What takes rules of the type, and their parameters."),
+			word("all_rules", "All types that are known: the same as without it."),
+			word("all_supported", "All types that some driver takes: the same as without it."),
+		},
+	}
+	c.list = func(_ context.Context, _ store.Scope, q store.Query) ([]qosRuleKind, error) {
+		q.Filter = maps.Clone(q.Filter)
+		delete(q.Filter, "all_rules")
+		delete(q.Filter, "all_supported")
+		return c.heldList(slices.Clone(qosRuleKinds), q)
+	}
+	c.get = func(_ context.Context, _ store.Scope, key string) (qosRuleKind, error) {
+		return c.heldObject(qosRuleKinds, key)
+	}
+	return c
+}
+
+// ruleDriver is what takes rules of a kind, with the values of their attributes.
+var ruleDriver = valueType[qosRuleKind]{
+	name: `{"name": string, "supported_parameters": [{"parameter_name": string, "parameter_type": "range" or "choices", "parameter_values": {"start", "end"} or list}]}`,
+	shows: objectOf(map[string]schema{"name": {"type": "string"}, "supported_parameters": arrayOf(objectOf(map[string]schema{
+		"parameter_name": {"type": "string"}, "parameter_type": chosen("string", "range", "choices"),
+		"parameter_values": anyOf(objectOf(map[string]schema{"start": whole, "end": whole}), arrayOf(schema{}, 0)),
+	}), 0)}),
+	append: func(b []byte, k qosRuleKind) []byte {
+		b = append(b, `{"name":"openvswitch","supported_parameters":[`...)
+		for i, a := range k.own {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, `{"parameter_name":`...)
+			b = appendString(b, a.name)
+			choice, isChoice := a.shows["enum"]
+			if !isChoice {
+				b = fmt.Appendf(b, `,"parameter_type":"range","parameter_values":{"start":0,"end":%d}}`, maxRate)
+				continue
+			}
+			values, err := json.Marshal(choice)
+			if err != nil {
+				panic(err) // declared in this program
+			}
+			b = fmt.Appendf(b, `,"parameter_type":"choices","parameter_values":%s}`, values)
+		}
+		return append(b, "]}"...)
+	},
 }
 
 // qosRuleTables are the attributes of the rules of each kind.

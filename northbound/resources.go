@@ -24,6 +24,14 @@ func resources(st *store.Store) []resource {
 		subnetPools(st),
 		switches(st),
 		trunks(st),
+		availabilities(st),
+		agents(st),
+		zones(st),
+		meteringLabels(st),
+		meteringRules(st),
+		flavors(st),
+		serviceProfiles(st),
+		qosRuleTypes(),
 		qosPolicies(st),
 	}
 	for _, k := range qosRuleKinds {
@@ -77,6 +85,16 @@ func wrapped[E, V, New any](
 			return wrap(v), err
 		},
 		remove: remove,
+	}
+}
+
+// streamed adapts a stream of values V to an E.
+func streamed[E, V any](wrap func(V) E, stream func(context.Context, store.Scope, store.Query, func(*V) error) error) func(context.Context, store.Scope, store.Query, func(*E) error) error {
+	return func(ctx context.Context, sc store.Scope, q store.Query, visit func(*E) error) error {
+		return stream(ctx, sc, q, func(v *V) error {
+			e := wrap(*v)
+			return visit(&e)
+		})
 	}
 }
 

@@ -44,6 +44,7 @@ func securityGroupRules(st *store.Store) *collection[intent.Rule] {
 		attributes: ruleAttributes,
 		meta:       ruleMeta,
 		check:      checkRule,
+		stream:     st.EachRule,
 		backend:    backend[intent.Rule]{st.Rules, st.Rule, st.CreateRules, st.UpdateRule, st.DeleteRule},
 	}
 }

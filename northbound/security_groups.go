@@ -18,7 +18,8 @@ func securityGroups(st *store.Store) *collection[intent.SecurityGroup] {
 				access{post: optional, put: true, def: "true", filter: true}, "Whether answers pass without a rule of their own: a record, as in the data plane all groups are stateful. It cannot change while a port has the group."),
 			derived("security_group_rules", list(ruleObject, 0), func(g *intent.SecurityGroup) []intent.Rule { return g.Rules }, access{}, "Its rules, oldest first."),
 		)),
-		meta: meta,
+		meta:   meta,
+		stream: st.EachSecurityGroup,
 		backend: backend[intent.SecurityGroup]{
 			st.SecurityGroups, st.SecurityGroup, st.CreateSecurityGroups, st.UpdateSecurityGroup, st.DeleteSecurityGroup,
 		},

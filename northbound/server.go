@@ -75,7 +75,7 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /, and
@@ -166,6 +166,7 @@ func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 // record is what the access log and the metrics say about a request.
 type record struct {
 	id           string
+	client       context.Context // ends when the client goes, and not when its time is over
 	tenant, user string
 }
 
@@ -174,6 +175,14 @@ type recordKey struct{}
 func recordOf(ctx context.Context) *record {
 	rec, _ := ctx.Value(recordKey{}).(*record)
 	return rec
+}
+
+// clientOf ends when the client of a request has gone.
+func clientOf(r *http.Request) context.Context {
+	if rec := recordOf(r.Context()); rec != nil {
+		return rec.client
+	}
+	return r.Context()
 }
 
 func requestID(ctx context.Context) string {
@@ -216,7 +225,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{id: newRequestID()}
+		rec := &record{id: newRequestID(), client: r.Context()}
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()

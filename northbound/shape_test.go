@@ -14,6 +14,8 @@ import (
 // read from its declaration.
 type shape struct {
 	single, plural, path string
+	key                  string // attribute that names an object
+	public               bool   // everybody who reads sees all
 	rule                 func(verb string) string
 	verbs                map[string]bool // POST, PUT, DELETE
 	readBy, writeBy      audience
@@ -42,7 +44,7 @@ func (c *collection[E]) shape(t testing.TB) shape {
 		t.Fatal(err)
 	}
 	s := shape{
-		single: c.single, plural: c.plural, path: c.path, rule: c.rule, nested: c.nested(), readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
+		single: c.single, plural: c.plural, path: c.path, key: c.keyed(), public: c.public, rule: c.rule, nested: c.nested(), readBy: c.readBy, writeBy: c.writeBy, bulk: c.create != nil && c.post == nil,
 		verbs: map[string]bool{"POST": c.create != nil || c.post != nil, "PUT": c.update != nil, "DELETE": c.remove != nil},
 	}
 	for _, a := range c.attributes {

@@ -65,6 +65,7 @@ func subnets(st *store.Store) *collection[subnet] {
 		meta:      meta,
 		check:     checkSubnet,
 		fromStore: wrappedAs(wrapSubnet),
+		stream:    streamed(wrapSubnet, st.EachSubnet),
 		backend: wrapped(wrapSubnet, subnet.request, subnet.bare,
 			st.Subnets, st.Subnet, st.CreateSubnets, st.UpdateSubnet, st.DeleteSubnet),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ func switches(st *store.Store) *collection[intent.Switch] {
 			derived("description", text(255), func(s *sw) string { return s.Description }, access{}, "Manufacturer, hardware and software, in its own words."),
 			derived("version", text(255), func(s *sw) string { return s.Version }, access{filter: true, sort: true}, "The version of Open vSwitch, by OVSDB."),
 			derived("datapath_type", text(255), func(s *sw) string { return s.DatapathType }, access{}, "`system`: of the kernel; `netdev`: userspace; empty: not known without OVSDB."),
+			derived("tunnel_ip", ipOrNull, func(s *sw) netip.Addr { return s.Tunnel }, access{}, "Where other hosts send their VXLAN tunnels to: `external_ids:ovn-encap-ip` of its host, or else the address that the host connects from by OVSDB; null: it has no tunnels."),
 			derived("capabilities", answers, func(s *sw) map[string]string { return s.Capabilities }, access{}, "What it can do, by feature: `yes`, `no` or `unknown`, found by asking it."),
 			derived("ports", list(switchPort, 0), func(s *sw) []intent.SwitchPort { return s.Ports }, access{}, "Its ports."),
 			derived("attachments", list(attachment, 0), func(s *sw) []intent.Attachment { return s.Attachments }, access{},

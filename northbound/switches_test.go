@@ -1,6 +1,7 @@
 package northbound
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func TestSwitchesAreShownToAdministrators(t *testing.T) {
 	}
 	if _, err := a.store.SaveBridge(t.Context(), intent.Bridge{
 		DPID: 0xa1, FailMode: "secure", DatapathType: "netdev", SystemID: "h1", Hostname: "host1", Version: "3.1.0", Connected: true, SetupError: "foreign controller",
+		Tunnel: netip.MustParseAddr("192.0.2.7"),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func TestSwitchesAreShownToAdministrators(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"id":"00000000000000a1","system_id":"h1","admitted":true,"turned_away_at":null,"turned_away_reason":"","connected":true,"ovsdb_connected":true,
-		"address":"192.0.2.7:40000","hostname":"host1","description":"Nicira, Inc. Open vSwitch 3.1.0","version":"3.1.0","datapath_type":"netdev",
+		"address":"192.0.2.7:40000","hostname":"host1","description":"Nicira, Inc. Open vSwitch 3.1.0","version":"3.1.0","datapath_type":"netdev","tunnel_ip":"192.0.2.7",
 		"capabilities":{"ct":"yes","meters":"no"},
 		"ports":[{"port_no":1,"name":"s1-eth1","hw_addr":"02:11:00:00:00:01","up":true},{"port_no":4294967294,"name":"s1","hw_addr":"00:00:00:00:00:00","up":false}],
 		"attachments":[{"interface":"tap1","iface_id":"vm-7","port_no":3,"mac_in_use":"02:11:00:00:00:02","since":"TIME","state":"refused","reason":"\"vm-7\" is not the id of a port"}],

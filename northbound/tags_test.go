@@ -155,6 +155,9 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 	}
 	for _, r := range resources(nil) {
 		single, _, path := r.names()
+		if s := r.(shaped).shape(t); !s.verbs["PUT"] {
+			continue
+		}
 		object := "/v2.0/" + a.place(path) + "/" + ids[path]
 		revision, has := a.want(200, "GET", object, "admin", "").object(t)["revision_number"].(float64)
 		if !has {

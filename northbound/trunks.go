@@ -22,7 +22,8 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 		single: "trunk", plural: "trunks", path: "trunks",
 		doc: "A trunk lets a port carry the packets of other ports, its sub-ports, told apart by VLAN tags. A port is in one trunk at most and cannot be deleted while it is. " +
 			"Trunks are kept and checked; switches do not carry them yet, which `status` says.",
-		attributes: standard(meta,
+		tags: "trunks",
+		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("port_id", id, func(t *trunk) *string { return &t.PortID }, access{post: required, filter: true, sort: true}, "The port whose packets without a tag are its own: the parent."),
 			stored("admin_state_up", boolean, func(t *trunk) *bool { return &t.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
@@ -30,7 +31,7 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 			derived("status", text(16), func(t *trunk) string { return t.Status }, access{filter: true, sort: true}, "`DOWN` as long as no switch carries it."),
 			stored("sub_ports", list(subPort, maxSubPorts), func(t *trunk) *[]intent.SubPort { return &t.SubPorts }, access{post: optional},
 				"Its sub-ports. `segmentation_type` `inherit` takes the VLAN of the network of the port; it is shown as `vlan`."),
-		),
+		)),
 		meta:    meta,
 		backend: backend[trunk]{st.Trunks, st.Trunk, st.CreateTrunks, st.UpdateTrunk, st.DeleteTrunk},
 	}

@@ -18,7 +18,7 @@ func TestTrunkRoundTrip(t *testing.T) {
 	made := a.want(201, "POST", "/v2.0/trunks", "red", `{"trunk": {"name": "t", "port_id": "`+ports[0]+`", "sub_ports": [{"port_id": "`+ports[1]+`", "segmentation_type": "vlan", "segmentation_id": 7}]}}`)
 	trunk := func(revision, subs string) string {
 		return `{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"t","port_id":"PARENT","admin_state_up":true,"status":"DOWN","sub_ports":[` + subs + `],
-			"created_at":"TIME","updated_at":"TIME","revision_number":` + revision + `}`
+			"created_at":"TIME","updated_at":"TIME","revision_number":` + revision + `,"tags":[]}`
 	}
 	const one, two = `{"segmentation_id":7,"segmentation_type":"vlan","port_id":"ONE"}`, `{"segmentation_id":8,"segmentation_type":"vlan","port_id":"TWO"}`
 	a.wantBody(names, made, `{"trunk":`+trunk("1", one)+`}`)

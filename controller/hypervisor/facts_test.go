@@ -41,6 +41,31 @@ func TestBridgesAreGivenAnAddressThatTheirHostCanReach(t *testing.T) {
 	}
 }
 
+func TestTunnelsEndWhereTheHostSaysOrConnectsFrom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		said, remote, want string
+		stated             bool
+	}{
+		{"", "192.0.2.7:4", "192.0.2.7", false},
+		{"", "[::ffff:192.0.2.7]:4", "192.0.2.7", false},
+		{"", "[2001:db8::7]:4", "2001:db8::7", false},
+		{"", "127.0.0.1:4", "invalid IP", false},
+		{"", "[fe80::7%eth0]:4", "invalid IP", false},
+		{"", "/run/db.sock", "invalid IP", false},
+		{"198.51.100.7", "192.0.2.7:4", "198.51.100.7", true},
+		{"224.0.0.1, 198.51.100.7,198.51.100.8", "192.0.2.7:4", "198.51.100.7", true},
+		{"127.0.0.1", "/run/db.sock", "127.0.0.1", true},
+		{"eth0", "192.0.2.7:4", "192.0.2.7", false},
+		{"0.0.0.0", "192.0.2.7:4", "192.0.2.7", false},
+	} {
+		s := &ovsdb.Snapshot{ExternalIDs: map[string]string{"ovn-encap-ip": c.said}}
+		if got, stated := endpoint(s, address(t, c.remote)); got.String() != c.want || stated != c.stated {
+			t.Errorf("%q from %s: %s, stated %v, want %s", c.said, c.remote, got, stated, c.want)
+		}
+	}
+}
+
 func address(t *testing.T, text string) net.Addr {
 	t.Helper()
 	if strings.HasPrefix(text, "/") {

@@ -181,6 +181,7 @@ func (h *host) setUp(ctx context.Context, s *ovsdb.Snapshot, bridge *ovsdb.Bridg
 		h.obstructed(err)
 		return 0
 	}
+	want.Tunnel, want.TunnelStated = endpoint(s, h.conn.RemoteAddr())
 	steps, err := Plan(*s, want)
 	if err == nil && len(steps) == 0 && bridge != nil && bridge.DatapathID == "" && h.applied {
 		err = fmt.Errorf("ovs-vswitchd cannot make bridge %s: its log says why", bridge.Name)
@@ -239,7 +240,7 @@ func (h *host) record(ctx context.Context, s *ovsdb.Snapshot, bridge *ovsdb.Brid
 	var errs []error
 	if bridge == nil && dpid != 0 { // not made yet
 		f := facts(s, nil, dpid)
-		f.Integration, f.SetupError = true, h.problem
+		h.integrated(s, &f)
 		errs = append(errs, h.saveBridge(ctx, f))
 	}
 	here := map[intent.DPID]bool{}
@@ -254,7 +255,7 @@ func (h *host) record(ctx context.Context, s *ovsdb.Snapshot, bridge *ovsdb.Brid
 		here[d] = true
 		f := facts(s, b, d)
 		if b == bridge {
-			f.Integration, f.SetupError = true, h.problem
+			h.integrated(s, &f)
 		} else if !h.hs.gate.Connected(d) {
 			continue
 		}
@@ -265,6 +266,12 @@ func (h *host) record(ctx context.Context, s *ovsdb.Snapshot, bridge *ovsdb.Brid
 		errs = append(errs, h.forget(ctx, s.SystemID, here))
 	}
 	return errors.Join(errs...)
+}
+
+// integrated adds what is true of the integration bridge only.
+func (h *host) integrated(s *ovsdb.Snapshot, b *intent.Bridge) {
+	b.Integration, b.SetupError = true, h.problem
+	b.Tunnel, _ = endpoint(s, h.conn.RemoteAddr())
 }
 
 // errTooEarly says that a bridge has connected by OpenFlow but is not recorded yet.

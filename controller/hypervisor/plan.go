@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,10 +39,12 @@ const (
 
 // Want is what a host is to be.
 type Want struct {
-	Bridge       string // name of the integration bridge
-	Controller   string // target of its controller, such as "tcp:192.0.2.1:6653"
-	DatapathType string // of a bridge that is to be made
-	SystemID     string // for a host that has none
+	Bridge       string     // name of the integration bridge
+	Controller   string     // target of its controller, such as "tcp:192.0.2.1:6653"
+	DatapathType string     // of a bridge that is to be made
+	SystemID     string     // for a host that has none
+	Tunnel       netip.Addr // of its tunnel end point; invalid: it gets no tunnels
+	TunnelStated bool       // the host itself has said so
 	// Applied says that ovs-vswitchd has brought about a step of this
 	// connection: it is running, and what it has not made by now it cannot make.
 	Applied bool
@@ -95,6 +98,7 @@ func Plan(s ovsdb.Snapshot, w Want) ([]Step, error) {
 		p.protocols()
 		p.settings()
 		p.controller(own)
+		obstacle = cmp.Or(obstacle, p.tunnel())
 	}
 	return p.steps, obstacle
 }

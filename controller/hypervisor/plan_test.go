@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,10 @@ func ours(id ovsdb.UUID, target string) ovsdb.Controller {
 
 func theirs(id ovsdb.UUID, target string) ovsdb.Controller {
 	return ovsdb.Controller{UUID: id, Target: target}
+}
+
+func vxlan(options map[string]string) ovsdb.Interface {
+	return ovsdb.Interface{UUID: "i-vx", Name: "macloom-vxlan", Type: "vxlan", Options: options, ExternalIDs: map[string]string{"owner": "macloom"}}
 }
 
 // plans are states of a host, made from one that is right, with what is wanted.
@@ -92,6 +97,33 @@ var plans = map[string]func(s *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want){
 	},
 	"ovn-elsewhere": func(s *ovsdb.Snapshot, _ *ovsdb.Bridge, _ *Want) {
 		s.ExternalIDs = map[string]string{"ovn-remote": "tcp:192.0.2.5:6642", "ovn-bridge": "br-ovn"}
+	},
+	"no-tunnel": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		b.Ports, w.Tunnel = []ovsdb.Port{{UUID: "p-1", Name: "br-int"}}, netip.MustParseAddr("192.0.2.7")
+	},
+	"no-tunnel-stated": func(_ *ovsdb.Snapshot, _ *ovsdb.Bridge, w *Want) {
+		w.Tunnel, w.TunnelStated = netip.MustParseAddr("2001:db8::7"), true
+	},
+	"tunnel": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		w.Tunnel = netip.MustParseAddr("192.0.2.7")
+		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow"})}
+	},
+	"tunnel-moved": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		w.Tunnel, w.TunnelStated = netip.MustParseAddr("192.0.2.8"), true
+		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow", "local_ip": "192.0.2.7"})}
+	},
+	"tunnel-by-hand": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		w.Tunnel = netip.MustParseAddr("192.0.2.7")
+		b.Interfaces = []ovsdb.Interface{{UUID: "i-9", Name: "macloom-vxlan", Type: "geneve"}}
+	},
+	"tunnel-cannot": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		w.Tunnel = netip.MustParseAddr("192.0.2.7")
+		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow"})}
+		b.Interfaces[0].Error = "could not add network device (File exists)"
+	},
+	"tunnel-elsewhere": func(s *ovsdb.Snapshot, _ *ovsdb.Bridge, w *Want) {
+		w.Tunnel = netip.MustParseAddr("192.0.2.7")
+		s.Bridges[0].Interfaces = []ovsdb.Interface{vxlan(nil)}
 	},
 	"adopted": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, _ *Want) {
 		*b = ovsdb.Bridge{UUID: "b-int", Name: "br-int", DatapathID: "00000000000000a1"}
@@ -151,7 +183,7 @@ func TestPlansBringHostsToWhatIsWanted(t *testing.T) {
 // datapath id for good before it has a controller.
 func TestNoStepComesBeforeWhatItNeeds(t *testing.T) {
 	t.Parallel()
-	order := map[string]int{"system-id": 0, "bridge": 1, "fail-mode": 2, "datapath-type": 3, "apply": 3, "protocols": 4, "settings": 5, "controller": 6}
+	order := map[string]int{"system-id": 0, "bridge": 1, "fail-mode": 2, "datapath-type": 3, "apply": 3, "protocols": 4, "settings": 5, "controller": 6, "tunnel": 7}
 	for name, change := range plans {
 		steps, _ := Plan(planOf(change))
 		last := -1

@@ -14,7 +14,7 @@ import (
 )
 
 var compareViews = cmp.Options{
-	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
+	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, mac.Segment{}),
 	cmpopts.EquateEmpty(),
 }
 
@@ -178,13 +178,15 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 		s := NewState()
 		networks, groups, ports := map[string]Network{}, map[string]SecurityGroup{}, map[string]Port{}
 		switches := []DPID{1, 2, 3}
+		tunnelled := append(switchPorts(6), SwitchPort{No: 7, Name: TunnelPort})
+		hosts, segments := map[DPID]Host{}, map[string]HostSegment{}
 		before := map[DPID]*View{}
 		for _, d := range switches {
-			before[d] = s.View(d, switchPorts(6), UnmanagedLearn)
+			before[d] = s.View(d, tunnelled, UnmanagedLearn)
 		}
 		for range 120 {
 			touched := Touched{}
-			switch id := fmt.Sprint(rnd.IntN(4)); rnd.IntN(6) {
+			switch id := fmt.Sprint(rnd.IntN(4)); rnd.IntN(8) {
 			case 0:
 				n := network(id, 100+uint32(rnd.IntN(4)))
 				n.AdminUp = rnd.IntN(4) > 0
@@ -224,9 +226,43 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				id := fmt.Sprintf("port-%d", rnd.IntN(8)+1)
 				delete(ports, id)
 				s.DeletePort(id, touched)
+			case 6:
+				d := switches[rnd.IntN(3)]
+				if rnd.IntN(4) == 0 {
+					delete(hosts, d)
+					s.DeleteHost(d, touched)
+					break
+				}
+				h := Host{DPID: d, Slot: uint32(d)}
+				if rnd.IntN(4) > 0 {
+					h.Tunnel = netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(4))})
+				}
+				hosts[d] = h
+				s.PutHost(h, touched)
+			case 7:
+				if rnd.IntN(4) == 0 {
+					delete(segments, id)
+					s.DeleteHostSegment(id, touched)
+					break
+				}
+				// Four blocks of two addresses each: most ports lie in one.
+				num := uint32(id[0] - '0')
+				block, err := mac.NewSegment(mac.Addr(0x020000000000+2*uint64(num)), 47)
+				if err != nil {
+					t.Fatal(err)
+				}
+				g := HostSegment{ID: id, Num: num + 1, Block: block, Host: switches[rnd.IntN(3)]}
+				segments[id] = g
+				s.PutHostSegment(g, touched)
 			}
 
 			fresh := NewState()
+			for _, h := range hosts {
+				fresh.PutHost(h, Touched{})
+			}
+			for _, g := range segments {
+				fresh.PutHostSegment(g, Touched{})
+			}
 			for _, p := range ports {
 				fresh.PutPort(p, Touched{})
 			}
@@ -237,7 +273,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				fresh.PutNetwork(n, Touched{})
 			}
 			for _, d := range switches {
-				got, want := s.View(d, switchPorts(6), UnmanagedLearn), fresh.View(d, switchPorts(6), UnmanagedLearn)
+				got, want := s.View(d, tunnelled, UnmanagedLearn), fresh.View(d, tunnelled, UnmanagedLearn)
 				if diff := cmp.Diff(want, got, compareViews); diff != "" {
 					t.Fatalf("seed %d: view of %v differs from a fresh load (-want +got):\n%s", seed, d, diff)
 				}

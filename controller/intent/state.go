@@ -20,6 +20,8 @@ type State struct {
 	inNetwork map[string]map[string]struct{} // ports by network
 	inGroup   map[string]map[string]struct{} // ports by security group
 	remoteOf  map[string]map[string]struct{} // groups by the remote group of one of their rules
+
+	overlay
 }
 
 // Touched is the set of datapaths whose view a change may have altered.
@@ -30,7 +32,7 @@ func NewState() *State {
 	return &State{
 		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{},
+		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, overlay: newOverlay(),
 	}
 }
 
@@ -105,10 +107,12 @@ func (s *State) indexPort(p Port, t Touched) {
 		insert(s.onSwitch, d, p.ID)
 	}
 	s.touchPort(p, t)
+	s.settle(p, t)
 }
 
 func (s *State) unindexPort(p Port, t Touched) {
 	s.touchPort(p, t)
+	s.leave(p, t)
 	remove(s.inNetwork, p.NetworkID, p.ID)
 	for _, g := range p.SecurityGroups {
 		remove(s.inGroup, g, p.ID)

@@ -1,6 +1,9 @@
 package intent
 
-import "net/netip"
+import (
+	"math/big"
+	"net/netip"
+)
 
 // DefaultGateway is the gateway of a subnet whose client did not name one: the
 // first address of the prefix that a host can have. It is invalid if the
@@ -65,4 +68,11 @@ func LastAddr(cidr netip.Prefix) netip.Addr {
 // Contains reports whether a lies in the range.
 func (r Range) Contains(a netip.Addr) bool {
 	return !a.Less(r.First) && !r.Last.Less(a)
+}
+
+// Size is how many addresses the range has.
+func (r Range) Size() *big.Int {
+	n := new(big.Int).SetBytes(r.Last.AsSlice())
+	n.Sub(n, new(big.Int).SetBytes(r.First.AsSlice()))
+	return n.Add(n, big.NewInt(1))
 }

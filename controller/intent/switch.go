@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -69,6 +70,7 @@ type Switch struct {
 	Version        string // of Open vSwitch
 	OVSDBConnected bool
 	SetupError     string       // why the bridge cannot be set up; empty: it is
+	Tunnel         netip.Addr   // of its VXLAN tunnel end point; invalid: it has none
 	Attachments    []Attachment // its interfaces that carry an iface-id, by name
 
 	TurnedAwayAt     time.Time // zero: never
@@ -87,6 +89,7 @@ type Bridge struct {
 	Version      string
 	Connected    bool // the OVSDB connection is up
 	SetupError   string
+	Tunnel       netip.Addr // of its VXLAN tunnel end point; invalid: it has none
 }
 
 // Attachment is an interface of a bridge that carries the id of a port in

@@ -37,6 +37,13 @@ type View struct {
 	Free      []uint32    // ports that no tenant port is bound to
 	Networks  []LocalNetwork
 	Sets      []GroupSet
+
+	// The overlay: where what is not local is found.
+	Tunnel   uint32   // port that leads to the peers; 0: none
+	Peers    []Peer   // by slot
+	Prefixes []Prefix // by slot
+	Strays   []Stray  // by number of the port
+
 	// States has an entry for every port bound here: what its status becomes
 	// once the flows of this view are confirmed.
 	States []PortState
@@ -59,6 +66,7 @@ type LocalPort struct {
 	VNI    uint32
 	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
 	MAC    mac.Addr
+	Prefix uint32 // slot of the host's segment that the MAC is of; 0: of none
 	IPs    []netip.Addr
 	Pairs  []LocalPair // what it may speak as besides
 	Open   bool        // no port security: it speaks as it likes, and no rule is asked
@@ -75,6 +83,7 @@ type LocalPair struct {
 type LocalNetwork struct {
 	VNI   uint32
 	Ports []LocalPort // those that are up
+	Peers []uint32    // slots of the other hosts that have ports of it
 }
 
 // GroupSet is a distinct set of security groups that ports of this switch have.
@@ -100,6 +109,10 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 	byName := make(map[string]uint32, len(switchPorts))
 	present := make(map[uint32]bool, len(switchPorts))
 	for _, p := range switchPorts {
+		if p.Name == TunnelPort {
+			v.Tunnel = p.No
+			continue
+		}
 		byName[p.Name] = p.No
 		present[p.No] = true
 	}
@@ -138,6 +151,9 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 				state.Reason = "administratively down"
 			}
 			local := LocalPort{ID: p.ID, Num: p.Num, OFPort: no, Zone: uint16(no), VNI: network.VNI, MAC: p.MAC, Up: up}
+			if g, ok := s.segmentOf(p.MAC); ok {
+				local.Prefix = g.Num
+			}
 			for _, ip := range p.FixedIPs {
 				local.IPs = append(local.IPs, ip.Addr)
 			}
@@ -166,6 +182,7 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 	}
 	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return cmp.Compare(a.OFPort, b.OFPort) })
 	v.addNetworks()
+	s.addOverlay(v)
 	return v
 }
 

@@ -11,11 +11,11 @@ import (
 // falls to the miss and reaches nobody.
 var classify = Table{
 	ID: tableClassify, Name: "classify",
-	Job:    "bound port → network, conntrack zone, group set; unmanaged port → learning domain",
-	Reads:  []openflow.FieldID{openflow.InPort},
+	Job:    "bound port → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.TunnelID},
 	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet)},
-	Next:   []uint8{tableGuard, tableLearn},
-	Miss:   "drop: a port that the controller does not know",
+	Next:   []uint8{tableGuard, tableLearn, tableSegments},
+	Miss:   "drop: a port that the controller does not know, a network that has no port here",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, p := range v.Ports {
 			owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
@@ -31,6 +31,16 @@ var classify = Table{
 				),
 				flow.WriteMetadata(uint64(p.VNI)),
 				flow.Goto(tableGuard))
+		}
+		if v.Tunnel != 0 {
+			// What comes from another host has passed the guard and the egress rules there.
+			for _, n := range v.Networks {
+				emit(prioAllow, NewCookie(KindNetwork, n.VNI),
+					flow.NewMatch(flow.InPort(v.Tunnel), flow.TunnelID(uint64(n.VNI))),
+					flow.Apply(flow.SetReg(regOrigin, originTunnel)),
+					flow.WriteMetadata(uint64(n.VNI)),
+					flow.Goto(tableSegments))
+			}
 		}
 		for _, no := range v.Free {
 			owner, in := NewCookie(KindFree, no), flow.NewMatch(flow.InPort(no))

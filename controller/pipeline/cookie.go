@@ -29,6 +29,8 @@ const (
 	KindNetwork Kind = 4
 	KindFree    Kind = 5
 	KindLearned Kind = 6
+	KindSegment Kind = 7
+	KindHost    Kind = 8
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -41,6 +43,8 @@ var kinds = []struct {
 	{KindRule, "rule", "number of a security group rule"},
 	{KindNetwork, "network", "VNI"},
 	{KindFree, "unmanaged port", "its OpenFlow number"},
+	{KindSegment, "MAC segment", "number of the segment of a host"},
+	{KindHost, "peer", "slot of another host"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 
@@ -92,7 +96,7 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 			hit[p.Num] = p.VNI == c.Object()
 		case KindRule:
 			hit[p.Num] = ruled[p.Set]
-		case KindTable:
+		case KindTable, KindSegment, KindHost:
 			hit[p.Num] = true
 		}
 	}

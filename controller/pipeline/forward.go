@@ -29,13 +29,17 @@ func parts(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]ope
 }
 
 // segments decides by the class of the destination: group addresses of a
-// tenant network go to each of its ports here, all else is for the exact table.
+// tenant network go to each of its ports here and to each host that has some,
+// and the segment of a station says which host has it. That host is found by a
+// flow for each segment, however many stations there are. Single stations are
+// for the next table: one exact match in this one would spoil the wildcards of
+// every megaflow.
 var segments = Table{
 	ID: tableSegments, Name: "segments",
-	Job:    "group addresses of tenant networks: a copy to every port of the network",
-	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart)},
-	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput},
+	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host",
+	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regPart)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regSegment), reg(regHost)},
+	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "on to 31",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, n := range v.Networks {
@@ -45,7 +49,23 @@ var segments = Table{
 			for i, p := range n.Ports {
 				copies[i] = append(receiver(p), flow.Resubmit(delivery(p)))
 			}
-			parts(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies, flow.Metadata(uint64(n.VNI)), groupAddress())
+			flood := func(origin uint32, copies [][]openflow.Action) {
+				parts(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies,
+					flow.Metadata(uint64(n.VNI)), groupAddress(), flow.Reg(regOrigin, origin))
+			}
+			if v.Tunnel != 0 {
+				flood(originTunnel, copies) // split horizon: never on to others
+			}
+			for _, host := range n.Peers {
+				copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
+			}
+			flood(originLocal, copies)
+		}
+		for _, p := range v.Prefixes {
+			emit(prioPrefix+uint16(p.Block.Bits()), NewCookie(KindSegment, p.Slot),
+				flow.NewMatch(flow.EthDstMasked(p.Block.Base().Bytes(), p.Block.Mask().Bytes())),
+				flow.Apply(flow.SetReg(regSegment, p.Slot), flow.SetReg(regHost, p.Host)),
+				flow.Goto(tableExact))
 		}
 		miss(emit, tableSegments, flow.Goto(tableExact))
 	},
@@ -55,26 +75,38 @@ var segments = Table{
 // it a tenant could reach another's port on the same switch by its MAC.
 var exact = Table{
 	ID: tableExact, Name: "exact",
-	Job:    "destination address → port, zone and group set of the receiver; flood of the learning domain",
-	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart)},
-	Next:   []uint8{tableExact, tableIngressCT, tableOutput},
+	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; flood of the learning domain",
+	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regHost)},
+	Next:   []uint8{tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "drop: no such address in the network",
 	flows: func(v *intent.View, emit emitFunc) {
 		for _, n := range v.Networks {
 			for _, p := range n.Ports {
-				emit(prioAllow, NewCookie(KindPort, p.Num),
-					flow.NewMatch(flow.Metadata(uint64(n.VNI)), flow.EthDst(p.MAC.Bytes())),
+				emit(prioAllow, NewCookie(KindPort, p.Num), station(p.Prefix, n.VNI, p.MAC),
 					flow.Apply(receiver(p)...), flow.Goto(delivery(p)))
 			}
 			sharedStations(n, emit)
+		}
+		for _, p := range v.Strays {
+			m := station(p.Prefix, p.VNI, p.MAC)
+			// What came by a tunnel goes on only from the host that the address
+			// belongs to, so that it cannot go in a circle.
+			if !p.Home {
+				m = station(p.Prefix, p.VNI, p.MAC, flow.Reg(regOrigin, originLocal))
+			}
+			emit(prioAllow, NewCookie(KindPort, p.Num), m,
+				flow.Apply(flow.SetReg(regHost, p.Host)), flow.Goto(tableTunnel))
+		}
+		if v.Tunnel != 0 {
+			emit(prioFallback, NewCookie(KindTable, uint32(tableExact)), flow.NewMatch(flow.Reg(regOrigin, originLocal)), flow.Goto(tableTunnel))
 		}
 		if v.Unmanaged == intent.UnmanagedLearn {
 			flood := make([][]openflow.Action, len(v.Free))
 			for i, no := range v.Free {
 				flood[i] = []openflow.Action{flow.Output(no)}
 			}
-			parts(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0))
+			parts(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0), flow.Reg(regOrigin, originFabric))
 		}
 		miss(emit, tableExact)
 	},
@@ -109,6 +141,12 @@ func delivery(p intent.LocalPort) uint8 {
 	return tableIngressCT
 }
 
+// station matches frames to a station of a network. The segment comes first in
+// the classifier: exact matches of one segment cost the others nothing.
+func station(segment, vni uint32, a mac.Addr, also ...flow.Field) flow.Match {
+	return flow.NewMatch(append(also, flow.Reg(regSegment, segment), flow.Metadata(uint64(vni)), flow.EthDst(a.Bytes()))...)
+}
+
 // receiver sets the registers that the tables after forwarding read.
 func receiver(p intent.LocalPort) []openflow.Action {
 	return []openflow.Action{
@@ -125,5 +163,26 @@ var output = Table{
 	Miss:  "output to reg15",
 	flows: func(_ *intent.View, emit emitFunc) {
 		miss(emit, tableOutput, flow.Apply(flow.OutputReg(regOutput)))
+	},
+}
+
+// tunnel sends a frame to the host that has its destination. The network goes
+// along as the VNI of the VXLAN header (RFC 7348 §5).
+var tunnel = Table{
+	ID: tableTunnel, Name: "tunnel",
+	Job:    "peer in reg7 → its tunnel",
+	Reads:  []openflow.FieldID{reg(regHost)},
+	Writes: []openflow.FieldID{openflow.TunnelID, openflow.TunnelDst, openflow.TunnelIPv6Dst},
+	Miss:   "drop: no other host has the destination",
+	flows: func(v *intent.View, emit emitFunc) {
+		for _, p := range v.Peers {
+			emit(prioAllow, NewCookie(KindHost, p.Slot), flow.NewMatch(flow.Reg(regHost, p.Slot)),
+				flow.Apply(
+					flow.Move(flow.Bits(openflow.Metadata, 0, 24), flow.Bits(openflow.TunnelID, 0, 24)),
+					flow.SetField(flow.TunnelDst(p.Tunnel)),
+					flow.Output(v.Tunnel),
+				))
+		}
+		miss(emit, tableTunnel)
 	},
 }

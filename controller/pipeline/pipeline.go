@@ -44,13 +44,14 @@ const (
 	tableIngressCT    uint8 = 40
 	tableIngressRules uint8 = 41
 	tableOutput       uint8 = 60
+	tableTunnel       uint8 = 61
 )
 
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
 		classify, guard, guardND, learnSources, egressCT, egressRules,
-		segments, exact, ingressCT, ingressRules, output,
+		segments, exact, ingressCT, ingressRules, output, tunnel,
 	}
 }
 
@@ -59,6 +60,7 @@ func Tables() []Table {
 const (
 	prioMiss     uint16 = 0
 	prioFallback uint16 = 10 // a drop or flood that names its owner, before the miss
+	prioPrefix   uint16 = 20 // and the length of the prefix, at most 48: the longest one wins
 	prioAllow    uint16 = 100
 	prioExcept   uint16 = 110 // narrower than allow
 	prioLive     uint16 = 190 // established traffic of a rule that still exists
@@ -74,6 +76,7 @@ var priorities = []struct {
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
 	{prioAllow, "what a table allows or finds"},
+	{prioPrefix, "and the length, at most 48, of a MAC prefix: the longest wins"},
 	{prioFallback, "a drop or flood that names its owner"},
 	{prioMiss, "table miss"},
 }

@@ -103,7 +103,38 @@ func views() map[string]*intent.View {
 		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
 		"meter": metered(),
 		"pairs": pairs(),
+		"cloud": cloud(),
 	}
+}
+
+// cloud is the view of one of four hosts: a port of another host's segment has
+// come here, one of ours has gone, and one has an address of no host's.
+func cloud() *intent.View {
+	s, touched := town(nil), intent.Touched{}
+	for i := range uint32(4) {
+		d := dpid + intent.DPID(i)
+		s.PutHost(intent.Host{DPID: d, Slot: 1 + i, Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})}, touched)
+		block, err := mac.NewSegment(mac.Addr(0x020005000000+uint64(i)<<16), 32)
+		if err != nil {
+			panic(err)
+		}
+		s.PutHostSegment(intent.HostSegment{ID: fmt.Sprint(i), Num: 500 + i, Block: block, Host: d}, touched)
+	}
+	there := func(num uint32, network string, host int, a string) {
+		s.PutPort(intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.MustParse(a),
+			Binding: intent.Binding{Host: (dpid + intent.DPID(host)).String(), PortNo: 5},
+		}, touched)
+	}
+	there(21, "blue", 1, "02:00:05:01:00:01")
+	there(22, "red", 1, "02:00:05:01:00:02")
+	there(23, "blue", 2, "02:00:05:00:00:77") // ours, gone
+	there(24, "blue", 2, "fa:16:3e:00:00:01") // of no host
+	there(25, "blue", 0, "02:00:05:03:00:01") // come here
+	there(26, "red", 2, "02:00:05:01:00:03")  // from one peer to another
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "green"}, VNI: 79, AdminUp: true}, touched)
+	there(27, "green", 3, "02:00:05:03:00:02") // nothing in common with us
+	return s.View(dpid, append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true}), intent.UnmanagedDrop)
 }
 
 // pairs is a network with a port that has address pairs and one without port
@@ -209,6 +240,13 @@ func checkInstruction(t *testing.T, table Table, in openflow.Instruction, f flow
 					next(a.Table)
 				}
 				in = append(slices.Clone(in), a.Exec...)
+			case openflow.ActionMove:
+				for _, id := range table.Writes {
+					if id.NXM() == a.Dst.Field {
+						a.Dst.Field = id
+					}
+				}
+				writes(a.Dst.Field)
 			case openflow.ActionOutput, openflow.ActionOutputReg, openflow.ActionController2:
 			default:
 				t.Errorf("action %T is not known to this test:\n%v", a, f)

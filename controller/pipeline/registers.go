@@ -10,7 +10,9 @@ import (
 const (
 	regSenderZone   = 0  // conntrack zone of the sending port
 	regOrigin       = 3  // where the packet entered: one of the origins below
+	regSegment      = 5  // segment that the destination is of; 0: none of a host
 	regPart         = 6  // part of a flow with many copies that is due
+	regHost         = 7  // peer that has the destination
 	regSet          = 8  // group set of the port whose rules are looked up: the sender's until table 31, then the receiver's
 	regReceiverZone = 9  // conntrack zone of the receiving port
 	regOutput       = 15 // port to output to, as a 16-bit OpenFlow 1.0 number
@@ -19,6 +21,7 @@ const (
 // Origins, in regOrigin.
 const (
 	originLocal  uint32 = 1 // a bound port
+	originTunnel uint32 = 2 // another host
 	originFabric uint32 = 3 // an unmanaged port
 )
 
@@ -30,8 +33,10 @@ type register struct {
 var registers = []register{
 	{"metadata", "network: its VNI, 24 bits; 0 is the learning domain of unmanaged ports"},
 	{"reg0", "conntrack zone of the sending port"},
-	{"reg3", "origin: 1 bound port, 3 unmanaged port"},
+	{"reg3", "origin: 1 bound port, 2 tunnel, 3 unmanaged port"},
+	{"reg5", "number of the MAC segment that the destination is of"},
 	{"reg6", "part of a flow with many copies that is due"},
+	{"reg7", "peer that has the destination: its slot"},
 	{"reg8", "group set whose rules are looked up: the sender's in tables 10-11, the receiver's in 40-41"},
 	{"reg9", "conntrack zone of the receiving port"},
 	{"reg15", "output port"},

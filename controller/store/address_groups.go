@@ -42,7 +42,10 @@ var addressGroups = record[intent.AddressGroup]{
 		}
 		return insertAddresses(ctx, tx, g.ID, prefixesWithout(g.Addresses, old.Addresses))
 	},
-	made: func(ctx context.Context, tx *writeTx, g *intent.AddressGroup) error {
+	written: func(ctx context.Context, tx *writeTx, g, old *intent.AddressGroup) error {
+		if old != nil {
+			return nil
+		}
 		return insertAddresses(ctx, tx, g.ID, g.Addresses)
 	},
 }

@@ -96,3 +96,37 @@ func BenchmarkListPorts(b *testing.B) {
 		}
 	})
 }
+
+// Lists of a few out of a million ports, and all of them as a stream.
+func BenchmarkListOfAMillionPorts(b *testing.B) {
+	const all = 1_000_000
+	s := setup(b)
+	s.crowd(all)
+	own := store.Scope{TenantID: "tenant-5"}
+	for _, c := range []struct {
+		name  string
+		sc    store.Scope
+		query store.Query
+		count int
+	}{
+		{"tenant_id", admin, store.Query{Filter: map[string][]string{"tenant_id": {"tenant-5"}}, Limit: 100}, 100},
+		{"project_id", admin, store.Query{Filter: map[string][]string{"project_id": {"tenant-5"}}, Limit: 100}, 100},
+		{"own 1000", own, store.Query{}, 1000},
+		{"device_id", own, store.Query{Filter: map[string][]string{"device_id": {"vm-2"}}}, 1},
+		{"network_id", own, store.Query{Filter: map[string][]string{"network_id": {"bbbb0000-0000-7000-8000-000000000005"}}, Limit: 100}, 100},
+		{"fixed_ips", own, store.Query{Filter: map[string][]string{"fixed_ips": {"ip_address=10.0.0.6"}}}, 1},
+		{"name", own, store.Query{Filter: map[string][]string{"name": {"port-5"}}}, 1},
+		{"mac_address", own, store.Query{Filter: map[string][]string{"mac_address": {"02:00:00:00:00:05"}}}, 1},
+		{"page in the middle", admin, store.Query{Limit: 100, Marker: "aaaa0000-0000-7000-8000-00000007a120"}, 100},
+		{"all", admin, store.Query{}, all},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				n := 0
+				if err := s.EachPort(s.ctx, c.sc, c.query, func(*intent.Port) error { n++; return nil }); err != nil || n != c.count {
+					b.Fatalf("%d ports, want %d: %v", n, c.count, err)
+				}
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (e *entity[T]) sql(where string) string {
 
 // scoped is the condition of what the caller may see.
 func (e *entity[T]) scoped(sc Scope, a *args) string {
-	if sc.Admin {
+	if sc.Admin || e.visible == "true" {
 		return "true"
 	}
 	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
@@ -225,8 +226,28 @@ func metaFilters(table string, own map[string]filter) map[string]filter {
 
 func byText(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		return expr + " = ANY(" + a.add(values) + "::text[])", nil
+		return among(a, expr, "text", values), nil
 	}
+}
+
+// byFilledText is byText where an index holds what is not empty.
+func byFilledText(expr string) filter {
+	return func(a *args, _ string, values []string) (string, error) {
+		cond := among(a, expr, "text", values)
+		if !slices.Contains(values, "") {
+			cond += " AND " + expr + " <> ''" // the index is not taken without
+		}
+		return cond, nil
+	}
+}
+
+// among is the condition that an expression has one of the values of an SQL
+// type. What is equal to one value comes out of an index in its order.
+func among[V any](a *args, expr, sqlType string, values []V) string {
+	if len(values) == 1 {
+		return expr + " = " + a.add(values[0]) + "::" + sqlType
+	}
+	return expr + " = ANY(" + a.add(values) + "::" + sqlType + "[])"
 }
 
 // byTags compares all tags that the values name, each with commas between
@@ -253,7 +274,7 @@ func untagged(filters map[string]filter) map[string]filter {
 // byOptionalUUID also finds objects without the attribute, asked for by "".
 func byOptionalUUID(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		cond := expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])"
+		cond := among(a, expr, "uuid", uuids(values))
 		for _, v := range values {
 			if v == "" {
 				return "(" + cond + " OR " + expr + " IS NULL)", nil
@@ -265,7 +286,7 @@ func byOptionalUUID(expr string) filter {
 
 func byUUID(expr string) filter {
 	return func(a *args, _ string, values []string) (string, error) {
-		return expr + " = ANY(" + a.add(uuids(values)) + "::uuid[])", nil
+		return among(a, expr, "uuid", uuids(values)), nil
 	}
 }
 
@@ -279,7 +300,7 @@ func byNumber(expr string) filter {
 			}
 			numbers[i] = n
 		}
-		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+		return among(a, expr, "bigint", numbers), nil
 	}
 }
 
@@ -309,13 +330,18 @@ func byMAC(expr string) filter {
 			}
 			numbers[i] = int64(m)
 		}
-		return expr + " = ANY(" + a.add(numbers) + "::bigint[])", nil
+		return among(a, expr, "bigint", numbers), nil
 	}
 }
 
 // metaColumns are the columns that scanMeta reads.
 func metaColumns(t string) string {
 	return fmt.Sprintf("%[1]s.id, coalesce(%[1]s.tenant_id, ''), %[1]s.name, %[1]s.description, %[1]s.tags, %[1]s.revision, %[1]s.created_at, %[1]s.updated_at", t)
+}
+
+// untaggedColumns are metaColumns of a kind without tags.
+func untaggedColumns(t string) string {
+	return strings.Replace(metaColumns(t), t+".tags", "'{}'::text[]", 1)
 }
 
 func metaTargets(m *intent.Meta) []any {

@@ -125,6 +125,11 @@ var references = map[string]reference{
 	"port_security_groups_group_fkey":        {KindSecurityGroup, "ports"},
 	"security_group_rules_group_fkey":        {KindSecurityGroup, "security group rules"},
 	"security_group_rules_remote_group_fkey": {KindSecurityGroup, "security group rules"},
+	"metering_labels_tenant_fkey":            {KindTenant, "metering labels"},
+	"metering_label_rules_tenant_fkey":       {KindTenant, "metering label rules"},
+	"metering_label_rules_label_fkey":        {KindMeteringLabel, "metering label rules"},
+	"flavor_profiles_flavor_fkey":            {KindFlavor, "service profiles"},
+	"flavor_profiles_profile_fkey":           {KindServiceProfile, "flavors"},
 	"trunks_tenant_fkey":                     {KindTenant, "trunks"},
 	"trunks_port_fkey":                       {KindPort, "a trunk, as its parent"},
 	"trunk_subports_port_fkey":               {KindPort, "a trunk"},
@@ -230,6 +235,9 @@ var conflicts = map[string]func(key) error{
 	},
 	"security_group_rules_no_duplicate": func(key) error {
 		return &Conflict{"SecurityGroupRuleExists", "", "Security group rule already exists: the group has one with the same direction, ethertype, protocol, ports and remote."}
+	},
+	"metering_label_rules_no_overlap": func(key) error {
+		return &Conflict{"MeteringLabelRuleOverlaps", "remote_ip_prefix", "Metering label rule with that remote_ip_prefix overlaps another."}
 	},
 	"trunks_port_key": func(k key) error {
 		return &Conflict{"PortInUseAsTrunkParent", "port_id", fmt.Sprintf("Port %s is currently a parent port for another trunk.", k.values)}

@@ -45,6 +45,8 @@ type State struct {
 	Ports          []intent.Port
 	SecurityGroups []intent.SecurityGroup // with their rules
 	Admissions     []intent.Admission
+	Hosts          []intent.Host
+	HostSegments   []intent.HostSegment
 }
 
 // publisher gives committed outbox rows their revision. Each process has one
@@ -294,7 +296,15 @@ func (s *Store) Snapshot(ctx context.Context) (State, int64, error) {
 			return err
 		}
 		rows, err := tx.Query(ctx, decided)
-		state.Admissions, err = collectAdmissions(rows, err)
+		if state.Admissions, err = collectAdmissions(rows, err); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, selectHosts)
+		if state.Hosts, err = collectHosts(rows, err); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, selectHostSegments)
+		state.HostSegments, err = collectHostSegments(rows, err)
 		return err
 	})
 	if err != nil {

@@ -63,6 +63,16 @@ func (s *Store) SecurityGroups(ctx context.Context, sc Scope, q Query) ([]intent
 	return list, err
 }
 
+// EachSecurityGroup hands over what SecurityGroups lists one by one; visit must not keep it.
+func (s *Store) EachSecurityGroup(ctx context.Context, sc Scope, q Query, visit func(*intent.SecurityGroup) error) error {
+	if sc.TenantID != "" {
+		if err := s.EnsureDefaultGroup(ctx, sc.TenantID); err != nil {
+			return err
+		}
+	}
+	return groups.stream(ctx, s, sc, q, visit)
+}
+
 // SecurityGroup returns one security group with its rules.
 func (s *Store) SecurityGroup(ctx context.Context, sc Scope, id string) (g intent.SecurityGroup, err error) {
 	err = s.read(ctx, func(db querier) (err error) {

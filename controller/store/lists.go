@@ -79,8 +79,91 @@ func (e *entity[T]) list(ctx context.Context, q querier, sc Scope, query Query) 
 	return list, err
 }
 
+// filledAtOnce is for how many objects of a stream is read at once what lies
+// in other tables.
+const filledAtOnce = 500
+
+// stream hands over what list returns one by one, without ever holding all of
+// it; visit must not keep what it is given. Only a Reverse with a Limit is held
+// as a whole.
+func (e *entity[T]) stream(ctx context.Context, s *Store, sc Scope, query Query, visit func(*T) error) error {
+	// Whoever takes his time to read holds a connection meanwhile. Those of
+	// lists never are all that there are.
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	begun := false
+	err := s.read(ctx, func(q querier) error {
+		if begun {
+			return errBegun // it cannot be begun anew
+		}
+		sql, a, err := e.selection(ctx, q, sc, query)
+		if err != nil {
+			return err
+		}
+		// The end of ctx breaks the statement off in the server; rows that are
+		// only closed would all be read first.
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		rows, err := q.Query(ctx, sql, a...)
+		if err != nil {
+			return err
+		}
+		defer func() { stop(); rows.Close() }()
+		return e.visitRows(ctx, q, rows, query.backwards(), func(v *T) error { begun = true; return visit(v) })
+	})
+	return err
+}
+
+// errBegun ends a stream whose connection was lost on the way.
+var errBegun = fmt.Errorf("%w: a list was cut off", ErrUnavailable)
+
+func (e *entity[T]) visitRows(ctx context.Context, q querier, rows pgx.Rows, backwards bool, visit func(*T) error) error {
+	var held []T
+	flush := func() error {
+		if e.fill != nil && len(held) > 0 {
+			if err := e.fill(ctx, q, held); err != nil {
+				return err
+			}
+		}
+		if backwards {
+			slices.Reverse(held)
+		}
+		for i := range held {
+			if err := visit(&held[i]); err != nil {
+				return err
+			}
+		}
+		clear(held)
+		held = held[:0]
+		return nil
+	}
+	enough := 1
+	if e.fill != nil {
+		enough = filledAtOnce
+	}
+	for rows.Next() {
+		v, err := e.scan(rows)
+		if err != nil {
+			return err
+		}
+		if held = append(held, v); len(held) >= enough && !backwards {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return flush()
+}
+
 // backwards says that the rows come in the reverse of the order of the list.
-func (q *Query) backwards() bool { return q.Reverse && (q.Limit > 0 || q.Marker != "") }
+func (q *Query) backwards() bool { return q.Reverse && q.Limit > 0 }
 
 // selection is the statement of a list.
 func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Query) (sql string, a args, err error) {
@@ -104,9 +187,10 @@ func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Qu
 	if err != nil {
 		return "", nil, err
 	}
-	if query.backwards() {
-		for i := range terms {
-			terms[i].desc = !terms[i].desc
+	beyond := slices.Clone(terms)
+	if query.Reverse {
+		for i := range beyond {
+			beyond[i].desc = !beyond[i].desc
 		}
 	}
 	if query.Marker != "" {
@@ -114,7 +198,10 @@ func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Qu
 		if err != nil {
 			return "", nil, err
 		}
-		where = append(where, after(terms, at, &a))
+		where = append(where, after(beyond, at, &a))
+	}
+	if query.backwards() {
+		terms = beyond
 	}
 	order := make([]string, len(terms))
 	for i, t := range terms {

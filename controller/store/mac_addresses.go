@@ -400,6 +400,11 @@ func (s *Store) MACAddresses(ctx context.Context, sc Scope, q Query) (list []int
 	return list, err
 }
 
+// EachMACAddress hands over what MACAddresses lists one by one; visit must not keep it.
+func (s *Store) EachMACAddress(ctx context.Context, sc Scope, q Query, visit func(*intent.MACAddress) error) error {
+	return macAddresses.stream(ctx, s, sc, q, visit)
+}
+
 // MACAddress returns one address that somebody has or that rests.
 func (s *Store) MACAddress(ctx context.Context, sc Scope, a mac.Addr) (m intent.MACAddress, err error) {
 	err = s.read(ctx, func(db querier) (err error) {

@@ -57,6 +57,11 @@ func (s *Store) Networks(ctx context.Context, sc Scope, q Query) (list []intent.
 	return list, err
 }
 
+// EachNetwork hands over what Networks lists one by one; visit must not keep it.
+func (s *Store) EachNetwork(ctx context.Context, sc Scope, q Query, visit func(*intent.Network) error) error {
+	return networks.stream(ctx, s, sc, q, visit)
+}
+
 // Network returns one network.
 func (s *Store) Network(ctx context.Context, sc Scope, id string) (n intent.Network, err error) {
 	err = s.read(ctx, func(db querier) (err error) {

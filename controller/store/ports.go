@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -33,10 +34,11 @@ var ports = entity[intent.Port]{
 		"network_id":      byUUID("ports.network_id"),
 		"mac_address":     byMAC("mac_addresses.address"),
 		"admin_state_up":  byBool("ports.admin_up"),
-		"device_id":       byText("ports.device_id"),
+		"name":            byFilledText("ports.name"),
+		"device_id":       byFilledText("ports.device_id"),
 		"device_owner":    byText("ports.device_owner"),
 		"status":          byText("ports.status"),
-		"binding:host_id": byText("coalesce(nullif(ports.host, ''), " + boundHost + ")"),
+		"binding:host_id": byHost,
 		"fixed_ips":       byFixedIP,
 		"security_groups": bySecurityGroup,
 	}),
@@ -78,6 +80,18 @@ func extrasText(x *intent.PortExtras) (string, error) {
 	return string(text), err
 }
 
+// byHost compares the switch that was asked for, else that where the interface
+// is.
+func byHost(a *args, _ string, values []string) (string, error) {
+	cond := among(a, "coalesce(nullif(ports.host, ''), "+boundHost+")", "text", values)
+	if slices.Contains(values, "") {
+		return cond, nil
+	}
+	hosts := a.add(values)
+	return cond + " AND ports.id IN (SELECT p.id FROM ports p WHERE p.host = ANY(" + hosts + "::text[]) AND p.host <> ''" +
+		" UNION ALL SELECT t.port_id FROM attachments t WHERE t.dpid = ANY(" + hosts + "::text[]))", nil
+}
+
 // byFixedIP takes ip_address=…, ip_address_substr=… and subnet_id=…; values of
 // one are alternatives, different ones must all hold.
 func byFixedIP(a *args, attr string, values []string) (string, error) {
@@ -90,7 +104,8 @@ func byFixedIP(a *args, attr string, values []string) (string, error) {
 		byKey[k] = append(byKey[k], v)
 	}
 	conds := []string{"true"}
-	for k, vs := range byKey {
+	for _, k := range slices.Sorted(maps.Keys(byKey)) {
+		vs := byKey[k]
 		var cond string
 		switch k {
 		case "ip_address":
@@ -98,11 +113,11 @@ func byFixedIP(a *args, attr string, values []string) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			cond = "address = ANY(" + a.add(addrs) + "::inet[])"
+			cond = among(a, "address", "inet", addrs)
 		case "ip_address_substr":
 			cond = "EXISTS (SELECT FROM unnest(" + a.add(vs) + "::text[]) AS part WHERE strpos(host(address), part) > 0)"
 		case "subnet_id":
-			cond = "subnet_id = ANY(" + a.add(uuids(vs)) + "::uuid[])"
+			cond = among(a, "subnet_id", "uuid", uuids(vs))
 		default:
 			return "", &Invalid{attr, fmt.Sprintf("fixed_ips cannot be filtered by %q, but by ip_address, ip_address_substr or subnet_id", k)}
 		}
@@ -112,7 +127,7 @@ func byFixedIP(a *args, attr string, values []string) (string, error) {
 }
 
 func bySecurityGroup(a *args, _ string, values []string) (string, error) {
-	return "ports.id IN (SELECT port_id FROM port_security_groups WHERE group_id = ANY(" + a.add(uuids(values)) + "::uuid[]))", nil
+	return "ports.id IN (SELECT port_id FROM port_security_groups WHERE " + among(a, "group_id", "uuid", uuids(values)) + ")", nil
 }
 
 // Ports lists ports.
@@ -122,6 +137,11 @@ func (s *Store) Ports(ctx context.Context, sc Scope, q Query) (list []intent.Por
 		return err
 	})
 	return list, err
+}
+
+// EachPort hands over what Ports lists one by one; visit must not keep it.
+func (s *Store) EachPort(ctx context.Context, sc Scope, q Query, visit func(*intent.Port) error) error {
+	return ports.stream(ctx, s, sc, q, visit)
 }
 
 // Port returns one port.

@@ -21,8 +21,9 @@ type record[T any] struct {
 	// settle runs before an object is written, old being nil when it is new: it
 	// takes back what cannot change, and refuses what does not go with others.
 	settle func(ctx context.Context, tx *writeTx, sc Scope, v, old *T) error
-	// made runs after an object was written, for what lies in other tables.
-	made func(ctx context.Context, tx *writeTx, v *T) error
+	// written runs after the row of an object was written, old being nil when it
+	// is new: for what lies in other tables.
+	written func(ctx context.Context, tx *writeTx, v, old *T) error
 	// leave refuses the deletion of an object, or does what comes before it.
 	leave func(ctx context.Context, tx *writeTx, sc Scope, v *T) error
 
@@ -125,12 +126,16 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 		}
 	}
 	m := r.meta(v)
-	a := args{m.ID, m.TenantID}
-	places := []string{"$1", "nullif($2, '')"}
+	a := args{m.ID}
+	columns, places := []string{"id"}, []string{"$1"}
+	if !r.ownerless {
+		columns, places = append(columns, "tenant_id"), append(places, a.add(m.TenantID))
+	}
+	columns = append(columns, r.fields...)
 	for _, value := range r.values(v) {
 		places = append(places, a.add(value))
 	}
-	err := tx.QueryRow(ctx, "INSERT INTO "+r.table+" (id, tenant_id, "+strings.Join(r.fields, ", ")+") VALUES ("+strings.Join(places, ", ")+
+	err := tx.QueryRow(ctx, "INSERT INTO "+r.table+" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(places, ", ")+
 		") RETURNING revision, created_at, updated_at", a...).Scan(&m.Revision, &m.CreatedAt, &m.UpdatedAt)
 	if err != nil {
 		return err
@@ -139,10 +144,10 @@ func (r *record[T]) insert(ctx context.Context, tx *writeTx, sc Scope, v *T) err
 	if slices.Contains(QuotaResources, r.kind) {
 		tx.spends(r.kind, m.TenantID)
 	}
-	if r.made == nil {
+	if r.written == nil {
 		return nil
 	}
-	return r.made(ctx, tx, v)
+	return r.written(ctx, tx, v, nil)
 }
 
 // hold locks an object, its parent before it.
@@ -190,8 +195,12 @@ func (r *record[T]) update(ctx context.Context, s *Store, sc Scope, id string, c
 			return err
 		}
 		tx.changed(r.kind, m.ID, m.TenantID, OpUpdate).from(&old).to(&v)
-		return tx.QueryRow(ctx, "UPDATE "+r.table+" SET "+strings.Join(sets, ", ")+
+		err = tx.QueryRow(ctx, "UPDATE "+r.table+" SET "+strings.Join(sets, ", ")+
 			", revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision, updated_at", a...).Scan(&m.Revision, &m.UpdatedAt)
+		if err != nil || r.written == nil {
+			return err
+		}
+		return r.written(ctx, tx, &v, &old)
 	})
 	return v, err
 }

@@ -72,6 +72,16 @@ func (s *Store) Rules(ctx context.Context, sc Scope, q Query) ([]intent.Rule, er
 	return list, err
 }
 
+// EachRule hands over what Rules lists one by one; visit must not keep it.
+func (s *Store) EachRule(ctx context.Context, sc Scope, q Query, visit func(*intent.Rule) error) error {
+	if sc.TenantID != "" {
+		if err := s.EnsureDefaultGroup(ctx, sc.TenantID); err != nil {
+			return err
+		}
+	}
+	return rules.stream(ctx, s, sc, q, visit)
+}
+
 // Rule returns one security group rule.
 func (s *Store) Rule(ctx context.Context, sc Scope, id string) (r intent.Rule, err error) {
 	err = s.read(ctx, func(db querier) (err error) {

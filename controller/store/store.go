@@ -75,27 +75,31 @@ type Kind string
 
 // The kinds, in the words of the API.
 const (
-	KindTenant        Kind = "tenant"
-	KindSegment       Kind = "mac_segment"
-	KindNetwork       Kind = "network"
-	KindSubnet        Kind = "subnet"
-	KindPort          Kind = "port"
-	KindSecurityGroup Kind = "security_group"
-	KindRule          Kind = "security_group_rule" // its group changes with it
-	KindSwitch        Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
-	KindMACAddress    Kind = "mac_address"         // in a Change by its text, and only when no port has it
-	KindMACConflict   Kind = "mac_conflict"        // never in a Change: a fact
-	KindMACImport     Kind = "mac_import"          // never in a Change: a fact
-	KindAuditEntry    Kind = "audit_entry"         // never in a Change: it tells of one
-	KindAddressGroup  Kind = "address_group"
-	KindAddresses     Kind = "addresses" // of an address group; never in a Change
-	KindAddressScope  Kind = "address_scope"
-	KindSubnetPool    Kind = "subnetpool"
-	KindQoSPolicy     Kind = "qos_policy"
-	KindQoSRule       Kind = "qos_rule" // its policy changes with it
-	KindTrunk         Kind = "trunk"
-	KindQuota         Kind = "quota"    // by its tenant
-	KindSubPort       Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindTenant         Kind = "tenant"
+	KindSegment        Kind = "mac_segment"
+	KindNetwork        Kind = "network"
+	KindSubnet         Kind = "subnet"
+	KindPort           Kind = "port"
+	KindSecurityGroup  Kind = "security_group"
+	KindRule           Kind = "security_group_rule" // its group changes with it
+	KindSwitch         Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
+	KindMACAddress     Kind = "mac_address"         // in a Change by its text, and only when no port has it
+	KindMACConflict    Kind = "mac_conflict"        // never in a Change: a fact
+	KindMACImport      Kind = "mac_import"          // never in a Change: a fact
+	KindAuditEntry     Kind = "audit_entry"         // never in a Change: it tells of one
+	KindQoSPolicy      Kind = "qos_policy"
+	KindQoSRule        Kind = "qos_rule" // its policy changes with it
+	KindTrunk          Kind = "trunk"
+	KindQuota          Kind = "quota"    // by its tenant
+	KindSubPort        Kind = "sub_port" // never in a Change: its trunk is what changes
+	KindAddressGroup   Kind = "address_group"
+	KindAddresses      Kind = "addresses" // of an address group; never in a Change
+	KindAddressScope   Kind = "address_scope"
+	KindSubnetPool     Kind = "subnetpool"
+	KindMeteringLabel  Kind = "metering_label"
+	KindMeteringRule   Kind = "metering_label_rule" // never in a Change: its label is what changes
+	KindFlavor         Kind = "flavor"
+	KindServiceProfile Kind = "service_profile"
 )
 
 // Op is what happened to an object.
@@ -119,6 +123,7 @@ type Store struct {
 
 	leases  *lessor
 	singles singles
+	streams chan struct{} // a place for each list that is being read
 	gate    tenantGate
 
 	// Addresses that transactions of this process are about to insert, so that
@@ -151,7 +156,7 @@ func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: opening the database: %w", err)
 	}
-	s := &Store{pool: pool, log: log}
+	s := &Store{pool: pool, log: log, streams: make(chan struct{}, max(1, cfg.MaxConns/2))}
 	if err := s.checkServer(ctx); err != nil {
 		pool.Close()
 		return nil, err

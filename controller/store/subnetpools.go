@@ -52,7 +52,12 @@ var subnetPools = record[intent.SubnetPool]{
 			p.DefaultQuota, p.IsDefault, uuidOrNull(p.ScopeID)}
 	},
 	settle: settleSubnetPool,
-	made:   insertPrefixes,
+	written: func(ctx context.Context, tx *writeTx, p, old *intent.SubnetPool) error {
+		if old != nil {
+			return nil
+		}
+		return insertPrefixes(ctx, tx, p)
+	},
 	leave: func(ctx context.Context, tx *writeTx, _ Scope, p *intent.SubnetPool) error {
 		used, err := cutFrom(ctx, tx, p.ID, p.Prefixes)
 		if err == nil && used {

@@ -112,6 +112,11 @@ func (s *Store) Subnets(ctx context.Context, sc Scope, q Query) (list []intent.S
 	return list, err
 }
 
+// EachSubnet hands over what Subnets lists one by one; visit must not keep it.
+func (s *Store) EachSubnet(ctx context.Context, sc Scope, q Query, visit func(*intent.Subnet) error) error {
+	return subnets.stream(ctx, s, sc, q, visit)
+}
+
 // Subnet returns one subnet.
 func (s *Store) Subnet(ctx context.Context, sc Scope, id string) (n intent.Subnet, err error) {
 	err = s.read(ctx, func(db querier) (err error) {

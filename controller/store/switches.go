@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,21 +23,25 @@ type switchPort struct {
 
 const selectSwitches = `
 	SELECT dpid, admitted, address, connected, description, ports, capabilities, realized, foreign_flows, repaired, error, connected_at,
-		fail_mode, datapath_type, system_id, hostname, version, ovsdb_connected, setup_error, turned_away_at, turned_away_reason, updated_at
+		fail_mode, datapath_type, system_id, hostname, version, ovsdb_connected, setup_error, tunnel_ip, turned_away_at, turned_away_reason, updated_at
 	FROM switches`
 
 func scanSwitch(row pgx.CollectableRow) (sw intent.Switch, err error) {
 	var dpid string
 	var list []byte
 	var connected, turnedAway *time.Time
+	var tunnel *netip.Addr
 	err = row.Scan(&dpid, &sw.Admitted, &sw.Address, &sw.Connected, &sw.Description, &list, &sw.Capabilities, &sw.Realized, &sw.ForeignFlows,
 		&sw.Repaired, &sw.Error, &connected, &sw.FailMode, &sw.DatapathType, &sw.SystemID, &sw.Hostname, &sw.Version, &sw.OVSDBConnected,
-		&sw.SetupError, &turnedAway, &sw.TurnedAwayReason, &sw.UpdatedAt)
+		&sw.SetupError, &tunnel, &turnedAway, &sw.TurnedAwayReason, &sw.UpdatedAt)
 	if err != nil {
 		return sw, err
 	}
 	if connected != nil {
 		sw.ConnectedAt = *connected
+	}
+	if tunnel != nil {
+		sw.Tunnel = *tunnel
 	}
 	if turnedAway != nil {
 		sw.TurnedAwayAt = *turnedAway
@@ -150,7 +155,8 @@ func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, er
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, `SELECT system_id = $2 AND integration = $3 FROM switches WHERE dpid = $1 FOR UPDATE`, dpid, b.SystemID, b.Integration)
+		rows, err := tx.Query(ctx, `SELECT system_id = $2 AND integration = $3 AND tunnel_ip IS NOT DISTINCT FROM $4 FROM switches WHERE dpid = $1 FOR UPDATE`,
+			dpid, b.SystemID, b.Integration, tunnelIP(b.Tunnel))
 		same, found, err := one(rows, err, pgx.RowTo[bool])
 		known = found
 		if err != nil || !found {
@@ -161,8 +167,8 @@ func (s *Store) SaveBridge(ctx context.Context, b intent.Bridge) (known bool, er
 		}
 		_, err = tx.Exec(ctx, `
 			UPDATE switches SET fail_mode = $2, datapath_type = $3, system_id = $4, hostname = $5, version = $6, ovsdb_connected = $7,
-				setup_error = $8, integration = $9, updated_at = now(), admitted = admitted OR judged_at IS NULL
-			WHERE dpid = $1`, dpid, b.FailMode, b.DatapathType, b.SystemID, b.Hostname, b.Version, b.Connected, b.SetupError, b.Integration)
+				setup_error = $8, integration = $9, tunnel_ip = $10, updated_at = now(), admitted = admitted OR judged_at IS NULL
+			WHERE dpid = $1`, dpid, b.FailMode, b.DatapathType, b.SystemID, b.Hostname, b.Version, b.Connected, b.SetupError, b.Integration, tunnelIP(b.Tunnel))
 		return err
 	})
 	return known, err

@@ -60,7 +60,10 @@ var trunks = record[intent.Trunk]{
 		}
 		return parent[t.PortID].free(t.PortID)
 	},
-	made: func(ctx context.Context, tx *writeTx, t *intent.Trunk) error {
+	written: func(ctx context.Context, tx *writeTx, t, old *intent.Trunk) error {
+		if old != nil {
+			return nil
+		}
 		return insertSubPorts(ctx, tx, t.ID, t.SubPorts)
 	},
 	leave: func(_ context.Context, _ *writeTx, _ Scope, t *intent.Trunk) error {

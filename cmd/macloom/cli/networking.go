@@ -146,8 +146,8 @@ var portResource = resource{
 			id, err := subnets.find(c, text)
 			return map[string]any{"subnet_id": id}, err
 		}}.repeated(),
-		option{flag: "ip", attribute: "fixed_ips", doc: "only those with this address", on: onList, read: func(_ *call, text string) (any, error) { return "ip_address=" + text, nil }},
-		option{flag: "subnet", attribute: "fixed_ips", doc: "only those with an address of this subnet", on: onList, read: func(c *call, text string) (any, error) {
+		{flag: "ip", attribute: "fixed_ips", doc: "only those with this address", on: onList, read: func(_ *call, text string) (any, error) { return "ip_address=" + text, nil }},
+		{flag: "subnet", attribute: "fixed_ips", doc: "only those with an address of this subnet", on: onList, read: func(c *call, text string) (any, error) {
 			id, err := subnets.find(c, text)
 			return "subnet_id=" + id, err
 		}},
@@ -157,7 +157,7 @@ var portResource = resource{
 		textOption(onAll, "device-owner", "device_owner", "what kind of service uses it"),
 		nameOption(onWrite, "host", "binding:host_id", switches, "the switch that it is plugged into; for administrators"),
 		nameOption(onList, "host", "binding:host_id", switches, "only those of this switch"),
-		option{flag: "interface", attribute: "binding:profile", doc: "the interface of the switch, with --host", on: onWrite, read: func(_ *call, text string) (any, error) {
+		{flag: "interface", attribute: "binding:profile", doc: "the interface of the switch, with --host", on: onWrite, read: func(_ *call, text string) (any, error) {
 			return map[string]any{"interface_name": text}, nil
 		}},
 		option{flag: "pair", attribute: "allowed_address_pairs", doc: "an address that it may use besides, IP or IP=MAC", on: onWrite, read: readPair}.repeated(),
@@ -195,7 +195,7 @@ var ruleResource = resource{
 		choiceOption(onCreate|onList, "direction", "direction", "towards the instance or from it", "ingress", "egress"),
 		choiceOption(onCreate|onList, "ethertype", "ethertype", "the address family", "IPv4", "IPv6"),
 		textOption(onCreate|onList, "protocol", "protocol", "name or number"),
-		option{flag: "port", doc: "PORT or FIRST:LAST; of ICMP, TYPE or TYPE:CODE", on: onCreate, attribute: portRange},
+		{flag: "port", doc: "PORT or FIRST:LAST; of ICMP, TYPE or TYPE:CODE", on: onCreate, attribute: portRange},
 		textOption(onCreate|onList, "remote-ip", "remote_ip_prefix", "the other side's addresses"),
 		nameOption(onCreate|onList, "remote-group", "remote_group_id", securityGroups, "the security group of the other side"),
 		nameOption(onCreate|onList, "remote-address-group", "remote_address_group_id", addressGroups, "the address group of the other side"),

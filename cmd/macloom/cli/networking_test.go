@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/northbound"
 )
 
@@ -15,7 +16,7 @@ import (
 // every column one that it shows.
 func TestFlagsAndColumnsAreAttributesOfTheAPI(t *testing.T) {
 	t.Parallel()
-	api := northbound.New(northbound.Options{Tokens: &northbound.Tokens{}, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	api := northbound.New(northbound.Options{Store: &store.Store{}, Tokens: &northbound.Tokens{}, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
 	w := httptest.NewRecorder()
 	api.ServeHTTP(w, httptest.NewRequest("GET", "/openapi.json", nil))
 	var doc struct {

@@ -1,0 +1,2 @@
+ALTER TABLE mac_segments DROP COLUMN num;
+ALTER TABLE switches DROP COLUMN slot, DROP COLUMN tunnel_ip;
