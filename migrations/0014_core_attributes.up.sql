@@ -56,7 +56,7 @@ ALTER TABLE ports
 COMMENT ON COLUMN ports.port_security IS 'Whether the spoof guard and security groups apply.';
 COMMENT ON COLUMN ports.extras IS 'intent.PortExtras: address pairs, DHCP options, the free part of binding:profile, names.';
 COMMENT ON COLUMN ports.host IS 'What was asked for: a datapath id as 16 hex digits, the name of a host, or empty: wherever an interface with the id of the port appears.';
-CREATE INDEX switches_hostname ON switches (hostname) WHERE hostname <> '';
+CREATE INDEX switches_hostname ON switches (hostname);
 
 ALTER TABLE security_groups ADD COLUMN stateful boolean NOT NULL DEFAULT true;
 
