@@ -126,6 +126,63 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 	}
 }
 
+// A port may speak as its address pairs say besides, and one without port
+// security as it likes; frames for a MAC of a pair reach who may have it.
+func TestPortsSpeakAsTheirPairsOrWithoutPortSecurityAsTheyLike(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	net := c.network("acme", "blue", "10.0.0.0/24")
+	const virtual = "00:00:5e:00:01:07"
+	router := c.instance("router", "acme", net, "10.0.0.1", map[string]any{"allowed_address_pairs": []any{
+		map[string]any{"ip_address": "10.0.0.100"}, map[string]any{"ip_address": "10.0.0.0/24", "mac_address": virtual},
+	}})
+	bare := c.instance("bare", "acme", net, "10.0.0.2", map[string]any{"port_security_enabled": false})
+
+	own, vmac, peer, stolen := parseMAC(router.MAC), parseMAC(virtual), parseMAC(bare.MAC), [6]byte{0x02, 0, 0, 0, 0, 0x99}
+	ownIP, peerIP, vip, stolenIP := [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, [4]byte{10, 0, 0, 100}, [4]byte{10, 9, 0, 9}
+	// Sentinels leave by the same port afterwards: once one is there, the frame would be, too.
+	try := func(from, to instance, i int, name string, frame, sentinel []byte, legal bool) {
+		t.Helper()
+		seen, last := to.Capture(marked(i)), to.Capture(marked(1000+i))
+		from.SendFrame(mark(frame, i))
+		from.SendFrame(mark(sentinel, 1000+i))
+		last.Wait(1, patience)
+		last.Stop()
+		if got := len(seen.Stop()) > 0; got != legal {
+			t.Errorf("frame of %s with %s arrived: %v, want %v", from.Name, name, got, legal)
+		}
+	}
+	ask := arp(own, own, ownIP, peerIP)
+	for i, f := range []struct {
+		name  string
+		frame []byte
+		legal bool
+	}{
+		{"the IP of a pair", ipv4(own, peer, vip, peerIP), true},
+		{"ARP for the IP of a pair", arp(own, own, vip, peerIP), true},
+		{"the MAC of a pair", ipv4(vmac, peer, vip, peerIP), true},
+		{"ARP from the MAC of a pair", arp(vmac, vmac, vip, peerIP), true},
+		{"the MAC of a pair and a stolen IP", ipv4(vmac, peer, stolenIP, peerIP), false},
+		{"ARP from the MAC of a pair for a stolen IP", arp(vmac, vmac, stolenIP, peerIP), false},
+		{"a stolen MAC", ipv4(stolen, peer, vip, peerIP), false},
+	} {
+		try(router, bare, i, f.name, f.frame, ask, f.legal)
+	}
+	say := arp(peer, peer, peerIP, ownIP)
+	for i, f := range []struct {
+		name  string
+		frame []byte
+		legal bool
+	}{
+		{"ARP that is not its own", arp(stolen, stolen, stolenIP, ownIP), true},
+		{"ARP for the MAC of a pair", to(vmac, arp(stolen, stolen, stolenIP, vip)), true},
+		{"ARP for a MAC that nobody has", to(stolen, say), false},
+		{"IP that no rule of the receiver allows", ipv4(stolen, own, stolenIP, ownIP), false},
+	} {
+		try(bare, router, 100+i, f.name, f.frame, say, f.legal)
+	}
+}
+
 // A rule opens a port for new connections, and closes it for those that are
 // open; connections by another rule go on.
 func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
