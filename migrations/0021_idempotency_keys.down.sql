@@ -1,1 +1,1 @@
-DROP TABLE idempotency_keys;
+ALTER TABLE idempotency_keys DROP COLUMN content_type;
