@@ -33,7 +33,8 @@ func macImports(st *store.Store) *collection[intent.MACImport] {
 	count := number[int64](0, 1<<62)
 	return &collection[run]{
 		single: "mac_import", plural: "mac_imports", path: "mac-imports", readBy: admins,
-		doc: "The addresses that a foreign system brought at one time, and what came of them.",
+		silent: true,
+		doc:    "The addresses that a foreign system brought at one time, and what came of them.",
 		attributes: table[run]{
 			derived("id", id, func(m *run) string { return m.ID }, found, "Identifies the import."),
 			derived("source", text(255), func(m *run) string { return m.Source }, found, "The foreign system."),

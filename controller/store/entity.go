@@ -53,7 +53,13 @@ func (e *entity[T]) scoped(sc Scope, a *args) string {
 	if sc.Admin || e.visible == "true" {
 		return "true"
 	}
-	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
+	return e.seenBy(a.add(sc.TenantID))
+}
+
+// seenBy is the condition of what a tenant sees who is no administrator, given
+// as an expression.
+func (e *entity[T]) seenBy(tenant string) string {
+	return "(" + strings.ReplaceAll(e.visible, "$tenant", tenant) + ")"
 }
 
 // canonical is the form in which ids are stored; ok is false for what cannot
