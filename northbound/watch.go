@@ -375,14 +375,14 @@ func (x *watcher) run(ctx context.Context, resumed bool) error {
 			return err
 		}
 		for live := false; ; live = true {
-			pending, through, missed, ended := x.hub.take(x.sub)
+			pending, through, missed, slow, ended := x.hub.take(x.sub)
 			if err := x.tell(pending); err != nil {
 				return err
 			}
 			switch {
 			case ended != nil:
 				return ended
-			case missed && live:
+			case slow && live:
 				return errSlow
 			}
 			if missed {

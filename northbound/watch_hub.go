@@ -39,6 +39,7 @@ type subscription struct {
 	pending []news
 	through int64 // pending has all after what was taken, up to this revision
 	missed  bool  // something does not lie in pending and must be read from the feed
+	slow    bool  // because there was too much of it
 	ended   error // the hub does not follow the feed any more
 }
 
@@ -68,7 +69,7 @@ func (h *hub) join(ctx context.Context, s *subscription) (int64, error) {
 		h.at, h.cancel = last, cancel
 		go h.follow(follow, last)
 	}
-	s.pending, s.through, s.missed = nil, h.at, false
+	s.pending, s.through, s.missed, s.slow = nil, h.at, false, false
 	if !slices.Contains(h.subs[s.name], s) {
 		h.subs[s.name] = append(h.subs[s.name], s)
 	}
@@ -90,11 +91,11 @@ func (h *hub) leave(s *subscription) {
 }
 
 // take returns what has come for a subscription.
-func (h *hub) take(s *subscription) (pending []news, through int64, missed bool, ended error) {
+func (h *hub) take(s *subscription) (pending []news, through int64, missed, slow bool, ended error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pending, s.pending = s.pending, nil
-	return pending, s.through, s.missed, s.ended
+	return pending, s.through, s.missed, s.slow, s.ended
 }
 
 func (h *hub) follow(ctx context.Context, after int64) {
@@ -145,9 +146,12 @@ func (h *hub) apply(ctx context.Context, changes []store.Change) error {
 		list, known := seen[name]
 		for _, s := range subs {
 			switch {
-			case !known && s.concerned(changes), len(s.pending)+len(list) > h.buffer: // it came after the reading began, or it is slow
-				s.pending, s.missed = nil, true
 			case s.missed:
+				continue
+			case !known && s.concerned(changes): // it came after the reading had begun
+				s.missed = true
+			case len(s.pending)+len(list) > h.buffer:
+				s.pending, s.missed, s.slow = nil, true, true
 			default:
 				s.pending, s.through = append(s.pending, list...), h.at
 				if len(list) == 0 {
