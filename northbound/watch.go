@@ -340,6 +340,7 @@ type watcher struct {
 	// those that may enter and leave the view; nil: there are none such.
 	known   map[uint64]struct{}
 	touched map[uint64]struct{} // of a client that began without a state: those that are known for sure
+	unborn  map[uint64]struct{} // objects that were gone before their beginning could be told
 
 	out    http.ResponseWriter
 	bounds *http.ResponseController
@@ -505,13 +506,24 @@ func (x *watcher) tell(list []news) error {
 
 // judge says what a change is to the client; empty: nothing.
 func (x *watcher) judge(n *news) (store.Op, error) {
+	id := x.hash(n.ID)
 	if !x.tracked(n.TenantID) {
-		if n.Op != store.OpDelete && n.object == nil {
+		_, unborn := x.unborn[id]
+		switch {
+		case n.Op == store.OpDelete && unborn:
+			delete(x.unborn, id)
+			return "", nil
+		case n.Op == store.OpCreate && n.object == nil:
+			if x.unborn == nil {
+				x.unborn = map[uint64]struct{}{}
+			}
+			x.unborn[id] = struct{}{}
+			return "", nil
+		case n.Op != store.OpDelete && n.object == nil:
 			return "", nil // it has gone since: its end comes
 		}
 		return n.Op, nil
 	}
-	id := x.hash(n.ID)
 	_, had := x.known[id]
 	_, sure := x.touched[id]
 	sure = sure || x.began || !x.moment.Holds(n.Revision)
