@@ -37,6 +37,8 @@ type api struct {
 	store *store.Store
 	logs  *observer.ObservedLogs
 
+	handler http.Handler
+
 	// twice makes each object by two requests with one Idempotency-Key.
 	twice bool
 	keys  int
@@ -60,9 +62,10 @@ func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
 	core, logs := observer.New(zapcore.DebugLevel)
 	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
 	change(&o)
-	srv := httptest.NewServer(New(o))
+	handler := New(o)
+	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	return &api{t: t, url: srv.URL, store: st, logs: logs}
+	return &api{t: t, url: srv.URL, store: st, logs: logs, handler: handler}
 }
 
 // answer is what came back.
