@@ -17,7 +17,7 @@ import (
 
 const (
 	keyHeader    = "Idempotency-Key"
-	replayHeader = "Idempotency-Replayed"
+	replayHeader = "Idempotent-Replayed"
 	maxKey       = 255
 )
 

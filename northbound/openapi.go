@@ -118,7 +118,7 @@ var commonParameters = map[string]any{
 	},
 	keyHeader: map[string]any{
 		"name": keyHeader, "in": "header", "schema": schema{"type": "string", "minLength": 1, "maxLength": maxKey, "pattern": "^[ -~]*$"},
-		"description": "A text that the client has not used yet: sent again with the same key and the same content, the request is not done again but answered as the first time, with `Idempotency-Replayed: true`, for 24 hours. Another content is 422; 409 while the first is being served.",
+		"description": "A text that the client has not used yet: sent again with the same key and the same content, the request is not done again but answered as the first time, with `Idempotent-Replayed: true`, for 24 hours. Another content is 422; 409 while the first is being served.",
 	},
 	headerIfMatch: map[string]any{
 		"name": headerIfMatch, "in": "header", "schema": matching("^revision_number=[0-9]+$"),

@@ -30,12 +30,12 @@ const TooOld = "RevisionTooOld"
 const watchPause = time.Second
 
 // Watch asks for the changes of a list after a revision, or for the list and
-// then its changes if that is negative, and hands them on as they come. It goes
-// on by itself when the answer breaks off; it ends with the context, or with an
-// error of the API that asking again would not mend.
+// then its changes if that is negative, and hands them on as they come. Once it
+// has been answered it goes on by itself when that breaks off; it ends with the
+// context, or with an error of the API that asking again would not mend.
 func (c *Client) Watch(ctx context.Context, r Request, revision int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		goOn := true
+		goOn, answered := true, false
 		for {
 			query := maps.Clone(r.Query)
 			if query == nil {
@@ -47,7 +47,7 @@ func (c *Client) Watch(ctx context.Context, r Request, revision int64) iter.Seq2
 			}
 			asked := r
 			asked.Method, asked.Query, asked.Accept = http.MethodGet, query, "text/event-stream"
-			err := c.events(ctx, asked, func(e Event) bool {
+			err := c.events(ctx, asked, &answered, func(e Event) bool {
 				if e.Revision > 0 {
 					revision = e.Revision
 				}
@@ -61,7 +61,7 @@ func (c *Client) Watch(ctx context.Context, r Request, revision int64) iter.Seq2
 				yield(Event{}, errInterrupted)
 				return
 			}
-			if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status != http.StatusServiceUnavailable && refusal.Status != http.StatusTooManyRequests {
+			if refusal, ok := errors.AsType[*Error](err); !answered || ok && refusal.Status != http.StatusServiceUnavailable && refusal.Status != http.StatusTooManyRequests {
 				yield(Event{}, err)
 				return
 			}
@@ -74,11 +74,12 @@ func (c *Client) Watch(ctx context.Context, r Request, revision int64) iter.Seq2
 }
 
 // events reads one answer until it ends or visit says that it is enough.
-func (c *Client) events(ctx context.Context, r Request, visit func(Event) bool) error {
+func (c *Client) events(ctx context.Context, r Request, answered *bool, visit func(Event) bool) error {
 	body, err := c.Open(ctx, r)
 	if err != nil {
 		return err
 	}
+	*answered = true
 	defer body.Close()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxEntry)
