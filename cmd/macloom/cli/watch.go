@@ -102,6 +102,6 @@ func writeEvent(w io.Writer, e client.Event, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%-10s %-6s %s %s\n", revision, e.Kind, r.text("id"), r.text("name"))
+	_, err = fmt.Fprintf(w, "%-10s %-6s %s %s\n", revision, e.Kind, visible(r.text("id")), visible(r.text("name")))
 	return err
 }
