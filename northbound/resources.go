@@ -22,6 +22,7 @@ func resources(st *store.Store) []resource {
 		addressGroups(st),
 		addressScopes(st),
 		subnetPools(st),
+		rbacPolicies(st),
 		switches(st),
 		trunks(st),
 		availabilities(st),

@@ -45,6 +45,7 @@ func subnets(st *store.Store) *collection[subnet] {
 				"Length of the prefix to cut out of the pool; if not given, the `default_prefixlen` of the pool. Not together with `cidr`."),
 			stored("use_default_subnetpool", boolean, func(s *subnet) *bool { return &s.defaultPool }, access{post: optional, seen: nobody, def: "false"},
 				"Cut the prefix out of the default pool of the family."),
+			derived("shared", boolean, func(s *subnet) bool { return s.Shared }, access{filter: true}, "Whether its network is shared with the caller."),
 			stored("gateway_ip", ipOrNull, func(s *subnet) *netip.Addr { return &s.Gateway }, access{post: optional, put: true, filter: true, sort: true},
 				"The router's address; if not given, the first address; null: none."),
 			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},

@@ -29,7 +29,7 @@ type TenantQuotas struct {
 // QuotaResources are what is limited, in the order of answers. Of routers and
 // floating IPs there are none yet; their limits are kept.
 var QuotaResources = []Kind{
-	KindNetwork, KindSubnet, KindPort, "router", "floatingip", "subnetpool", KindSecurityGroup, KindRule, "rbac_policy", KindTrunk,
+	KindNetwork, KindSubnet, KindPort, "router", "floatingip", KindSubnetPool, KindSecurityGroup, KindRule, KindRBACPolicy, KindTrunk,
 	KindSegment, KindMACAddress,
 }
 

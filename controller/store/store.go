@@ -100,6 +100,7 @@ const (
 	KindMeteringRule   Kind = "metering_label_rule" // its label changes with it
 	KindFlavor         Kind = "flavor"
 	KindServiceProfile Kind = "service_profile"
+	KindRBACPolicy     Kind = "rbac_policy"
 )
 
 // Op is what happened to an object.
