@@ -171,17 +171,27 @@ var output = Table{
 var tunnel = Table{
 	ID: tableTunnel, Name: "tunnel",
 	Job:    "peer in reg7 → its tunnel",
-	Reads:  []openflow.FieldID{reg(regHost)},
+	Reads:  []openflow.FieldID{reg(regHost), reg(regOrigin)},
 	Writes: []openflow.FieldID{openflow.TunnelID, openflow.TunnelDst, openflow.TunnelIPv6Dst},
 	Miss:   "drop: no other host has the destination",
 	flows: func(v *intent.View, emit emitFunc) {
+		turned := map[uint32]bool{} // peers with ports that others still look for here
+		for _, p := range v.Strays {
+			turned[p.Host] = turned[p.Host] || p.Home
+		}
 		for _, p := range v.Peers {
-			emit(prioAllow, NewCookie(KindHost, p.Slot), flow.NewMatch(flow.Reg(regHost, p.Slot)),
-				flow.Apply(
+			lead := func(priority uint16, out openflow.Action, match ...flow.Field) {
+				emit(priority, NewCookie(KindHost, p.Slot), flow.NewMatch(append(match, flow.Reg(regHost, p.Slot))...), flow.Apply(
 					flow.Move(flow.Bits(openflow.Metadata, 0, 24), flow.Bits(openflow.TunnelID, 0, 24)),
 					flow.SetField(flow.TunnelDst(p.Tunnel)),
-					flow.Output(v.Tunnel),
+					out,
 				))
+			}
+			lead(prioAllow, flow.Output(v.Tunnel))
+			if turned[p.Slot] {
+				// What came by the tunnel port leaves by it again only where that is asked for.
+				lead(prioExcept, flow.Output(openflow.PortInPort), flow.Reg(regOrigin, originTunnel))
+			}
 		}
 		miss(emit, tableTunnel)
 	},

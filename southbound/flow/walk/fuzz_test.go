@@ -1,14 +1,11 @@
 package walk
 
 import (
-	"encoding/hex"
 	"errors"
 	"testing"
 
 	"github.com/macloom/macloom/southbound/openflow"
 )
-
-func fmtHex(b []byte) string { return hex.EncodeToString(b) }
 
 // all has every kind of match and action that reads or writes a frame, and goes
 // round for some frames.

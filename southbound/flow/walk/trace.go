@@ -1,7 +1,6 @@
 package walk
 
 import (
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,7 +137,6 @@ func (t *Trace) write(b *strings.Builder, step, depth int) {
 			if o.Tunnel.Dst.IsValid() {
 				fmt.Fprintf(b, " tunnel %d to %s", o.Tunnel.ID, o.Tunnel.Dst)
 			}
-			fmt.Fprintf(b, " %s", hex.EncodeToString(o.Frame))
 		}
 		b.WriteByte('\n')
 		if a.Child >= 0 && a.Child < len(t.Steps) {
