@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -335,4 +336,90 @@ func ctNext(s flow.CTFlags) string {
 		}
 	}
 	return text
+}
+
+// packets counts what the flows of a real switch have hit, and what its ports have sent.
+func (o *oracle) packets() (flows, ports map[string]int) {
+	o.t.Helper()
+	flows, ports = map[string]int{}, map[string]int{}
+	o.Run("ovs-appctl", "revalidator/purge") // brings what was counted to the flows
+	for _, m := range regexp.MustCompile(`cookie=(0x[0-9a-f]+).* table=(\d+), n_packets=(\d+).* priority=(\d+)`).FindAllStringSubmatch(o.Ofctl("dump-flows", "br0"), -1) {
+		n, _ := strconv.Atoi(m[3]) // digits
+		flows[fmt.Sprintf("%s/%s/%s", m[2], m[4], m[1])] += n
+	}
+	for _, m := range regexp.MustCompile(`port +"?p?(\d+)"?: rx.*\n +tx pkts=(\d+)`).FindAllStringSubmatch(o.Ofctl("dump-ports", "br0"), -1) {
+		n, _ := strconv.Atoi(m[2])
+		ports[m[1]] += n
+	}
+	return flows, ports
+}
+
+// Connections are followed like in the tracker of Open vSwitch: real frames,
+// one after the other, hit the same flows and leave by the same ports.
+func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	want := Compute(views()["town"])
+	o, sw := newOracle(t, want.State), walk.New(want.State)
+	blue1, blue2 := station6(11), station6(12)
+	there := walk.Frame{Src: blue1, Dst: blue2, IPSrc: ip("10.0.0.1"), IPDst: ip("10.0.0.2"), SrcPort: 40000, DstPort: 80}
+	back := walk.Frame{Src: blue2, Dst: blue1, IPSrc: ip("10.0.0.2"), IPDst: ip("10.0.0.1"), SrcPort: 80, DstPort: 40000}
+	with := func(f walk.Frame, change func(*walk.Frame)) walk.Frame {
+		change(&f)
+		return f
+	}
+	echo := func(f *walk.Frame) { f.Proto, f.Type, f.ID = protoICMP, 8, 7 }
+	reply := func(f *walk.Frame) { f.Proto, f.ID = protoICMP, 7 }
+	tcp := func(flags uint8) func(*walk.Frame) {
+		return func(f *walk.Frame) { f.Proto, f.TCPFlags = protoTCP, flags }
+	}
+	udp := func(f *walk.Frame) { f.Proto, f.Payload = protoUDP, []byte("ask") }
+	unreachable := with(back, func(f *walk.Frame) {
+		f.Proto, f.Type, f.Code, f.Payload = protoICMP, 3, 3, with(there, udp).Bytes()[14:45]
+	})
+	for i, f := range []struct {
+		name  string
+		port  uint32
+		frame walk.Frame
+	}{
+		{"an answer to nothing", 2, with(back, reply)},
+		{"echo", 1, with(there, echo)}, {"its reply", 2, with(back, reply)}, {"the next echo", 1, with(there, echo)},
+		{"SYN with ACK of nothing", 2, with(back, tcp(walk.TCPSyn|walk.TCPAck))},
+		{"SYN", 1, with(there, tcp(walk.TCPSyn))}, {"SYN with ACK", 2, with(back, tcp(walk.TCPSyn|walk.TCPAck))}, {"ACK", 1, with(there, tcp(walk.TCPAck))},
+		{"an error about nothing", 2, unreachable},
+		{"UDP", 1, with(there, udp)}, {"UDP again", 1, with(there, udp)}, {"an error about it", 2, unreachable},
+		{"its answer", 2, with(back, udp)}, {"UDP after the answer", 1, with(there, udp)},
+		{"a new connection the other way", 2, with(back, func(f *walk.Frame) { f.Proto, f.SrcPort = protoUDP, 99 })},
+	} {
+		flowsBefore, portsBefore := o.packets()
+		o.Run("ovs-appctl", "netdev-dummy/receive", fmt.Sprint("p", f.port), hex.EncodeToString(f.frame.Bytes()))
+		entered := func(flows map[string]int) (n int) {
+			for key, count := range flows {
+				if strings.HasPrefix(key, "0/") {
+					n += count
+				}
+			}
+			return n
+		}
+		flowsAfter, portsAfter := o.packets()
+		for deadline := time.Now().Add(20 * time.Second); entered(flowsAfter) == entered(flowsBefore) && time.Now().Before(deadline); {
+			flowsAfter, portsAfter = o.packets()
+		}
+		trace, err := sw.Walk(walk.Arrival{Port: f.port, Frame: f.frame.Bytes()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range trace.Steps {
+			step := &trace.Steps[j]
+			flowsBefore[fmt.Sprintf("%d/%d/%#x", step.Table, step.Flow.Priority, step.Flow.Cookie)]++
+		}
+		for _, out := range trace.Outputs {
+			portsBefore[fmt.Sprint(out.Port)]++
+		}
+		if diff := cmp.Diff(flowsAfter, flowsBefore); diff != "" {
+			t.Errorf("frame %d, %s: packets of flows (-Open vSwitch +walk):\n%s\n%s", i, f.name, diff, trace)
+		}
+		if diff := cmp.Diff(portsAfter, portsBefore); diff != "" {
+			t.Errorf("frame %d, %s: packets of ports (-Open vSwitch +walk):\n%s\n%s", i, f.name, diff, trace)
+		}
+	}
 }
