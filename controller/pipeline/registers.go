@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"strings"
+
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -40,6 +42,18 @@ var registers = []register{
 	{"reg8", "group set whose rules are looked up: the sender's in tables 10-11, the receiver's in 40-41"},
 	{"reg9", "conntrack zone of the receiving port"},
 	{"reg15", "output port"},
+}
+
+// Meaning says in a few words what a register or the metadata holds; empty: the
+// pipeline does not use it.
+func Meaning(id openflow.FieldID) string {
+	for _, r := range registers {
+		if r.Name == flow.FieldName(id) {
+			words, _, _ := strings.Cut(r.Holds, ":")
+			return words
+		}
+	}
+	return ""
 }
 
 func reg(n int) openflow.FieldID { return openflow.Reg0 + openflow.FieldID(n) }
