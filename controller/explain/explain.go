@@ -5,6 +5,7 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -153,6 +154,10 @@ func Explain(w World, q Question) (Answer, error) {
 	return a, e.warn(&a, p)
 }
 
+// ErrUnknown says that the flows of a switch have something that this package cannot
+// follow.
+var ErrUnknown = errors.New("explain: the flows cannot be followed")
+
 type explainer struct {
 	w        World
 	q        Question
@@ -232,12 +237,13 @@ func (e *explainer) send(from intent.Port, frame walk.Frame, to *intent.Port) (W
 		}
 		trace, err := s.sw.Walk(l.arrival)
 		if err != nil {
-			return way, fmt.Errorf("explain: switch %s: %w", l.d, err)
+			return way, fmt.Errorf("%w: switch %s: %w", ErrUnknown, l.d, err)
 		}
 		hop := e.hop(s, trace, l, frame)
 		way.Hops = append(way.Hops, hop)
 		for _, step := range hop.Steps {
-			if step.Drops != "" {
+			// To its sender alone a frame to all does not go, and should not.
+			if step.Drops != "" && (step.Drops != goesBack || frame.Dst[0]&1 == 0) {
 				ends = append(ends, fmt.Sprintf("dropped by table %d %s%s because %s", step.Table, step.Name, e.onSwitch(l.d), step.Drops))
 			}
 		}

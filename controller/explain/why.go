@@ -14,12 +14,14 @@ import (
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
+const goesBack = "it would leave by the port that it came by"
+
 // why says why a copy of a frame ends at a step.
 func (e *explainer) why(s *station, step *walk.Step, frame walk.Frame) string {
 	for _, a := range step.Taken {
 		switch {
 		case strings.HasPrefix(a.Note, "skipped"):
-			return "it would leave by the port that it came by"
+			return goesBack
 		case strings.Contains(a.Note, "fragment"):
 			return "it is a fragment whose datagram is not complete"
 		}

@@ -33,7 +33,7 @@ func (e *explainer) hop(s *station, t *walk.Trace, l leg, frame walk.Frame) Hop 
 	h := Hop{Switch: l.d, Host: s.facts.Hostname, Entry: l.entry, Steps: make([]Step, len(t.Steps))}
 	for i := range t.Steps {
 		step := &t.Steps[i]
-		h.Steps[i] = Step{Table: step.Table, Name: tableName(step.Table), From: step.From, Does: does(t, step)}
+		h.Steps[i] = Step{Table: step.Table, Name: tableName(step.Table), From: step.From, Does: does(s, t, step)}
 		if step.Hit {
 			h.Steps[i].Flow = step.Flow.String()
 			h.Steps[i].Owner.cookie = pipeline.Cookie(step.Flow.Cookie)
@@ -46,13 +46,13 @@ func (e *explainer) hop(s *station, t *walk.Trace, l leg, frame walk.Frame) Hop 
 }
 
 // does says in words what a flow did.
-func does(t *walk.Trace, s *walk.Step) string {
+func does(at *station, t *walk.Trace, s *walk.Step) string {
 	if !s.Hit {
 		return "no flow matches"
 	}
 	var words []string
 	for _, a := range s.Taken {
-		if said := didWhat(t, a); said != "" {
+		if said := didWhat(at, t, a); said != "" {
 			words = append(words, said)
 		}
 	}
@@ -62,7 +62,7 @@ func does(t *walk.Trace, s *walk.Step) string {
 	return strings.Join(words, "; ")
 }
 
-func didWhat(t *walk.Trace, a walk.Taken) string {
+func didWhat(at *station, t *walk.Trace, a walk.Taken) string {
 	switch {
 	case a.Child >= 0 && a.Child < len(t.Steps):
 		to := tableName(t.Steps[a.Child].Table)
@@ -78,8 +78,8 @@ func didWhat(t *walk.Trace, a walk.Taken) string {
 		switch {
 		case o.Port == openflow.PortController:
 			return "a copy to the controller"
-		case strings.HasPrefix(a.Text, "output") && o.Tunnel.Dst.IsValid():
-			return fmt.Sprintf("out by port %d, to %s with key %d if that is a tunnel", o.Port, o.Tunnel.Dst, o.Tunnel.ID)
+		case o.Port == at.view.Tunnel && at.view.Tunnel != 0:
+			return fmt.Sprintf("through the tunnel to %s with VNI %d", o.Tunnel.Dst, o.Tunnel.ID)
 		}
 		return fmt.Sprint("out by port ", int32(o.Port))
 	case strings.HasPrefix(a.Text, "ct("):
