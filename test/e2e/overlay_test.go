@@ -112,6 +112,8 @@ func TestNetworksSpanHostsAndStayApart(t *testing.T) {
 					twin = twin || m.network == from.network && m.ip == to.ip
 				}
 				c.reaches(from.instance, to.instance, from.network == to.network || twin)
+				c.explains(from.instance, "to="+to.ip, from.network == to.network || twin)
+				c.explains(from.instance, "to="+to.portID(), from.network == to.network)
 			}
 		})
 	}

@@ -33,11 +33,14 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 		}
 	}
 
-	c.reaches(a1, a2, true)
-	c.reaches(a2, a1, true)
-	c.reaches(g1, g3, true)
-	c.reaches(a1, g3, false)
-	c.reaches(g3, a2, false)
+	for _, pair := range []struct {
+		from, to instance
+		passes   bool
+	}{{a1, a2, true}, {a2, a1, true}, {g1, g3, true}, {a1, g3, false}, {g3, a2, false}} {
+		c.reaches(pair.from, pair.to, pair.passes)
+		c.explains(pair.from, "to="+pair.to.portID(), pair.passes)
+		c.explains(pair.from, "to="+pair.to.ip, pair.passes)
+	}
 
 	// Nor by a frame to the other tenant's very MAC, which needs no ARP. The
 	// frames after it show that it has been through the switch.
@@ -58,6 +61,11 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 	c.awaitStatus(g3, "DOWN")
 	c.comes(g1, g3, false)
 	c.reaches(g3, g1, false)
+	for _, pair := range [][2]instance{{g1, g3}, {g3, g1}} {
+		if got := c.explain(pair[0], "to="+pair[1].portID()); got.Verdict != "dropped" || !strings.Contains(got.Summary, "not bound") {
+			t.Errorf("to and from a port that is not bound: %+v", got)
+		}
+	}
 	c.ctl.Must(http.MethodPut, "/v2.0/ports/"+g3.portID(), map[string]any{"port": map[string]any{
 		"binding:host_id": dpid, "binding:profile": map[string]any{"port_no": g3.Port},
 	}})
@@ -214,6 +222,8 @@ func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
 		conn.Close()
 		t.Fatal("port 80 is open without a rule")
 	}
+	c.explains(client, "protocol=tcp&dst_port=80&to="+server.portID(), false)
+	c.explains(client, "protocol=tcp&dst_port=8080&to="+server.portID(), true)
 
 	for range 2 {
 		rule := allow(80)
