@@ -158,6 +158,9 @@ func TestAPortMovesToAnotherHostUnderTraffic(t *testing.T) {
 	if len(pings.Lost) > 2 {
 		t.Errorf("lost more than two: %v", pings)
 	}
+	if got := all[0].explain(pinger, "to="+mover.portID()); got.Verdict != "delivered" || got.Hops[len(got.Hops)-1].Switch != all[1].bridge.DPID {
+		t.Errorf("after the move: explained as %+v", got)
+	}
 	mover.Unplug()
 	if got := pinger.Ping(mover.ip, lab.PingOptions{Timeout: patience}); got.Received != got.Sent {
 		t.Errorf("after the old copy has gone: %v", got)

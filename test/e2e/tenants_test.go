@@ -99,6 +99,9 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 	}
 	witness := c.instance("witness", "acme", net, "10.0.0.2", map[string]any{"security_groups": []any{open}})
 
+	c.explains(thief, "to="+witness.portID(), true)
+	c.explains(thief, "src_mac=02:00:00:00:00:99&to="+witness.portID(), false)
+	c.explains(thief, "src_ip=10.0.0.99&to="+witness.portID(), false)
 	own, peer := parseMAC(thief.MAC), parseMAC(witness.MAC)
 	stolen := [6]byte{0x02, 0, 0, 0, 0, 0x99}
 	ownIP, peerIP, stolenIP := [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, [4]byte{10, 0, 0, 99}
