@@ -6,7 +6,6 @@ import (
 
 	"github.com/macloom/macloom/controller/explain"
 	"github.com/macloom/macloom/controller/intent"
-	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/controller/reconcile"
 )
 
@@ -45,26 +44,20 @@ type inspection struct {
 // Read implements explain.World.
 func (i inspection) Read(f func(*intent.State)) { i.c.world.read(f) }
 
-// View implements explain.World.
-func (i inspection) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
-	return i.c.world.View(d, ports)
-}
-
-// Desired implements explain.World.
-func (i inspection) Desired(v *intent.View) pipeline.Desired { return i.c.reconciler.Desired(v) }
-
-// Switch implements explain.World. Of a switch that is connected, it is what it has
-// told by now, else what was recorded.
+// Switch implements explain.World. What a switch that is not connected is to hold
+// follows from what was recorded of it.
 func (i inspection) Switch(d intent.DPID) (explain.Switch, error) {
 	facts, err := i.c.cfg.Store.Switch(i.ctx, d)
 	if err != nil {
 		return explain.Switch{}, err
 	}
-	s := explain.Switch{Hostname: facts.Hostname, Ports: facts.Ports, Meters: facts.Capabilities["meters"] == "yes"}
-	if ports, meters, connected := i.c.reconciler.Live(d); connected {
-		s.Connected, s.Ports, s.Meters = true, ports, meters
+	want, connected := i.c.reconciler.Wanted(d)
+	if !connected {
+		view := i.c.world.View(d, facts.Ports)
+		view.Meters = facts.Capabilities["meters"] == "yes"
+		want = i.c.reconciler.WantedOf(view)
 	}
-	return s, nil
+	return explain.Switch{Connected: connected, Hostname: facts.Hostname, View: want.View, Desired: want.Desired}, nil
 }
 
 // Standings implements explain.World.

@@ -22,12 +22,8 @@ import (
 type World interface {
 	// Read calls f with the intent, which does not change meanwhile.
 	Read(f func(*intent.State))
-	// Switch returns what is known of a switch.
+	// Switch returns what is known of a switch, which nobody may change.
 	Switch(d intent.DPID) (Switch, error)
-	// View returns the view of a switch with some ports.
-	View(d intent.DPID, ports []intent.SwitchPort) *intent.View
-	// Desired says what a switch with a view must hold.
-	Desired(v *intent.View) pipeline.Desired
 	// Standings return the realized status of ports, of those that exist.
 	Standings(ids []string) (map[string]Standing, error)
 }
@@ -36,8 +32,8 @@ type World interface {
 type Switch struct {
 	Connected bool
 	Hostname  string
-	Ports     []intent.SwitchPort // by now, or when it was last connected
-	Meters    bool
+	View      *intent.View // with its ports by now, or when it was last connected
+	Desired   pipeline.Desired
 }
 
 // Standing is the realized status of a port.
@@ -180,9 +176,7 @@ func (e *explainer) station(d intent.DPID) (*station, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &station{facts: facts, view: e.w.View(d, facts.Ports)}
-	s.view.Meters = facts.Meters
-	s.sw = walk.New(e.w.Desired(s.view).State)
+	s := &station{facts: facts, view: facts.View, sw: walk.New(facts.Desired.State)}
 	e.stations[d] = s
 	return s, nil
 }

@@ -36,9 +36,7 @@ func Held(w World, d intent.DPID) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := w.View(d, facts.Ports)
-	view.Meters = facts.Meters
-	want := w.Desired(view)
+	want := facts.Desired
 	entries := make([]Entry, 0, len(want.Meters)+len(want.Groups)+len(want.Flows))
 	for _, m := range want.Meters {
 		entries = append(entries, Entry{Object: "meter", Text: m.String(), cookie: want.MeterOwners[m.ID]})

@@ -12,18 +12,28 @@ import (
 // ErrNotConnected says that a switch that was asked about is not connected.
 var ErrNotConnected = errors.New("reconcile: the switch is not connected")
 
-// Live returns what a connected switch has told of itself: its ports, and
-// whether it has meters.
-func (r *Reconciler) Live(id intent.DPID) (ports []intent.SwitchPort, meters, connected bool) {
-	d := r.datapath(id)
-	if d == nil {
-		return nil, false, false
-	}
-	return d.portList(), d.able(capMeters), true
+// Wanted is what a switch is to hold, and the view that this follows from. It is
+// shared: nobody may change it.
+type Wanted struct {
+	View    *intent.View
+	Desired pipeline.Desired
 }
 
-// Desired says what a switch with a view must hold.
-func (r *Reconciler) Desired(v *intent.View) pipeline.Desired { return r.cfg.Compute(v) }
+// Wanted says what a connected switch is to hold by now. It is not computed anew if a
+// pass has just done so, and nothing has called for another since.
+func (r *Reconciler) Wanted(id intent.DPID) (w Wanted, connected bool) {
+	d := r.datapath(id)
+	if d == nil {
+		return w, false
+	}
+	if latest := d.latest.Load(); latest != nil && len(d.dirty) == 0 {
+		return *latest, true
+	}
+	return d.wanted(), true
+}
+
+// WantedOf says what a switch with a view is to hold.
+func (r *Reconciler) WantedOf(v *intent.View) Wanted { return Wanted{v, r.cfg.Compute(v)} }
 
 // Compare reads a switch back and returns what the next pass would change in it.
 // It changes nothing, neither there nor in what is known of the switch.
@@ -77,14 +87,17 @@ func (d *datapath) compare(q question) {
 		q.answer <- comparison{err: err}
 		return
 	}
-	desired := d.wanted()
+	desired := d.wanted().Desired
 	d.refused.leaveOut(&desired)
 	q.answer <- comparison{plan: flow.Diff(h.state, desired.State)}
 }
 
-// wanted is what the switch must hold by now.
-func (d *datapath) wanted() pipeline.Desired {
+// wanted is what the switch is to hold by now.
+func (d *datapath) wanted() Wanted { return d.r.WantedOf(d.view()) }
+
+// view is that of the switch by now.
+func (d *datapath) view() *intent.View {
 	view := d.r.intent.View(d.id, d.portList())
 	view.Meters = d.able(capMeters)
-	return d.r.cfg.Compute(view)
+	return view
 }

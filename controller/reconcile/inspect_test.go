@@ -76,16 +76,34 @@ func TestASwitchThatIsAwayIsNotCompared(t *testing.T) {
 	if _, err := r.reconciler.Compare(context.Background(), dpid); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("error %v", err)
 	}
-	if _, _, connected := r.reconciler.Live(dpid); connected {
+	if _, connected := r.reconciler.Wanted(dpid); connected {
 		t.Error("it is connected")
 	}
 	connect(t, r, 4)
-	if ports, _, connected := r.reconciler.Live(dpid); !connected || len(ports) != 4 {
-		t.Errorf("connected %v with %d ports", connected, len(ports))
+	if w, connected := r.reconciler.Wanted(dpid); !connected || len(w.View.Free) != 4 {
+		t.Errorf("connected %v with a view of %+v", connected, w.View)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := r.reconciler.Compare(ctx, dpid); !errors.Is(err, context.Canceled) {
 		t.Errorf("asked without patience: %v", err)
+	}
+}
+
+// What is wanted is that of the last pass as long as nothing calls for another, and
+// computed anew from then on.
+func TestWhatIsWantedIsUpToDate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sw := connect(t, r, 4)
+	for n := range uint32(4) {
+		r.change(func(s *intent.State, touched intent.Touched) {
+			blue(s, touched)
+			s.PutPort(port(n+1, n+1), touched)
+		})
+		w, _ := r.reconciler.Wanted(dpid)
+		if len(w.View.Ports) != int(n+1) || !slices.Equal(w.Desired.Flows, held(t, sw)) {
+			t.Errorf("%d ports and %d flows are wanted after port %d", len(w.View.Ports), len(w.Desired.Flows), n+1)
+		}
 	}
 }

@@ -34,12 +34,12 @@ func (d *datapath) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
 
+	d.latest.Store(nil)
 	d.full = map[uint8]bool{}
 	var drift flow.Plan
 	var forgotten []learn.Place // in any attempt
 	for attempt := 0; ; attempt++ {
-		view := d.r.intent.View(d.id, d.portList())
-		view.Meters = d.able(capMeters)
+		view := d.view()
 		free := view.Free
 		if view.Unmanaged != intent.UnmanagedLearn {
 			free = nil
@@ -76,6 +76,9 @@ func (d *datapath) pass(ctx context.Context) error {
 			continue
 		}
 		d.mirror(d.desired.State)
+		if d.refused.empty() {
+			d.latest.Store(&Wanted{view, d.desired})
+		}
 		d.repaired(&drift)
 		d.realized(view, lacking)
 		return nil

@@ -193,6 +193,7 @@ type datapath struct {
 
 	learned *learn.Table
 	flows   atomic.Pointer[flow.Set] // those of the mirror, for the notices
+	latest  atomic.Pointer[Wanted]   // of the last pass; nil: it was not carried out, or not wholly
 
 	mu           sync.Mutex // for what the notices change
 	ports        map[uint32]intent.SwitchPort
