@@ -157,51 +157,56 @@ func TestFlowsOfAFieldMatchFramesWithItAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestActionsDoWhatTheySay(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name, flows string
-		frame       Frame
-		want        []string // port, and a match that the frame that leaves has
-	}{
-		{"the highest priority decides", `priority=1 actions=output:9
+// actionCases are flows, a frame that comes to port 1, and what leaves.
+var actionCases = []actionCase{
+	{"the highest priority decides", `priority=1 actions=output:9
 			priority=2,tcp actions=output:2`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"no flow: a drop", `priority=2,udp actions=output:2`, tcp(1, 2, TCPSyn), nil},
-		{"never back to the port of entry", `actions=output:1,output:2`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"but by IN_PORT", `actions=in_port`, tcp(1, 2, TCPSyn), []string{"1 tcp"}},
-		{"registers are kept over goto and resubmit", `table=0 actions=set_field:7->reg3,resubmit(,5),goto_table:6
+	{"no flow: a drop", `priority=2,udp actions=output:2`, tcp(1, 2, TCPSyn), nil},
+	{"never back to the port of entry", `actions=output:1,output:2`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
+	{"but by IN_PORT", `actions=in_port`, tcp(1, 2, TCPSyn), []string{"1 tcp"}},
+	{"registers are kept over goto and resubmit", `table=0 actions=set_field:7->reg3,resubmit(,5),goto_table:6
 			table=5,reg3=7 actions=set_field:8->reg3
 			table=6,reg3=8 actions=output:2`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"a resubmit may name another port for the lookup alone", `table=0 actions=resubmit(8,5)
+	{"a resubmit may name another port for the lookup alone", `table=0 actions=resubmit(8,5)
 			table=5,in_port=8 actions=output:8,output:1,output:2`, tcp(1, 2, TCPSyn), []string{"8 tcp", "2 tcp"}},
-		{"metadata by mask", `table=0 actions=write_metadata:0xabcd/0xff00,goto_table:1
+	{"metadata by mask", `table=0 actions=write_metadata:0xabcd/0xff00,goto_table:1
 			table=1,metadata=0xab00 actions=output:2`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"wide registers are made of narrow ones", `table=0 actions=set_field:0x100000002->xreg1,load:3->NXM_NX_REG0[4..7],goto_table:1
+	{"wide registers are made of narrow ones", `table=0 actions=set_field:0x100000002->xreg1,load:3->NXM_NX_REG0[4..7],goto_table:1
 			table=1,reg0=0x30,reg2=1,reg3=2 actions=output:OXM_OF_PKT_REG1[0..15]`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"move", `actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:02:00:00:00:00:ff->eth_src,output:2`, tcp(1, 2, TCPSyn),
-			[]string{"2 dl_src=02:00:00:00:00:ff,dl_dst=02:00:00:00:00:0a"}},
-		{"headers are rewritten", `priority=1,tcp actions=set_field:192.0.2.1->ip_src,set_field:99->tcp_dst,set_field:46->ip_dscp,dec_ttl,output:2`, tcp(1, 2, TCPSyn),
-			[]string{"2 tcp,nw_src=192.0.2.1,tp_dst=99,nw_tos=184,nw_ttl=63"}},
-		{"an expired packet goes to the controller", `priority=1,ip actions=set_field:1->nw_ttl,dec_ttl,output:2`, tcp(1, 2, TCPSyn), []string{"-3 tcp"}},
-		{"an ARP answer", `priority=1,arp actions=set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],set_field:10.0.0.9->arp_spa,in_port`,
-			Frame{Src: alice, Dst: bob, ARPOp: 1, SHA: alice, IPSrc: ipA, IPDst: ipB}, []string{"1 arp,arp_op=2,arp_tha=02:00:00:00:00:0a,arp_spa=10.0.0.9"}},
-		{"tags", `actions=push_vlan:0x8100,set_field:4101->vlan_vid,output:2,pop_vlan,output:3`, tcp(1, 2, TCPSyn), []string{"2 dl_vlan=5,tcp", "3 vlan_tci=0x0000/0x1fff,tcp"}},
-		{"a clone changes nothing for what follows", `actions=clone(set_field:02:00:00:00:00:ff->eth_src,output:2),output:3`, tcp(1, 2, TCPSyn),
-			[]string{"2 dl_src=02:00:00:00:00:ff", "3 dl_src=02:00:00:00:00:0a"}},
-		{"exit ends all", `table=0 actions=resubmit(,1),output:9
+	{"move", `actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:02:00:00:00:00:ff->eth_src,output:2`, tcp(1, 2, TCPSyn),
+		[]string{"2 dl_src=02:00:00:00:00:ff,dl_dst=02:00:00:00:00:0a"}},
+	{"headers are rewritten", `priority=1,tcp actions=set_field:192.0.2.1->ip_src,set_field:99->tcp_dst,set_field:46->ip_dscp,dec_ttl,output:2`, tcp(1, 2, TCPSyn),
+		[]string{"2 tcp,nw_src=192.0.2.1,tp_dst=99,nw_tos=184,nw_ttl=63"}},
+	{"an expired packet goes to the controller", `priority=1,ip actions=set_field:1->nw_ttl,dec_ttl,output:2`, tcp(1, 2, TCPSyn), []string{"-3 tcp"}},
+	{"an ARP answer", `priority=1,arp actions=set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],set_field:10.0.0.9->arp_spa,in_port`,
+		Frame{Src: alice, Dst: bob, ARPOp: 1, SHA: alice, IPSrc: ipA, IPDst: ipB}, []string{"1 arp,arp_op=2,arp_tha=02:00:00:00:00:0a,arp_spa=10.0.0.9"}},
+	{"tags", `actions=push_vlan:0x8100,set_field:4101->vlan_vid,output:2,pop_vlan,output:3`, tcp(1, 2, TCPSyn), []string{"2 dl_vlan=5,tcp", "3 vlan_tci=0x0000/0x1fff,tcp"}},
+	{"a clone changes nothing for what follows", `actions=clone(set_field:02:00:00:00:00:ff->eth_src,output:2),output:3`, tcp(1, 2, TCPSyn),
+		[]string{"2 dl_src=02:00:00:00:00:ff", "3 dl_src=02:00:00:00:00:0a"}},
+	{"exit ends all", `table=0 actions=resubmit(,1),output:9
 			table=1 actions=output:2,exit,output:8`, tcp(1, 2, TCPSyn), []string{"2 tcp"}},
-		{"a group of all", `actions=group:1
+	{"a group of all", `actions=group:1
 			group_id=1,type=all,bucket=actions=set_field:02:00:00:00:00:ff->eth_src,output:2,bucket=actions=output:3`, tcp(1, 2, TCPSyn),
-			[]string{"2 dl_src=02:00:00:00:00:ff", "3 dl_src=02:00:00:00:00:0a"}},
-		{"a group of one that lives", `actions=group:1
+		[]string{"2 dl_src=02:00:00:00:00:ff", "3 dl_src=02:00:00:00:00:0a"}},
+	{"a group of one that lives", `actions=group:1
 			group_id=1,type=ff,bucket=watch_port:2,actions=output:2,bucket=watch_port:3,actions=output:3`, tcp(1, 2, TCPSyn), []string{"3 tcp"}},
-		{"a group that chooses", `actions=group:1
+	{"a group that chooses", `actions=group:1
 			group_id=1,type=select,bucket=weight:0,actions=output:2,bucket=weight:5,actions=output:3`, tcp(1, 2, TCPSyn), []string{"3 tcp"}},
-		{"meters let pass, and controllers hear", `actions=meter:1,controller(max_len=20,meter_id=1),output:2
+	{"meters let pass, and controllers hear", `actions=meter:1,controller(max_len=20,meter_id=1),output:2
 			meter=1 pktps bands=type=drop rate=5`, tcp(1, 2, TCPSyn), []string{"-3 tcp", "2 tcp"}},
-		{"the stack", `actions=set_field:5->reg1,push:NXM_NX_REG1[],set_field:6->reg1,pop:NXM_NX_REG1[],output:NXM_NX_REG1[]`, tcp(1, 2, TCPSyn), []string{"5 tcp"}},
-		{"flood", `actions=flood`, tcp(1, 2, TCPSyn), []string{"2 tcp", "3 tcp"}},
-	} {
+	{"the stack", `actions=set_field:5->reg1,push:NXM_NX_REG1[],set_field:6->reg1,pop:NXM_NX_REG1[],output:NXM_NX_REG1[]`, tcp(1, 2, TCPSyn), []string{"5 tcp"}},
+	{"flood", `actions=flood`, tcp(1, 2, TCPSyn), []string{"2 tcp", "3 tcp"}},
+}
+
+type actionCase struct {
+	name, flows string
+	frame       Frame
+	want        []string // port, and a match that the frame that leaves has
+}
+
+func TestActionsDoWhatTheySay(t *testing.T) {
+	t.Parallel()
+	for _, c := range actionCases {
 		sw := New(state(t, c.flows))
 		sw.Ports, sw.Dead = []uint32{1, 2, 3}, map[uint32]bool{2: true}
 		trace, err := sw.Walk(Arrival{Port: 1, Frame: c.frame.Bytes()})
@@ -247,9 +252,7 @@ func TestChecksumsAreRightAfterARewrite(t *testing.T) {
 	}
 }
 
-func TestConjunctionsNeedAllClausesOfOnePriority(t *testing.T) {
-	t.Parallel()
-	const flows = `
+const conjunctions = `
 		priority=90,conj_id=7,ip actions=output:7
 		priority=100,ip,nw_src=10.0.0.1 actions=conjunction(7,1/2),conjunction(8,1/3)
 		priority=100,tcp,tp_dst=80 actions=conjunction(7,2/2)
@@ -262,15 +265,14 @@ func TestConjunctionsNeedAllClausesOfOnePriority(t *testing.T) {
 		priority=100,tcp,tp_src=9,tp_dst=23 actions=output:23
 		priority=100,ip,nw_src=10.0.0.3 actions=conjunction(9,1/2)
 		priority=100,tcp,tp_dst=99 actions=conjunction(9,2/2)`
+
+// conjunctionCases are frames that conjunctions decide on, and the port that they go to.
+func conjunctionCases() []conjunctionCase {
 	other := tcp(1, 80, TCPSyn)
 	other.IPSrc = ipB
 	unanswered := tcp(1, 99, TCPSyn)
 	unanswered.IPSrc = netip.MustParseAddr("10.0.0.3")
-	for _, c := range []struct {
-		name  string
-		frame Frame
-		want  uint32
-	}{
+	return []conjunctionCase{
 		{"both clauses", tcp(1, 80, TCPSyn), 7},
 		{"one clause is of a lower priority", tcp(1, 443, TCPSyn), 20},
 		{"a clause of three is missing", tcp(1, 81, TCPSyn), 20},
@@ -278,8 +280,19 @@ func TestConjunctionsNeedAllClausesOfOnePriority(t *testing.T) {
 		{"a flow of higher priority decides", tcp(1, 22, TCPSyn), 22},
 		{"a flow of the same priority decides", tcp(9, 23, TCPSyn), 23},
 		{"nothing matches the id: as if there were no conjunction", unanswered, 20},
-	} {
-		trace, err := New(state(t, flows)).Walk(Arrival{Port: 1, Frame: c.frame.Bytes()})
+	}
+}
+
+type conjunctionCase struct {
+	name  string
+	frame Frame
+	want  uint32
+}
+
+func TestConjunctionsNeedAllClausesOfOnePriority(t *testing.T) {
+	t.Parallel()
+	for _, c := range conjunctionCases() {
+		trace, err := New(state(t, conjunctions)).Walk(Arrival{Port: 1, Frame: c.frame.Bytes()})
 		if err != nil {
 			t.Fatal(err)
 		}
