@@ -148,6 +148,7 @@ func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 		{"from a port whose interface is not there", Question{From: "p-lost", ToPort: "p-web1"}, Dropped, "has no port number 77", 0, ""},
 		{"from a port that is administratively down", Question{From: "p-down", ToPort: "p-web1"}, Dropped, "the port is administratively down", 1, ""},
 		{"ARP to all", Question{From: "p-web1", ToIP: ip("10.0.0.2"), EtherType: "ARP"}, Delivered, "web2", 3, ""},
+		{"ARP for an address that nobody has", Question{From: "p-web1", ToIP: ip("10.0.0.77"), EtherType: "ARP"}, Delivered, "web2", 3, ""},
 		{"a broadcast", Question{From: "p-web1", ToMAC: mac.Max}, Delivered, "web2", 3, ""},
 		{"another ICMP than an echo", Question{From: "p-web1", ToPort: "p-web2", Type: number(uint8(13))}, Delivered, "web2", 2, ""},
 		{"to itself", Question{From: "p-web1", ToPort: "p-web1"}, Dropped, "it would leave by the port that it came by", 1, ""},
@@ -354,4 +355,33 @@ func BenchmarkExplain20000(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(flows), "flows")
+}
+
+// A conjunction is told with the clauses that it took.
+func TestTheClausesOfAConjunctionAreTold(t *testing.T) {
+	t.Parallel()
+	w := town()
+	w.compute = func(*intent.View) pipeline.Desired {
+		var flows []flow.Flow
+		for _, line := range []string{
+			"table=0,priority=9,conj_id=7,ip actions=output:2", "table=0,priority=9,ip,nw_src=10.0.0.1 actions=conjunction(7,1/2)",
+			"table=0,priority=9,icmp actions=conjunction(7,2/2)",
+		} {
+			f, err := flow.Parse(line)
+			if err != nil {
+				t.Error(err)
+			}
+			flows = append(flows, f)
+		}
+		set, err := flow.NewSet(flows)
+		if err != nil {
+			t.Error(err)
+		}
+		return pipeline.Desired{State: flow.State{Flows: set}}
+	}
+	a := ask(t, w, Question{From: "p-web1", ToPort: "p-db"})
+	want := "meets ip,nw_src=10.0.0.1 and icmp; out by port 2"
+	if got := a.Hops[0].Steps[0].Does; got != want || a.Verdict != Delivered {
+		t.Errorf("%s: %q, want %q", a.Verdict, got, want)
+	}
 }

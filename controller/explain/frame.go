@@ -57,6 +57,7 @@ func (e *explainer) resolve(s *intent.State) (p plan) {
 			p.to, p.frame.Dst = &to, a.Bytes()
 		case q.ToIP.IsMulticast() || q.ToIP == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			p.frame.Dst = groupMAC(q.ToIP)
+		case q.EtherType == "ARP": // that is the question
 		default:
 			network, _ := s.Network(p.from.NetworkID)
 			p.nowhere = fmt.Sprintf("no port of network %s has the address %s, so that nobody answers for it", nameOr(network.Name, network.ID), q.ToIP)

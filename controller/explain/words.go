@@ -51,6 +51,13 @@ func does(at *station, t *walk.Trace, s *walk.Step) string {
 		return "no flow matches"
 	}
 	var words []string
+	if len(s.Clauses) > 0 {
+		met := make([]string, len(s.Clauses))
+		for i, c := range s.Clauses {
+			met[i] = c.Match.String()
+		}
+		words = append(words, "meets "+strings.Join(met, " and "))
+	}
 	for _, a := range s.Taken {
 		if said := didWhat(at, t, a); said != "" {
 			words = append(words, said)

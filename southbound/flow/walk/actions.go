@@ -34,11 +34,12 @@ func (r *run) action(p *packet, a openflow.Action, step int) (ended bool, err er
 		if err != nil {
 			return false, err
 		}
-		n := be.Uint32(port[12:])
-		if a.Src.Bits <= 16 || n <= 0xffff { // numbers of OpenFlow 1.0
-			n = port32(uint16(n))
+		if port != (value{14: port[14], 15: port[15]}) {
+			took.Note = "no port has so high a number"
+			r.note(step, took)
+			return false, nil
 		}
-		return false, r.output(p, n, 0, step, took)
+		return false, r.output(p, port32(be.Uint16(port[14:])), 0, step, took) // numbers of OpenFlow 1.0
 	case openflow.ActionOutputTrunc:
 		return false, r.output(p, port32(a.Port), int(a.MaxLen), step, took)
 	case openflow.ActionController:

@@ -195,6 +195,7 @@ var actionCases = []actionCase{
 	{"meters let pass, and controllers hear", `actions=meter:1,controller(max_len=20,meter_id=1),output:2
 			meter=1 pktps bands=type=drop rate=5`, tcp(1, 2, TCPSyn), []string{"-3 tcp", "2 tcp"}},
 	{"the stack", `actions=set_field:5->reg1,push:NXM_NX_REG1[],set_field:6->reg1,pop:NXM_NX_REG1[],output:NXM_NX_REG1[]`, tcp(1, 2, TCPSyn), []string{"5 tcp"}},
+	{"a register that holds no port", `actions=set_field:0x10002->reg1,output:NXM_NX_REG1[],set_field:0xfff8->reg1,output:NXM_NX_REG1[]`, tcp(1, 2, TCPSyn), []string{"1 tcp"}},
 	{"flood", `actions=flood`, tcp(1, 2, TCPSyn), []string{"2 tcp", "3 tcp"}},
 }
 
