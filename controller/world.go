@@ -39,6 +39,9 @@ func (w *world) load(ctx context.Context) error {
 	for _, n := range snapshot.Networks {
 		state.PutNetwork(n, touched)
 	}
+	for _, g := range snapshot.AddressGroups {
+		state.PutAddressGroup(g, touched)
+	}
 	for _, g := range snapshot.SecurityGroups {
 		state.PutGroup(g, touched)
 	}
@@ -100,6 +103,10 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 	if err != nil {
 		return nil, err
 	}
+	addressGroups, err := w.store.AddressGroupsByID(ctx, ids[store.KindAddressGroup])
+	if err != nil {
+		return nil, err
+	}
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
 		return nil, err
@@ -132,6 +139,13 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 			w.state.PutNetwork(n, touched)
 		} else {
 			w.state.DeleteNetwork(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindAddressGroup] {
+		if g, ok := addressGroups[id]; ok {
+			w.state.PutAddressGroup(g, touched)
+		} else {
+			w.state.DeleteAddressGroup(id, touched)
 		}
 	}
 	for _, id := range ids[store.KindSecurityGroup] {

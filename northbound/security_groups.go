@@ -13,7 +13,7 @@ func securityGroups(st *store.Store) *collection[intent.SecurityGroup] {
 			"A new group allows all egress. Every tenant has a group `default`, which also allows ingress from itself; it cannot be renamed, nor deleted by its owner.",
 		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
-			derived("shared", boolean, func(*intent.SecurityGroup) bool { return false }, access{filter: true}, "Always false: groups are not shared between tenants."),
+			derived("shared", boolean, func(g *intent.SecurityGroup) bool { return g.Shared }, access{filter: true}, "Whether an RBAC policy shares it with the caller."),
 			mapped("stateful", boolean, func(g *intent.SecurityGroup) bool { return !g.Stateless }, func(g *intent.SecurityGroup, v bool) { g.Stateless = !v },
 				access{post: optional, put: true, def: "true", filter: true}, "Whether answers pass without a rule of their own: a record, as in the data plane all groups are stateful. It cannot change while a port has the group."),
 			derived("security_group_rules", list(ruleObject, 0), func(g *intent.SecurityGroup) []intent.Rule { return g.Rules }, access{}, "Its rules, oldest first."),

@@ -24,6 +24,7 @@ case "${1:-}" in
     need mininet have mn
     need curl have curl         # of the examples in docs/api.md
     need python3 have python3
+    need python3-openstackclient test -d /usr/lib/python3/dist-packages/openstackclient # drives the API in test/clients
     need ansible-core have ansible-inventory # reads macloom inventory
     need iputils-ping have ping # of mininet's hosts
     need gcc have gcc           # of the race detector

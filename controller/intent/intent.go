@@ -47,6 +47,9 @@ type Network struct {
 	DNSDomain   string
 	ZoneHints   []string
 	Subnets     []string // ids, oldest first
+
+	Shared   bool      // with whoever reads it
+	ScopeIDs [2]string // address scopes of its IPv4 and IPv6 subnets; empty: none
 }
 
 // MaxVNI is the highest VXLAN network identifier, RFC 7348 §5.
@@ -101,6 +104,7 @@ type Subnet struct {
 	EnableDHCP  bool
 	Nameservers []netip.Addr
 	PoolID      string // subnet pool that the prefix was cut out of; empty: none
+	Shared      bool   // with whoever reads it, as its network is
 
 	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
 	AddressMode  IPv6Mode
@@ -246,6 +250,7 @@ type SecurityGroup struct {
 	Num       uint32 // small unique number: part of the key of a group set
 	Stateless bool   // a record: the data plane treats all groups as stateful
 	Rules     []Rule // oldest first
+	Shared    bool   // with whoever reads it
 }
 
 // Direction is seen from the port: ingress is towards the instance.

@@ -155,6 +155,50 @@ func TestARemoteGroupStandsForTheAddressesOfItsMembersOfThatFamily(t *testing.T)
 	}
 }
 
+func TestAnAddressGroupStandsForItsPrefixesOfThatFamily(t *testing.T) {
+	t.Parallel()
+	s, touched := NewState(), Touched{}
+	s.PutNetwork(network("net", 77), touched)
+	s.PutGroup(SecurityGroup{Meta: Meta{ID: "web"}, Num: 1, Rules: []Rule{
+		{Num: 1, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "offices"},
+		{Num: 2, GroupID: "web", EtherType: IPv6, RemoteAddressGroupID: "offices"},
+		{Num: 3, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "gone"},
+		{Num: 4, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "all"},
+		{Num: 5, GroupID: "web", EtherType: IPv6, RemoteAddressGroupID: "all"},
+	}}, touched)
+	offices := AddressGroup{Meta: Meta{ID: "offices"}, Addresses: prefixes("10.1.0.0/24 10.1.1.0/24 192.0.2.1/32 2001:db8::/32")}
+	s.PutAddressGroup(offices, touched)
+	s.PutAddressGroup(AddressGroup{Meta: Meta{ID: "all"}, Addresses: prefixes("0.0.0.0/0")}, touched)
+	s.PutPort(port(1, "net", at(1), "web"), touched)
+	s.PutPort(port(2, "net", Binding{Host: DPID(2).String(), PortNo: 1}), touched)
+	rules := func() (got []string) {
+		for _, r := range s.View(dpid, switchPorts(4), UnmanagedLearn).Sets[0].Rules {
+			got = append(got, fmt.Sprint(r.Num, r.AnyRemote, r.Remotes))
+		}
+		return got
+	}
+	want := []string{"1 false [10.1.0.0/23 192.0.2.1/32]", "2 false [2001:db8::/32]", "3 false []", "4 true []", "5 false []"}
+	if diff := cmp.Diff(want, rules()); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+
+	clear(touched)
+	offices.Addresses = offices.Addresses[2:3]
+	s.PutAddressGroup(offices, touched)
+	if diff := cmp.Diff(Touched{DPID(1): {}}, touched); diff != "" {
+		t.Errorf("the switch whose rules name the group is touched, and no other (-want +got):\n%s", diff)
+	}
+	want[0], want[1] = "1 false [192.0.2.1/32]", "2 false []"
+	if diff := cmp.Diff(want, rules()); diff != "" {
+		t.Errorf("rules after the change (-want +got):\n%s", diff)
+	}
+	clear(touched)
+	s.PutAddressGroup(offices, touched)
+	if len(touched) != 0 {
+		t.Errorf("the same again touched %v", touched)
+	}
+}
+
 func TestChangesThatTheDataPlaneDoesNotSeeTouchNothing(t *testing.T) {
 	t.Parallel()
 	s, touched := NewState(), Touched{}
@@ -177,6 +221,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		s := NewState()
 		networks, groups, ports := map[string]Network{}, map[string]SecurityGroup{}, map[string]Port{}
+		sets := map[string]AddressGroup{}
 		switches := []DPID{1, 2, 3}
 		tunnelled := append(switchPorts(6), SwitchPort{No: 7, Name: TunnelPort})
 		hosts, segments := map[DPID]Host{}, map[string]HostSegment{}
@@ -199,8 +244,11 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				g := SecurityGroup{Meta: Meta{ID: id}, Num: 1 + uint32(id[0]-'0')}
 				for range rnd.IntN(3) {
 					r := Rule{Num: uint32(rnd.IntN(20) + 1), GroupID: id, EtherType: IPv4}
-					if rnd.IntN(2) == 0 {
+					switch rnd.IntN(3) {
+					case 0:
 						r.RemoteGroupID = fmt.Sprint(rnd.IntN(4))
+					case 1:
+						r.RemoteAddressGroupID = fmt.Sprint("set-", rnd.IntN(4))
 					}
 					g.Rules = append(g.Rules, r)
 				}
@@ -227,6 +275,16 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				delete(ports, id)
 				s.DeletePort(id, touched)
 			case 6:
+				g := AddressGroup{Meta: Meta{ID: "set-" + id}}
+				for range rnd.IntN(3) {
+					g.Addresses = append(g.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(rnd.IntN(4))}), 16))
+				}
+				sets[g.ID] = g
+				s.PutAddressGroup(g, touched)
+			case 7:
+				delete(sets, "set-"+id)
+				s.DeleteAddressGroup("set-"+id, touched)
+			case 8:
 				d := switches[rnd.IntN(3)]
 				if rnd.IntN(4) == 0 {
 					delete(hosts, d)
@@ -239,7 +297,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				}
 				hosts[d] = h
 				s.PutHost(h, touched)
-			case 7:
+			case 9:
 				if rnd.IntN(4) == 0 {
 					delete(segments, id)
 					s.DeleteHostSegment(id, touched)
@@ -257,6 +315,9 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 			}
 
 			fresh := NewState()
+			for _, g := range sets {
+				fresh.PutAddressGroup(g, Touched{})
+			}
 			for _, h := range hosts {
 				fresh.PutHost(h, Touched{})
 			}

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 )
 
@@ -13,13 +14,14 @@ type State struct {
 	networks map[string]Network
 	ports    map[string]Port
 	groups   map[string]SecurityGroup
+	prefixes map[string][]netip.Prefix // of address groups, by their ids
 
 	// Derived: which ports are where and in what, and which groups' rules name
 	// which group as remote.
 	onSwitch  map[DPID]map[string]struct{}   // ports by datapath
 	inNetwork map[string]map[string]struct{} // ports by network
 	inGroup   map[string]map[string]struct{} // ports by security group
-	remoteOf  map[string]map[string]struct{} // groups by the remote group of one of their rules
+	remoteOf  map[string]map[string]struct{} // groups by the remote group or the address group of one of their rules
 
 	overlay
 }
@@ -30,7 +32,7 @@ type Touched map[DPID]struct{}
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
-		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{},
+		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
 		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, overlay: newOverlay(),
 	}
@@ -74,8 +76,8 @@ func (s *State) PutGroup(g SecurityGroup, t Touched) {
 	s.unindexGroup(g.ID)
 	s.groups[g.ID] = g
 	for _, r := range g.Rules {
-		if r.RemoteGroupID != "" {
-			insert(s.remoteOf, r.RemoteGroupID, g.ID)
+		if remote := r.remoteID(); remote != "" {
+			insert(s.remoteOf, remote, g.ID)
 		}
 	}
 	s.touchPorts(s.inGroup[g.ID], t)
@@ -86,6 +88,21 @@ func (s *State) DeleteGroup(id string, t Touched) {
 	s.unindexGroup(id)
 	delete(s.groups, id)
 	s.touchPorts(s.inGroup[id], t)
+}
+
+// PutAddressGroup adds or replaces an address group.
+func (s *State) PutAddressGroup(g AddressGroup, t Touched) {
+	if old, there := s.prefixes[g.ID]; there && slices.Equal(old, g.Addresses) {
+		return
+	}
+	s.prefixes[g.ID] = g.Addresses
+	s.touchHolders(g.ID, t)
+}
+
+// DeleteAddressGroup removes an address group.
+func (s *State) DeleteAddressGroup(id string, t Touched) {
+	delete(s.prefixes, id)
+	s.touchHolders(id, t)
 }
 
 // PortsOn returns the ports bound to a datapath, in the order of their ids.
@@ -124,10 +141,19 @@ func (s *State) unindexPort(p Port, t Touched) {
 
 func (s *State) unindexGroup(id string) {
 	for _, r := range s.groups[id].Rules {
-		if r.RemoteGroupID != "" {
-			remove(s.remoteOf, r.RemoteGroupID, id)
+		if remote := r.remoteID(); remote != "" {
+			remove(s.remoteOf, remote, id)
 		}
 	}
+}
+
+// remoteID is the set that the other side must be in; empty: the rule names
+// none.
+func (r *Rule) remoteID() string {
+	if r.RemoteGroupID != "" {
+		return r.RemoteGroupID
+	}
+	return r.RemoteAddressGroupID
 }
 
 // touchPort marks the switch of p, and every switch with a port whose rules
@@ -137,9 +163,14 @@ func (s *State) touchPort(p Port, t Touched) {
 		t[d] = struct{}{}
 	}
 	for _, g := range p.SecurityGroups {
-		for holder := range s.remoteOf[g] {
-			s.touchPorts(s.inGroup[holder], t)
-		}
+		s.touchHolders(g, t)
+	}
+}
+
+// touchHolders marks every switch with a port whose rules name a set as remote.
+func (s *State) touchHolders(remote string, t Touched) {
+	for holder := range s.remoteOf[remote] {
+		s.touchPorts(s.inGroup[holder], t)
 	}
 }
 

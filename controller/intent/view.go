@@ -251,7 +251,15 @@ func (s *State) resolve(r Rule) SetRule {
 		slices.SortFunc(out.Remotes, netip.Prefix.Compare)
 		out.Remotes = slices.Compact(out.Remotes)
 	case r.RemoteAddressGroupID != "":
-		// Not resolved yet: it admits nothing rather than too much.
+		for _, prefix := range CompactPrefixes(s.prefixes[r.RemoteAddressGroupID]) {
+			switch {
+			case prefix.Addr().Is4() != (r.EtherType == IPv4):
+			case prefix.Bits() == 0:
+				out.AnyRemote = true // and there is no other of the family
+			default:
+				out.Remotes = append(out.Remotes, prefix)
+			}
+		}
 	case r.RemotePrefix.IsValid() && r.RemotePrefix.Bits() > 0:
 		out.Remotes = []netip.Prefix{r.RemotePrefix.Masked()}
 	default:

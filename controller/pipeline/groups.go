@@ -123,11 +123,11 @@ func rules(v *intent.View, emit emitFunc, table, next uint8, dir intent.Directio
 
 // liveMatches match the traffic of connections that a rule has admitted,
 // in the table of either direction. Where the rule admits the members of a
-// group, a connection lives only as long as its far end is a member; errors
+// group, or the addresses of one, a connection lives only as long as its far end is in it; errors
 // about it (+rel) may come from any router on the way.
 func liveMatches(slot flow.Field, r intent.SetRule, dir intent.Direction) []flow.Match {
 	mark := flow.CTMark(r.Num)
-	if r.RemoteGroupID == "" {
+	if r.AnyRemote || r.RemoteGroupID == "" && r.RemoteAddressGroupID == "" {
 		return []flow.Match{flow.NewMatch(slot, mark, flow.CTState(flow.CTTrk, flow.CTNew|flow.CTInv))}
 	}
 	matches := []flow.Match{flow.NewMatch(slot, mark, flow.CTState(flow.CTTrk|flow.CTRel, flow.CTInv))}

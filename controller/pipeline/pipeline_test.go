@@ -97,13 +97,14 @@ func townPorts() []intent.SwitchPort {
 
 func views() map[string]*intent.View {
 	return map[string]*intent.View{
-		"empty": intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
-		"learn": intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
-		"drop":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
-		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
-		"meter": metered(),
-		"pairs": pairs(),
-		"cloud": cloud(),
+		"empty":     intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
+		"learn":     intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
+		"drop":      intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
+		"town":      town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+		"meter":     metered(),
+		"pairs":     pairs(),
+		"cloud":     cloud(),
+		"addresses": addresses(),
 	}
 }
 
@@ -169,6 +170,27 @@ func pairs() *intent.View {
 	bare.Unguarded = true
 	bare.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("fd00::3")}}
 	s.PutPort(bare, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// addresses is a network with a port whose rules name address groups.
+func addresses() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "offices"}, Addresses: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("192.0.2.128/25"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8::/32"),
+	}}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "all"}, Addresses: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "web"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteAddressGroupID: "offices"},
+		{Num: 102, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv6, RemoteAddressGroupID: "offices"},
+		{Num: 103, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv4, RemoteAddressGroupID: "all"},
+		{Num: 104, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv6, RemoteAddressGroupID: "all"}, // none of the family
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"web"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
 	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
 }
 

@@ -16,9 +16,11 @@ var rules = entity[intent.Rule]{
 	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description, '{}'::text[],
 		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
 		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, ''), coalesce(remote_address_group_id::text, '')`,
-	from:    "security_group_rules",
-	visible: "security_group_rules.tenant_id = $tenant",
-	order:   "security_group_rules.num",
+	from: "security_group_rules",
+	visible: partOfShared("security_group_rules", "group_id", KindSecurityGroup) +
+		" OR security_group_rules.group_id = ANY(ARRAY(SELECT id FROM security_groups WHERE tenant_id = $tenant))",
+	owner: "security_group_rules.tenant_id",
+	order: "security_group_rules.num",
 	filters: untagged(metaFilters("security_group_rules", map[string]filter{
 		"name":              nil,
 		"security_group_id": byUUID("security_group_rules.group_id"),
@@ -96,7 +98,7 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 	var out []intent.Rule
 	err := s.write(ctx, func(tx *writeTx) error {
 		out = slices.Clone(in)
-		var of, remotes, owners []string
+		var of, remotes, sets, owners []string
 		for i := range out {
 			r := &out[i]
 			if err := prepareMeta(sc, &r.Meta); err != nil {
@@ -111,6 +113,12 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 				}
 				remotes = append(remotes, r.RemoteGroupID)
 			}
+			if r.RemoteAddressGroupID != "" {
+				if err := addressGroups.ref(&r.RemoteAddressGroupID); err != nil {
+					return err
+				}
+				sets = append(sets, r.RemoteAddressGroupID)
+			}
 			of, owners = append(of, r.GroupID), append(owners, r.TenantID)
 			tx.spends(KindRule, r.TenantID)
 		}
@@ -120,7 +128,10 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 		if err := groups.touch(ctx, tx, sc, of); err != nil {
 			return err
 		}
-		if err := seeGroups(ctx, tx, sc, remotes); err != nil {
+		if err := groups.use(ctx, tx, sc, remotes); err != nil {
+			return err
+		}
+		if err := addressGroups.use(ctx, tx, sc, sets); err != nil {
 			return err
 		}
 		return insertRules(ctx, tx, "", out)
