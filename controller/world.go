@@ -29,7 +29,7 @@ func (w *world) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("controller: load intent: %w", err)
 	}
-	state, touched := intent.NewState(), intent.Touched{}
+	state, touched := intent.NewState(), intent.Touched(nil) // all is new
 	for _, h := range snapshot.Hosts {
 		state.PutHost(h, touched)
 	}

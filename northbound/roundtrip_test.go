@@ -166,7 +166,7 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 	rule := func(id, group, direction, ethertype, remote string) string {
 		return `{"id":"` + id + `","tenant_id":"red","project_id":"red","description":"","security_group_id":"` + group + `","direction":"` + direction + `","ethertype":"` + ethertype +
 			`","protocol":null,"port_range_min":null,"port_range_max":null,"remote_ip_prefix":null,"normalized_cidr":null,"remote_group_id":` + remote +
-			`,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
+			`,"remote_address_group_id":null,"remote_mac":null,"remote_mac_segment_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
 	}
 	a.wantBody(names, a.want(200, "GET", "/v2.0/security-groups", "red", ""), `{"security_groups":[{"id":"ID1","tenant_id":"red","project_id":"red","description":"Default security group","name":"default",
 		"shared":false,"stateful":true,"security_group_rules":[`+rule("ID2", "ID1", "egress", "IPv4", "null")+`,`+rule("ID3", "ID1", "egress", "IPv6", "null")+`,`+
@@ -178,7 +178,7 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 
 	made = a.want(201, "POST", "/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+web+`", "direction": "ingress", "protocol": "TCP", "port_range_min": "80", "port_range_max": 443, "remote_ip_prefix": "10.1.2.3/8"}}`)
 	tcp := `{"id":"ID9","tenant_id":"red","project_id":"red","description":"DESCRIPTION","security_group_id":"ID6","direction":"ingress","ethertype":"IPv4","protocol":"tcp",
-		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
+		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"remote_address_group_id":null,"remote_mac":null,"remote_mac_segment_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
 	a.wantBody(names, made, `{"security_group_rule":`+strings.Replace(tcp, "DESCRIPTION", "", 1)+`1}}`)
 	id := idOf(made.object(t))
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/security-group-rules/"+id, "red", `{"security_group_rule": {"description": "HTTP"}}`),

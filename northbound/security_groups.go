@@ -15,7 +15,7 @@ func securityGroups(st *store.Store) *collection[intent.SecurityGroup] {
 			name(meta),
 			derived("shared", boolean, func(g *intent.SecurityGroup) bool { return g.Shared }, access{filter: true}, "Whether an RBAC policy shares it with the caller."),
 			mapped("stateful", boolean, func(g *intent.SecurityGroup) bool { return !g.Stateless }, func(g *intent.SecurityGroup, v bool) { g.Stateless = !v },
-				access{post: optional, put: true, def: "true", filter: true}, "Whether answers pass without a rule of their own: a record, as in the data plane all groups are stateful. It cannot change while a port has the group."),
+				access{post: optional, put: true, def: "true", filter: true}, "Whether answers pass without a rule of their own; the rules of a stateless group look at single packets. It cannot change while a port has the group."),
 			derived("security_group_rules", list(ruleObject, 0), func(g *intent.SecurityGroup) []intent.Rule { return g.Rules }, access{}, "Its rules, oldest first."),
 		)),
 		meta:   meta,

@@ -248,7 +248,7 @@ type DHCPOption struct {
 type SecurityGroup struct {
 	Meta
 	Num       uint32 // small unique number: part of the key of a group set
-	Stateless bool   // a record: the data plane treats all groups as stateful
+	Stateless bool   // its rules look at single packets, not at connections
 	Rules     []Rule // oldest first
 	Shared    bool   // with whoever reads it
 }
@@ -284,4 +284,9 @@ type Rule struct {
 	RemoteGroupID string
 	// RemoteAddressGroupID names a set of prefixes that the other side is in.
 	RemoteAddressGroupID string
+	// RemoteMAC and RemoteSegmentID are asked of the other side beside the above,
+	// one of them at most.
+	RemoteMAC       mac.Addr
+	RemoteSegmentID string
+	RemoteBlock     mac.Segment // of that segment, or of the single address; as it is, not to be set
 }

@@ -141,9 +141,9 @@ func TestARemoteGroupStandsForTheAddressesOfItsMembersOfThatFamily(t *testing.T)
 	i := slices.IndexFunc(v.Sets, func(g GroupSet) bool { return g.Slot == 1 })
 	var got []string
 	for _, r := range v.Sets[i].Rules {
-		got = append(got, fmt.Sprint(r.Num, r.AnyRemote, r.Remotes))
+		got = append(got, farSide(v, r))
 	}
-	want := []string{"1 false [10.0.0.2/32 10.0.0.3/32]", "2 false []", "3 false [10.1.0.0/16]", "4 true []"}
+	want := []string{"1 [10.0.0.2/32 10.0.0.3/32]", "2 []", "3 10.1.0.0/16", "4 any"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
@@ -153,6 +153,23 @@ func TestARemoteGroupStandsForTheAddressesOfItsMembersOfThatFamily(t *testing.T)
 	if diff := cmp.Diff(Touched{DPID(1): {}, DPID(2): {}}, touched); diff != "" {
 		t.Errorf("the member's switch and the one whose rules name its group are touched (-want +got):\n%s", diff)
 	}
+}
+
+// farSide is what a rule of a view with one scope asks of the other side.
+func farSide(v *View, r SetRule) string {
+	switch {
+	case !r.Grouped && r.Remote.IsValid():
+		return fmt.Sprint(r.Num, " ", r.Remote)
+	case !r.Grouped:
+		return fmt.Sprint(r.Num, " any")
+	}
+	in := []netip.Prefix{}
+	for _, m := range v.Scopes[0].Members {
+		if slices.Contains(r.Classes, m.Class) {
+			in = append(in, m.Prefix)
+		}
+	}
+	return fmt.Sprint(r.Num, " ", in)
 }
 
 func TestAnAddressGroupStandsForItsPrefixesOfThatFamily(t *testing.T) {
@@ -172,12 +189,13 @@ func TestAnAddressGroupStandsForItsPrefixesOfThatFamily(t *testing.T) {
 	s.PutPort(port(1, "net", at(1), "web"), touched)
 	s.PutPort(port(2, "net", Binding{Host: DPID(2).String(), PortNo: 1}), touched)
 	rules := func() (got []string) {
-		for _, r := range s.View(dpid, switchPorts(4), UnmanagedLearn).Sets[0].Rules {
-			got = append(got, fmt.Sprint(r.Num, r.AnyRemote, r.Remotes))
+		v := s.View(dpid, switchPorts(4), UnmanagedLearn)
+		for _, r := range v.Sets[0].Rules {
+			got = append(got, farSide(v, r))
 		}
 		return got
 	}
-	want := []string{"1 false [10.1.0.0/23 192.0.2.1/32]", "2 false [2001:db8::/32]", "3 false []", "4 true []", "5 false []"}
+	want := []string{"1 [10.1.0.0/23 192.0.2.1/32]", "2 [2001:db8::/32]", "3 []", "4 [0.0.0.0/0 10.1.0.0/23 192.0.2.1/32]", "5 []"}
 	if diff := cmp.Diff(want, rules()); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
@@ -188,7 +206,7 @@ func TestAnAddressGroupStandsForItsPrefixesOfThatFamily(t *testing.T) {
 	if diff := cmp.Diff(Touched{DPID(1): {}}, touched); diff != "" {
 		t.Errorf("the switch whose rules name the group is touched, and no other (-want +got):\n%s", diff)
 	}
-	want[0], want[1] = "1 false [192.0.2.1/32]", "2 false []"
+	want[0], want[1], want[3] = "1 [192.0.2.1/32]", "2 []", "4 [0.0.0.0/0 192.0.2.1/32]"
 	if diff := cmp.Diff(want, rules()); diff != "" {
 		t.Errorf("rules after the change (-want +got):\n%s", diff)
 	}
@@ -357,5 +375,50 @@ func TestParseDPIDTakesSixteenHexDigits(t *testing.T) {
 		if _, err := ParseDPID(bad); err == nil {
 			t.Errorf("ParseDPID(%q) passed", bad)
 		}
+	}
+}
+
+// An address is of one class in a scope, whatever it is a member of, and the
+// class of one does not depend on what the others are in.
+func TestAddressesInTheSameGroupsAreOfOneClass(t *testing.T) {
+	t.Parallel()
+	s, touched := NewState(), Touched{}
+	s.PutNetwork(network("net", 77), touched)
+	s.PutGroup(SecurityGroup{Meta: Meta{ID: "web"}, Num: 1, Rules: []Rule{
+		{Num: 1, GroupID: "web", EtherType: IPv4, RemoteGroupID: "a"},
+		{Num: 2, GroupID: "web", EtherType: IPv4, RemoteGroupID: "b"},
+		{Num: 3, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "wide"},
+	}}, touched)
+	for num, id := range []string{"a", "b"} {
+		s.PutGroup(SecurityGroup{Meta: Meta{ID: id}, Num: uint32(num + 2)}, touched)
+	}
+	s.PutAddressGroup(AddressGroup{Meta: Meta{ID: "wide"}, Addresses: prefixes("10.0.0.0/29")}, touched)
+	s.PutPort(port(1, "net", at(1), "web"), touched)
+	for num, groups := range map[uint32][]string{2: {"a"}, 3: {"a"}, 4: {"a", "b"}, 5: {"b", "a"}, 6: {}, 9: {"a"}} {
+		s.PutPort(port(num, "net", Binding{}, groups...), touched)
+	}
+	classes := func() map[string]uint32 {
+		v := s.View(dpid, switchPorts(1), UnmanagedLearn)
+		of := map[string]uint32{}
+		for _, m := range v.Scopes[0].Members {
+			of[m.Prefix.String()] = m.Class
+		}
+		for _, rule := range []struct{ at, classes int }{{0, 3}, {1, 1}, {2, 3}} {
+			if got := len(v.Sets[0].Rules[rule.at].Classes); got != rule.classes {
+				t.Errorf("rule %d stands for %d classes, want %d", rule.at+1, got, rule.classes)
+			}
+		}
+		return of
+	}
+	was := classes()
+	if len(was) != 6 || was["10.0.0.2/32"] != was["10.0.0.3/32"] || was["10.0.0.4/32"] != was["10.0.0.5/32"] ||
+		was["10.0.0.2/32"] == was["10.0.0.9/32"] || was["10.0.0.2/32"] == was["10.0.0.4/32"] || was["10.0.0.0/29"] == was["10.0.0.2/32"] {
+		t.Fatalf("classes %v: want those of 2 and 3, of 4 and 5, of 9 and of the prefix", was)
+	}
+	s.PutPort(port(3, "net", Binding{}, "b", "a"), touched)
+	now := classes()
+	was["10.0.0.3/32"] = was["10.0.0.4/32"]
+	if diff := cmp.Diff(was, now); diff != "" {
+		t.Errorf("more than the class of the one that moved changed (-want +got):\n%s", diff)
 	}
 }

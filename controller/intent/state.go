@@ -21,33 +21,52 @@ type State struct {
 	onSwitch  map[DPID]map[string]struct{}   // ports by datapath
 	inNetwork map[string]map[string]struct{} // ports by network
 	inGroup   map[string]map[string]struct{} // ports by security group
+	groupOn   map[string]map[DPID]int        // how many of these are on which datapath
 	remoteOf  map[string]map[string]struct{} // groups by the remote group or the address group of one of their rules
+
+	scopes *scopes
 
 	overlay
 }
 
-// Touched is the set of datapaths whose view a change may have altered.
+// Touched is the set of datapaths whose view a change may have altered. A nil
+// one is for those who do not want to know.
 type Touched map[DPID]struct{}
+
+func (t Touched) add(d DPID) {
+	if t != nil {
+		t[d] = struct{}{}
+	}
+}
+
+func (t Touched) addAll(on map[DPID]int) {
+	if t == nil {
+		return
+	}
+	for d := range on {
+		t[d] = struct{}{}
+	}
+}
 
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
 		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, overlay: newOverlay(),
+		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(),
 	}
 }
 
 // PutNetwork adds or replaces a network.
 func (s *State) PutNetwork(n Network, t Touched) {
 	s.networks[n.ID] = n
-	s.touchPorts(s.inNetwork[n.ID], t)
+	t.addAll(s.present[n.ID])
 }
 
 // DeleteNetwork removes a network.
 func (s *State) DeleteNetwork(id string, t Touched) {
 	delete(s.networks, id)
-	s.touchPorts(s.inNetwork[id], t)
+	t.addAll(s.present[id])
 }
 
 // PutPort adds or replaces a port.
@@ -74,20 +93,24 @@ func (s *State) DeletePort(id string, t Touched) {
 // PutGroup adds or replaces a security group with its rules.
 func (s *State) PutGroup(g SecurityGroup, t Touched) {
 	s.unindexGroup(g.ID)
+	if s.groups[g.ID].Num != g.Num {
+		s.touchHolders(g.ID, t)
+	}
 	s.groups[g.ID] = g
 	for _, r := range g.Rules {
 		if remote := r.remoteID(); remote != "" {
 			insert(s.remoteOf, remote, g.ID)
 		}
 	}
-	s.touchPorts(s.inGroup[g.ID], t)
+	t.addAll(s.groupOn[g.ID])
 }
 
 // DeleteGroup removes a security group.
 func (s *State) DeleteGroup(id string, t Touched) {
 	s.unindexGroup(id)
+	s.touchHolders(id, t)
 	delete(s.groups, id)
-	s.touchPorts(s.inGroup[id], t)
+	t.addAll(s.groupOn[id])
 }
 
 // PutAddressGroup adds or replaces an address group.
@@ -117,10 +140,14 @@ func (s *State) PortsOn(d DPID) []Port {
 
 func (s *State) indexPort(p Port, t Touched) {
 	insert(s.inNetwork, p.NetworkID, p.ID)
+	d, bound := p.Binding.DPID()
 	for _, g := range p.SecurityGroups {
 		insert(s.inGroup, g, p.ID)
+		if bound {
+			count(s.groupOn, g, d, 1)
+		}
 	}
-	if d, ok := p.Binding.DPID(); ok {
+	if bound {
 		insert(s.onSwitch, d, p.ID)
 	}
 	s.touchPort(p, t)
@@ -131,10 +158,14 @@ func (s *State) unindexPort(p Port, t Touched) {
 	s.touchPort(p, t)
 	s.leave(p, t)
 	remove(s.inNetwork, p.NetworkID, p.ID)
+	d, bound := p.Binding.DPID()
 	for _, g := range p.SecurityGroups {
 		remove(s.inGroup, g, p.ID)
+		if bound {
+			count(s.groupOn, g, d, -1)
+		}
 	}
-	if d, ok := p.Binding.DPID(); ok {
+	if bound {
 		remove(s.onSwitch, d, p.ID)
 	}
 }
@@ -160,7 +191,7 @@ func (r *Rule) remoteID() string {
 // name one of p's groups as remote: they match on p's addresses.
 func (s *State) touchPort(p Port, t Touched) {
 	if d, ok := p.Binding.DPID(); ok {
-		t[d] = struct{}{}
+		t.add(d)
 	}
 	for _, g := range p.SecurityGroups {
 		s.touchHolders(g, t)
@@ -169,16 +200,9 @@ func (s *State) touchPort(p Port, t Touched) {
 
 // touchHolders marks every switch with a port whose rules name a set as remote.
 func (s *State) touchHolders(remote string, t Touched) {
+	s.scopes.forget(remote)
 	for holder := range s.remoteOf[remote] {
-		s.touchPorts(s.inGroup[holder], t)
-	}
-}
-
-func (s *State) touchPorts(ids map[string]struct{}, t Touched) {
-	for id := range ids {
-		if d, ok := s.ports[id].Binding.DPID(); ok {
-			t[d] = struct{}{}
-		}
+		t.addAll(s.groupOn[holder])
 	}
 }
 
@@ -188,6 +212,23 @@ func sameForDataPlane(a, b Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
 		a.Binding == b.Binding && a.Unguarded == b.Unguarded && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
 		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
+}
+
+// count adds to how many ports of something are on a datapath.
+func count(index map[string]map[DPID]int, key string, d DPID, n int) (now int) {
+	on := index[key]
+	if on == nil {
+		on = map[DPID]int{}
+		index[key] = on
+	}
+	now = on[d] + n
+	if on[d] = now; now == 0 {
+		delete(on, d)
+	}
+	if len(on) == 0 {
+		delete(index, key)
+	}
+	return now
 }
 
 func insert[K comparable](index map[K]map[string]struct{}, key K, id string) {

@@ -31,6 +31,7 @@ const (
 	KindLearned Kind = 6
 	KindSegment Kind = 7
 	KindHost    Kind = 8
+	KindRemotes Kind = 12
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -45,6 +46,7 @@ var kinds = []struct {
 	{KindFree, "unmanaged port", "its OpenFlow number"},
 	{KindSegment, "MAC segment", "number of the segment of a host"},
 	{KindHost, "peer", "slot of another host"},
+	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 
@@ -96,6 +98,8 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 			hit[p.Num] = p.VNI == c.Object()
 		case KindRule:
 			hit[p.Num] = ruled[p.Set]
+		case KindRemotes:
+			hit[p.Num] = p.Scope == c.Object()
 		case KindTable, KindSegment, KindHost:
 			hit[p.Num] = true
 		}

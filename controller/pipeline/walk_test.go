@@ -17,7 +17,7 @@ import (
 
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
-	"github.com/macloom/macloom/southbound/flow/walk"
+	softswitch "github.com/macloom/macloom/southbound/flow/walk"
 	"github.com/macloom/macloom/southbound/openflow"
 	"github.com/macloom/macloom/southbound/ovstest"
 )
@@ -27,7 +27,7 @@ type sent struct {
 	name  string
 	port  uint32
 	tunID uint64
-	frame walk.Frame
+	frame softswitch.Frame
 	want  string // the ports that it leaves by; empty: it is dropped
 }
 
@@ -40,25 +40,25 @@ func station6(n byte) [6]byte { return [6]byte{0x02, 0, 0x05, 0, 0, n} }
 // sendings are frames for each view, that say what the pipeline is there for.
 func sendings() map[string][]sent {
 	blue1, blue2, red1 := station6(11), station6(12), station6(13)
-	from := func(src, dst [6]byte, a, b string, proto uint8) walk.Frame {
-		return walk.Frame{Src: src, Dst: dst, IPSrc: ip(a), IPDst: ip(b), Proto: proto, SrcPort: 40000, DstPort: 80, TCPFlags: walk.TCPSyn, Type: 8}
+	from := func(src, dst [6]byte, a, b string, proto uint8) softswitch.Frame {
+		return softswitch.Frame{Src: src, Dst: dst, IPSrc: ip(a), IPDst: ip(b), Proto: proto, SrcPort: 40000, DstPort: 80, TCPFlags: softswitch.TCPSyn, Type: 8}
 	}
-	with := func(f walk.Frame, change func(*walk.Frame)) walk.Frame {
+	with := func(f softswitch.Frame, change func(*softswitch.Frame)) softswitch.Frame {
 		change(&f)
 		return f
 	}
-	ask := func(src [6]byte, a, b string) walk.Frame {
-		return walk.Frame{Src: src, Dst: everybody, ARPOp: arpRequest, SHA: src, IPSrc: ip(a), IPDst: ip(b)}
+	ask := func(src [6]byte, a, b string) softswitch.Frame {
+		return softswitch.Frame{Src: src, Dst: everybody, ARPOp: arpRequest, SHA: src, IPSrc: ip(a), IPDst: ip(b)}
 	}
-	nd := func(t uint8, src [6]byte, from, target string, option byte, lla [6]byte) walk.Frame {
-		f := walk.Frame{Src: src, Dst: [6]byte{0x33, 0x33, 0xff, 0, 0, 1}, IPSrc: ip(from), IPDst: ip("ff02::1:ff00:1"), Proto: protoICMPv6, Type: t, Payload: ip(target).AsSlice()}
+	nd := func(t uint8, src [6]byte, from, target string, option byte, lla [6]byte) softswitch.Frame {
+		f := softswitch.Frame{Src: src, Dst: [6]byte{0x33, 0x33, 0xff, 0, 0, 1}, IPSrc: ip(from), IPDst: ip("ff02::1:ff00:1"), Proto: protoICMPv6, Type: t, Payload: ip(target).AsSlice()}
 		if option != 0 {
 			f.Payload = slices.Concat(f.Payload, []byte{option, 1}, lla[:])
 		}
 		return f
 	}
-	six := func(t uint8) walk.Frame {
-		return walk.Frame{Src: blue2, Dst: [6]byte{0x33, 0x33, 0, 0, 0, 1}, IPSrc: ip("fd00::2"), IPDst: ip("ff02::1"), Proto: protoICMPv6, Type: t, Payload: make([]byte, 8)}
+	six := func(t uint8) softswitch.Frame {
+		return softswitch.Frame{Src: blue2, Dst: [6]byte{0x33, 0x33, 0, 0, 0, 1}, IPSrc: ip("fd00::2"), IPDst: ip("ff02::1"), Proto: protoICMPv6, Type: t, Payload: make([]byte, 8)}
 	}
 	ping := from(blue1, blue2, "10.0.0.1", "10.0.0.2", protoICMP)
 	tcp := from(blue1, blue2, "10.0.0.1", "10.0.0.2", protoTCP)
@@ -68,22 +68,22 @@ func sendings() map[string][]sent {
 		{"SCTP, which no rule but that of the group allows", 1, 0, from(blue1, blue2, "10.0.0.1", "10.0.0.2", protoSCTP), "2"},
 		{"ARP to all of the network", 1, 0, ask(blue1, "10.0.0.1", "10.0.0.2"), "2"},
 		{"ARP probe", 1, 0, ask(blue1, "0.0.0.0", "10.0.0.2"), "2"},
-		{"broadcast of IP", 1, 0, with(ping, func(f *walk.Frame) { f.Dst, f.IPDst = everybody, ip("255.255.255.255") }), "2"},
-		{"the MAC of another network", 1, 0, with(ping, func(f *walk.Frame) { f.Dst = red1 }), ""},
-		{"a MAC that nobody has", 1, 0, with(ping, func(f *walk.Frame) { f.Dst = station6(99) }), ""},
-		{"its own MAC", 1, 0, with(ping, func(f *walk.Frame) { f.Dst = blue1 }), ""},
-		{"a port that is down", 1, 0, with(ping, func(f *walk.Frame) { f.Dst = station6(14) }), ""},
+		{"broadcast of IP", 1, 0, with(ping, func(f *softswitch.Frame) { f.Dst, f.IPDst = everybody, ip("255.255.255.255") }), "2"},
+		{"the MAC of another network", 1, 0, with(ping, func(f *softswitch.Frame) { f.Dst = red1 }), ""},
+		{"a MAC that nobody has", 1, 0, with(ping, func(f *softswitch.Frame) { f.Dst = station6(99) }), ""},
+		{"its own MAC", 1, 0, with(ping, func(f *softswitch.Frame) { f.Dst = blue1 }), ""},
+		{"a port that is down", 1, 0, with(ping, func(f *softswitch.Frame) { f.Dst = station6(14) }), ""},
 		{"from a port that is down", 4, 0, from(station6(14), blue2, "10.0.0.4", "10.0.0.2", protoICMP), ""},
 		{"from a port without groups", 3, 0, from(red1, blue1, "10.0.0.1", "10.0.0.2", protoICMP), ""},
 		{"ARP from a port without groups", 3, 0, ask(red1, "10.0.0.1", "10.0.0.9"), ""},
-		{"a stolen MAC", 1, 0, with(ping, func(f *walk.Frame) { f.Src = station6(99) }), ""},
-		{"a stolen IP", 1, 0, with(ping, func(f *walk.Frame) { f.IPSrc = ip("10.0.0.99") }), ""},
+		{"a stolen MAC", 1, 0, with(ping, func(f *softswitch.Frame) { f.Src = station6(99) }), ""},
+		{"a stolen IP", 1, 0, with(ping, func(f *softswitch.Frame) { f.IPSrc = ip("10.0.0.99") }), ""},
 		{"ARP with a stolen sender", 1, 0, ask(blue1, "10.0.0.99", "10.0.0.2"), ""},
-		{"ARP with a stolen sender MAC", 1, 0, with(ask(blue1, "10.0.0.1", "10.0.0.2"), func(f *walk.Frame) { f.SHA = station6(99) }), ""},
-		{"a VLAN tag", 1, 0, with(ping, func(f *walk.Frame) { f.VLAN = 7 }), ""},
-		{"LLDP", 1, 0, walk.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0xe}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
-		{"a later fragment of a stolen IP", 1, 0, with(ping, func(f *walk.Frame) { f.IPSrc, f.Fragment, f.Payload = ip("10.0.0.99"), 5, make([]byte, 30) }), ""},
-		{"IPv6 of its own", 2, 0, walk.Frame{Src: blue2, Dst: blue1, IPSrc: ip("fd00::2"), IPDst: ip("fd00::1"), Proto: protoICMPv6, Type: 128}, ""},
+		{"ARP with a stolen sender MAC", 1, 0, with(ask(blue1, "10.0.0.1", "10.0.0.2"), func(f *softswitch.Frame) { f.SHA = station6(99) }), ""},
+		{"a VLAN tag", 1, 0, with(ping, func(f *softswitch.Frame) { f.VLAN = 7 }), ""},
+		{"LLDP", 1, 0, softswitch.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0xe}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
+		{"a later fragment of a stolen IP", 1, 0, with(ping, func(f *softswitch.Frame) { f.IPSrc, f.Fragment, f.Payload = ip("10.0.0.99"), 5, make([]byte, 30) }), ""},
+		{"IPv6 of its own", 2, 0, softswitch.Frame{Src: blue2, Dst: blue1, IPSrc: ip("fd00::2"), IPDst: ip("fd00::1"), Proto: protoICMPv6, Type: 128}, ""},
 		{"solicitation", 2, 0, nd(icmp6NeighSol, blue2, "fd00::2", "fd00::1", 1, blue2), "1"},
 		{"solicitation from the link-local address", 2, 0, nd(icmp6NeighSol, blue2, "fe80::5ff:fe00:c", "fd00::1", 1, blue2), "1"},
 		{"duplicate address detection", 2, 0, nd(icmp6NeighSol, blue2, "::", "fd00::2", 0, [6]byte{}), "1"},
@@ -95,10 +95,10 @@ func sendings() map[string][]sent {
 		{"router advertisement", 2, 0, six(icmp6RouterAdv), ""},
 		{"MLD report", 2, 0, six(icmp6MLDv2Report), ""},
 		{"an unmanaged port to all", 5, 0, ask(station6(50), "192.0.2.1", "192.0.2.2"), "6 -2 controller"},
-		{"an unmanaged port to a tenant", 5, 0, with(ping, func(f *walk.Frame) { f.Src, f.Dst = station6(50), blue1 }), "6 -2 controller"},
+		{"an unmanaged port to a tenant", 5, 0, with(ping, func(f *softswitch.Frame) { f.Src, f.Dst = station6(50), blue1 }), "6 -2 controller"},
 		{"a port that the controller has not seen", 7, 0, ping, ""},
 	}
-	there := func(f walk.Frame, dst string) walk.Frame {
+	there := func(f softswitch.Frame, dst string) softswitch.Frame {
 		f.Dst = mac.MustParse(dst).Bytes()
 		return f
 	}
@@ -109,7 +109,7 @@ func sendings() map[string][]sent {
 		{"a station that came here", 1, 0, there(tcp, "02:00:05:03:00:01"), ""},
 		{"an address of a host that has nothing of the network", 1, 0, there(tcp, "02:00:05:03:00:02"), ""},
 		{"ARP to all, on all hosts of the network", 1, 0, ask(blue1, "10.0.0.1", "10.0.0.9"), "2 5 900 77 192.0.2.2 900 77 192.0.2.3"},
-		{"in by the tunnel", 900, 77, with(tcp, func(f *walk.Frame) { f.Src = [6]byte{2, 0, 5, 1, 0, 1} }), "2"},
+		{"in by the tunnel", 900, 77, with(tcp, func(f *softswitch.Frame) { f.Src = [6]byte{2, 0, 5, 1, 0, 1} }), "2"},
 		{"in by the tunnel to all: never on to others", 900, 77, ask([6]byte{2, 0, 5, 1, 0, 1}, "10.0.0.21", "10.0.0.2"), "1 2 5"},
 		{"in by the tunnel for a port that moved on", 900, 77, there(tcp, "02:00:05:00:00:77"), "900 77 192.0.2.3"},
 		{"in by the tunnel for what is elsewhere", 900, 77, there(tcp, "02:00:05:01:00:01"), ""},
@@ -124,19 +124,19 @@ func sendings() map[string][]sent {
 		{"ARP from the MAC of a pair", 1, 0, ask(virtual, "10.9.0.8", "10.9.0.1"), "2 3"},
 		{"ARP from the MAC of a pair for another IP", 1, 0, ask(virtual, "10.0.0.100", "10.9.0.1"), ""},
 		{"without port security, as it likes", 3, 0, ask(station6(77), "203.0.113.1", "10.0.0.1"), "1 2"},
-		{"without port security, to the MAC of a pair", 3, 0, with(ask(station6(77), "203.0.113.1", "10.0.0.1"), func(f *walk.Frame) { f.Dst = virtual }), "1 2"},
+		{"without port security, to the MAC of a pair", 3, 0, with(ask(station6(77), "203.0.113.1", "10.0.0.1"), func(f *softswitch.Frame) { f.Dst = virtual }), "1 2"},
 		{"without port security, to one whose group has a member that speaks as anybody", 3, 0, from(bare, own, "10.99.0.3", "10.0.0.1", protoTCP), "1"},
 	}
 	unmanaged := []sent{
 		{"a frame floods the learning domain", 1, 0, ping, "2 3 4 5 6 -2 controller"},
-		{"a bridge's own protocols end here", 1, 0, walk.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
-		{"a group address as source", 1, 0, with(ping, func(f *walk.Frame) { f.Src = [6]byte{1} }), ""},
+		{"a bridge's own protocols end here", 1, 0, softswitch.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
+		{"a group address as source", 1, 0, with(ping, func(f *softswitch.Frame) { f.Src = [6]byte{1} }), ""},
 	}
 	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
 
 // left is where a frame went, in words.
-func left(t *walk.Trace) string {
+func left(t *softswitch.Trace) string {
 	var words []string
 	told := false
 	for _, o := range t.Outputs {
@@ -155,10 +155,10 @@ func left(t *walk.Trace) string {
 	return strings.Join(words, " ")
 }
 
-func (s sent) arrival() walk.Arrival {
-	a := walk.Arrival{Port: s.port, Frame: s.frame.Bytes()}
+func (s sent) arrival() softswitch.Arrival {
+	a := softswitch.Arrival{Port: s.port, Frame: s.frame.Bytes()}
 	if s.tunID != 0 {
-		a.Tunnel = walk.Tunnel{ID: s.tunID, Src: ip("192.0.2.2"), Dst: ip("192.0.2.1")}
+		a.Tunnel = softswitch.Tunnel{ID: s.tunID, Src: ip("192.0.2.2"), Dst: ip("192.0.2.1")}
 	}
 	return a
 }
@@ -171,7 +171,7 @@ func TestFramesGoWhereTheyShould(t *testing.T) {
 		want := Compute(all[name])
 		var text strings.Builder
 		for _, s := range list {
-			trace, err := walk.New(want.State).Walk(s.arrival())
+			trace, err := softswitch.New(want.State).Walk(s.arrival())
 			if err != nil {
 				t.Errorf("%s: %s: %v", name, s.name, err)
 			}
@@ -287,14 +287,14 @@ func TestFramesTakeTheSameWayInOpenVSwitch(t *testing.T) {
 			want := Compute(all[name])
 			o := newOracle(t, want.State)
 			for _, s := range list {
-				trace, err := walk.New(want.State).Walk(s.arrival())
+				trace, err := softswitch.New(want.State).Walk(s.arrival())
 				if err != nil {
 					t.Fatal(err)
 				}
 				var hits, ports, states []string
 				for i := range trace.Steps {
 					step := &trace.Steps[i]
-					if step.Via == walk.ViaCT {
+					if step.Via == softswitch.ViaCT {
 						states = append(states, ctNext(step.Tracked()))
 					}
 					if !step.Hit {
@@ -359,36 +359,36 @@ func (o *oracle) packets() (flows, ports map[string]int) {
 func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
 	t.Parallel()
 	want := Compute(views()["town"])
-	o, sw := newOracle(t, want.State), walk.New(want.State)
+	o, sw := newOracle(t, want.State), softswitch.New(want.State)
 	blue1, blue2 := station6(11), station6(12)
-	there := walk.Frame{Src: blue1, Dst: blue2, IPSrc: ip("10.0.0.1"), IPDst: ip("10.0.0.2"), SrcPort: 40000, DstPort: 80}
-	back := walk.Frame{Src: blue2, Dst: blue1, IPSrc: ip("10.0.0.2"), IPDst: ip("10.0.0.1"), SrcPort: 80, DstPort: 40000}
-	with := func(f walk.Frame, change func(*walk.Frame)) walk.Frame {
+	there := softswitch.Frame{Src: blue1, Dst: blue2, IPSrc: ip("10.0.0.1"), IPDst: ip("10.0.0.2"), SrcPort: 40000, DstPort: 80}
+	back := softswitch.Frame{Src: blue2, Dst: blue1, IPSrc: ip("10.0.0.2"), IPDst: ip("10.0.0.1"), SrcPort: 80, DstPort: 40000}
+	with := func(f softswitch.Frame, change func(*softswitch.Frame)) softswitch.Frame {
 		change(&f)
 		return f
 	}
-	echo := func(f *walk.Frame) { f.Proto, f.Type, f.ID = protoICMP, 8, 7 }
-	reply := func(f *walk.Frame) { f.Proto, f.ID = protoICMP, 7 }
-	tcp := func(flags uint8) func(*walk.Frame) {
-		return func(f *walk.Frame) { f.Proto, f.TCPFlags = protoTCP, flags }
+	echo := func(f *softswitch.Frame) { f.Proto, f.Type, f.ID = protoICMP, 8, 7 }
+	reply := func(f *softswitch.Frame) { f.Proto, f.ID = protoICMP, 7 }
+	tcp := func(flags uint8) func(*softswitch.Frame) {
+		return func(f *softswitch.Frame) { f.Proto, f.TCPFlags = protoTCP, flags }
 	}
-	udp := func(f *walk.Frame) { f.Proto, f.Payload = protoUDP, []byte("ask") }
-	unreachable := with(back, func(f *walk.Frame) {
+	udp := func(f *softswitch.Frame) { f.Proto, f.Payload = protoUDP, []byte("ask") }
+	unreachable := with(back, func(f *softswitch.Frame) {
 		f.Proto, f.Type, f.Code, f.Payload = protoICMP, 3, 3, with(there, udp).Bytes()[14:45]
 	})
 	for i, f := range []struct {
 		name  string
 		port  uint32
-		frame walk.Frame
+		frame softswitch.Frame
 	}{
 		{"an answer to nothing", 2, with(back, reply)},
 		{"echo", 1, with(there, echo)}, {"its reply", 2, with(back, reply)}, {"the next echo", 1, with(there, echo)},
-		{"SYN with ACK of nothing", 2, with(back, tcp(walk.TCPSyn|walk.TCPAck))},
-		{"SYN", 1, with(there, tcp(walk.TCPSyn))}, {"SYN with ACK", 2, with(back, tcp(walk.TCPSyn|walk.TCPAck))}, {"ACK", 1, with(there, tcp(walk.TCPAck))},
+		{"SYN with ACK of nothing", 2, with(back, tcp(softswitch.TCPSyn|softswitch.TCPAck))},
+		{"SYN", 1, with(there, tcp(softswitch.TCPSyn))}, {"SYN with ACK", 2, with(back, tcp(softswitch.TCPSyn|softswitch.TCPAck))}, {"ACK", 1, with(there, tcp(softswitch.TCPAck))},
 		{"an error about nothing", 2, unreachable},
 		{"UDP", 1, with(there, udp)}, {"UDP again", 1, with(there, udp)}, {"an error about it", 2, unreachable},
 		{"its answer", 2, with(back, udp)}, {"UDP after the answer", 1, with(there, udp)},
-		{"a new connection the other way", 2, with(back, func(f *walk.Frame) { f.Proto, f.SrcPort = protoUDP, 99 })},
+		{"a new connection the other way", 2, with(back, func(f *softswitch.Frame) { f.Proto, f.SrcPort = protoUDP, 99 })},
 	} {
 		flowsBefore, portsBefore := o.packets()
 		o.Run("ovs-appctl", "netdev-dummy/receive", fmt.Sprint("p", f.port), hex.EncodeToString(f.frame.Bytes()))
@@ -404,7 +404,7 @@ func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
 		for deadline := time.Now().Add(20 * time.Second); entered(flowsAfter) == entered(flowsBefore) && time.Now().Before(deadline); {
 			flowsAfter, portsAfter = o.packets()
 		}
-		trace, err := sw.Walk(walk.Arrival{Port: f.port, Frame: f.frame.Bytes()})
+		trace, err := sw.Walk(softswitch.Arrival{Port: f.port, Frame: f.frame.Bytes()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,22 +12,17 @@ import (
 // ErrNotConnected says that a switch that was asked about is not connected.
 var ErrNotConnected = errors.New("reconcile: the switch is not connected")
 
-// Wanted is what a switch is to hold, and the view that this follows from. It is
-// shared: nobody may change it.
+// Wanted is what a switch is to hold, and the view that this follows from.
 type Wanted struct {
 	View    *intent.View
 	Desired pipeline.Desired
 }
 
-// Wanted says what a connected switch is to hold by now. It is not computed anew if a
-// pass has just done so, and nothing has called for another since.
+// Wanted says what a connected switch is to hold by now.
 func (r *Reconciler) Wanted(id intent.DPID) (w Wanted, connected bool) {
 	d := r.datapath(id)
 	if d == nil {
 		return w, false
-	}
-	if latest := d.latest.Load(); latest != nil && len(d.dirty) == 0 {
-		return *latest, true
 	}
 	return d.wanted(), true
 }

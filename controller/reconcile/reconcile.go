@@ -17,7 +17,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -54,6 +53,9 @@ type Config struct {
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
 	Compute func(*intent.View) pipeline.Desired
+	// Change says what differs between the flows of two views, for a Compute that
+	// works by parts; default pipeline.Change, and none with a Compute of one's own.
+	Change func(before, after *intent.View) (gone, come flow.Set, ok bool)
 }
 
 func (c Config) withDefaults() Config {
@@ -73,7 +75,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.Compute == nil {
-		c.Compute = pipeline.Compute
+		c.Compute, c.Change = pipeline.Compute, pipeline.Change
 	}
 	return c
 }
@@ -192,8 +194,6 @@ type datapath struct {
 	ended chan struct{}
 
 	learned *learn.Table
-	flows   atomic.Pointer[flow.Set] // those of the mirror, for the notices
-	latest  atomic.Pointer[Wanted]   // of the last pass; nil: it was not carried out, or not wholly
 
 	mu           sync.Mutex // for what the notices change
 	ports        map[uint32]intent.SwitchPort
@@ -202,6 +202,7 @@ type datapath struct {
 	factsDirty   bool
 
 	// The rest belongs to the pass.
+	mirrorMu sync.RWMutex // for the table, which the notices read
 	table    mirror
 	doubted  bool           // the mirror may be wrong: read back
 	readAt   time.Time      // by Config.Now, when it was last read back

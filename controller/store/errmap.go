@@ -155,6 +155,7 @@ var references = map[string]reference{
 	"rbac_policies_qos_policy_fkey":                  {KindQoSPolicy, "RBAC policies"},
 	"ports_network_owner_fkey":                       {KindNetwork, "ports"},
 	"security_group_rules_remote_address_group_fkey": {KindAddressGroup, "security group rules"},
+	"security_group_rules_remote_segment_fkey":       {KindSegment, "security group rules"},
 }
 
 // violated tells the two sides apart: the row that refers is missing its
@@ -330,6 +331,7 @@ var checks = map[string]Invalid{
 	"security_group_rules_ports_order":          {"port_range_min", "port_range_min is greater than port_range_max"},
 	"security_group_rules_ports_both":           {"port_range_min", "port_range_min and port_range_max must both be given; an ICMP code needs a type"},
 	"security_group_rules_icmp_range":           {"port_range_min", "ICMP type and code (port_range_min and port_range_max) must be between 0 and 255"},
+	"security_group_rules_one_remote_mac":       {"remote_mac", "only one of remote_mac and remote_mac_segment_id may be given"},
 	"security_group_rules_one_remote":           {"remote_ip_prefix", "only one of remote_ip_prefix, remote_group_id and remote_address_group_id may be given"},
 	"security_group_rules_remote_family":        {"remote_ip_prefix", "remote_ip_prefix is not of the family of ethertype"},
 	"ports_status_known":                        {"status", "status is not DOWN, ACTIVE or ERROR"},

@@ -37,7 +37,7 @@ func TestTheCommandsSayWhatHostsHoldAndDo(t *testing.T) {
 	}
 	t.Log(text)
 	text = c.ctl.CLI("explain", "--from", "web", "--to", "db", "--proto", "tcp", "--dport", "80")
-	if want := "dropped by table 41 ingress-rules on switch " + all[1].bridge.DPID + " because no ingress rule of group db allows tcp/80 of IPv4 from 10.0.0.1"; !strings.Contains(text, want) {
+	if want := "dropped by table 42 ingress-rules on switch " + all[1].bridge.DPID + " because no ingress rule of group db allows tcp/80 of IPv4 from 10.0.0.1"; !strings.Contains(text, want) {
 		t.Errorf("%q is not in\n%s", want, text)
 	}
 	t.Log(text)

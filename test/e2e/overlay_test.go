@@ -122,7 +122,7 @@ func TestNetworksSpanHostsAndStayApart(t *testing.T) {
 	for h, s := range all {
 		var remote int
 		for _, f := range s.lab.Flows(s.bridge) {
-			if strings.Contains(f, "table=61") && strings.Contains(f, "tun_dst") {
+			if strings.Contains(f, "table=61") && strings.Contains(f, "tun_dst") && strings.Contains(f, "output:") {
 				remote++
 			}
 		}

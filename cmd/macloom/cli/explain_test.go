@@ -20,7 +20,7 @@ func TestAnExplanationIsShownTableByTable(t *testing.T) {
 	t.Parallel()
 	const from = "7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b11"
 	s := newStandIn(t, map[string]string{
-		"GET /ports?fields=id&name=db-1":                                                        `{"ports": [{"id": "7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b12", "name": "db-1"}]}`,
+		"GET /ports?fields=id&name=db-1": `{"ports": [{"id": "7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b12", "name": "db-1"}]}`,
 		"GET /explain?dst_port=80&from=" + from + "&protocol=tcp&to=7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b12":   explained,
 		"GET /explain?from=" + from + "&to=10.0.0.9":                                                        explained,
 		"GET /explain?from=" + from + "&src_mac=02%3A00%3A05%3A00%3A00%3A09&to=02%3A00%3A05%3A00%3A00%3A01": explained,
