@@ -32,6 +32,7 @@ var extensionParts = map[string]string{
 	"dns-integration":                      `network\.dns_domain|port\.dns_(name|assignment)`,
 	"empty-string-filtering":               ``,
 	"eui64":                                `/eui64`,
+	"explain":                              `/explain`,
 	"external-net":                         `network\.router:external|network\.is_default`,
 	"extra_dhcp_opt":                       `port\.extra_dhcp_opts`,
 	"filter-validation":                    ``,

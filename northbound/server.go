@@ -42,6 +42,7 @@ type Options struct {
 	Log       *zap.Logger
 	Metrics   *prometheus.Registry            // served at /metrics; the API adds its own
 	Ready     func(ctx context.Context) error // why the controller has not caught up; nil: it has
+	Explainer Explainer                       // nil: nothing is explained
 	Watches   Watches
 }
 
@@ -51,6 +52,7 @@ type server struct {
 	watches   *watches
 	log       *zap.Logger
 	ready     func(context.Context) error
+	explainer Explainer
 	resources []resource
 	document  func() ([]byte, error) // OpenAPI, made when it is first asked for
 	page      func() ([]byte, error) // the same for people
@@ -77,14 +79,14 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /,
 // /projects, and /healthz, /readyz and /metrics.
 func New(o Options) http.Handler {
 	s := &server{
-		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready,
+		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready, explainer: o.Explainer,
 		resources: resources(o.Store),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "macloom_http_requests_total",

@@ -21,7 +21,7 @@ func TestTheDocumentsOfTheCommandLineKnowTheCommands(t *testing.T) {
 	root := newRoot()
 	root.InitDefaultCompletionCmd()
 	shown := map[string]bool{}
-	for _, name := range []string{"cli", "auth"} {
+	for _, name := range []string{"cli", "auth", "explain"} {
 		text, err := os.ReadFile("../../docs/" + name + ".md")
 		if err != nil {
 			t.Fatal(err)

@@ -52,8 +52,7 @@ func (d *datapath) pass(ctx context.Context) error {
 	var drift flow.Plan
 	var forgotten []learn.Place // in any attempt
 	for attempt := 0; ; attempt++ {
-		view := d.r.intent.View(d.id, d.portList())
-		view.Meters = d.able(capMeters)
+		view := d.view()
 		free := view.Free
 		if view.Unmanaged != intent.UnmanagedLearn {
 			free = nil
