@@ -330,7 +330,7 @@ var station = valueType[mac.Addr]{
 		case err != nil:
 			return 0, fmt.Errorf("%s is not a valid MAC address", show(v))
 		case a.IsGroup():
-			return 0, fmt.Errorf("%s has the group bit set; a port needs an individual address", show(v))
+			return 0, fmt.Errorf("%s has the group bit set; a station has an individual address", show(v))
 		case a == 0:
 			return 0, fmt.Errorf("%s is not the address of a station", show(v))
 		}
@@ -360,16 +360,12 @@ var macAddress = valueType[mac.Addr]{
 var macOrNull = valueType[mac.Addr]{
 	name:  "MAC address or null",
 	shows: macSchema.orNull(),
+	takes: station.takes.orNull(),
 	parse: func(v any) (mac.Addr, error) {
 		if v == nil {
 			return 0, nil
 		}
-		s, _ := v.(string)
-		a, err := mac.Parse(s)
-		if err != nil || a == 0 || a.IsGroup() {
-			return 0, fmt.Errorf("%s is not the MAC address of a station", show(v))
-		}
-		return a, nil
+		return station.parse(v)
 	},
 	append: func(b []byte, a mac.Addr) []byte {
 		if a == 0 {
