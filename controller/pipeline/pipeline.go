@@ -36,6 +36,7 @@ const (
 	tableClassify     uint8 = 0
 	tableGuard        uint8 = 2
 	tableGuardND      uint8 = 3
+	tableRespond      uint8 = 5
 	tableLearn        uint8 = 8
 	tableEgressCT     uint8 = 10
 	tableEgressRules  uint8 = 11
@@ -50,7 +51,7 @@ const (
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, learnSources, egressCT, egressRules,
+		classify, guard, guardND, respond, learnSources, egressCT, egressRules,
 		segments, exact, ingressCT, ingressRules, output, tunnel,
 	}
 }
@@ -61,6 +62,7 @@ const (
 	prioMiss     uint16 = 0
 	prioFallback uint16 = 10 // a drop or flood that names its owner, before the miss
 	prioPrefix   uint16 = 20 // and the length of the prefix, at most 48: the longest one wins
+	prioAsk      uint16 = 90 // a copy to the controller, of what no other flow knows
 	prioAllow    uint16 = 100
 	prioExcept   uint16 = 110 // narrower than allow
 	prioLive     uint16 = 190 // established traffic of a rule that still exists
@@ -76,6 +78,7 @@ var priorities = []struct {
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
 	{prioAllow, "what a table allows or finds"},
+	{prioAsk, "a copy to the controller of what no other flow answers"},
 	{prioPrefix, "and the length, at most 48, of a MAC prefix: the longest wins"},
 	{prioFallback, "a drop or flood that names its owner"},
 	{prioMiss, "table miss"},

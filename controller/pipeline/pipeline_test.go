@@ -97,13 +97,14 @@ func townPorts() []intent.SwitchPort {
 
 func views() map[string]*intent.View {
 	return map[string]*intent.View{
-		"empty": intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
-		"learn": intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
-		"drop":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
-		"town":  town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
-		"meter": metered(),
-		"pairs": pairs(),
-		"cloud": cloud(),
+		"empty":  intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
+		"learn":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
+		"drop":   intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
+		"town":   town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+		"meter":  metered(),
+		"pairs":  pairs(),
+		"cloud":  cloud(),
+		"served": served(),
 	}
 }
 
