@@ -107,6 +107,16 @@ func guardPort(p intent.LocalPort, emit emitFunc) {
 	for _, s := range speakers(p) {
 		guardSpeaker(p.OFPort, owner, s, emit)
 	}
+	// Who has no address yet asks for one from none (RFC 2131 §4.1); from any other only
+	// the controller hears it, which says that the address is no more.
+	ask := []flow.Field{
+		flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrc(p.MAC.Bytes()), flow.IPDst(broadcast4),
+		flow.TPSrc(protoUDP, dhcp4Client, 0xffff), flow.TPDst(protoUDP, dhcp4Server, 0xffff),
+	}
+	if len(p.Served.DHCP4) == 0 {
+		ask = append(ask, flow.IPSrc(single(netip.IPv4Unspecified())))
+	}
+	emit(prioAllow, owner, flow.NewMatch(ask...), flow.Goto(tableRespond))
 	// Whoever does not answer for the cloud is no DHCP server.
 	for family, ports := range map[flow.Field][2]uint16{flow.IP(): {dhcp4Server, dhcp4Client}, flow.IPv6(): {dhcp6Server, dhcp6Client}} {
 		emit(prioRefuse, owner, flow.NewMatch(flow.InPort(p.OFPort), family, flow.TPSrc(protoUDP, ports[0], 0xffff), flow.TPDst(protoUDP, ports[1], 0xffff)))
@@ -126,9 +136,6 @@ func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
 	}
 	// An ARP probe asks whether an address is free before it is used (RFC 5227 §2.1.1).
 	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHA(station), flow.ARPSPA(netip.IPv4Unspecified())), onward)
-	// Who has no address yet asks for one from none (RFC 2131 §4.1).
-	emit(prioAllow, owner, own(flow.IPSrc(single(netip.IPv4Unspecified())), flow.IPDst(broadcast4),
-		flow.TPSrc(protoUDP, dhcp4Client, 0xffff), flow.TPDst(protoUDP, dhcp4Server, 0xffff)), onward)
 	if len(s.v6) == 0 {
 		return
 	}

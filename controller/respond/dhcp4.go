@@ -47,8 +47,14 @@ func (s Server) dhcp4(c *intent.Client, p packet) Answer {
 	reply := s.reply4(m, kind, given.Subnet.ServerAddress())
 	if asked != Inform {
 		reply.YourIPAddr = given.Addr.AsSlice()
+		// Renewals go to the server alone until the rebinding time. Where nobody
+		// has its address they cannot, and go to all from the start.
+		rebind := s.Lease / 8 * 7
+		if given.Router == 0 {
+			rebind = s.Lease / 2
+		}
 		for code, d := range map[dhcpv4.OptionCode]time.Duration{
-			dhcpv4.OptionIPAddressLeaseTime: s.Lease, dhcpv4.OptionRenewTimeValue: s.Lease / 2, dhcpv4.OptionRebindingTimeValue: s.Lease / 8 * 7,
+			dhcpv4.OptionIPAddressLeaseTime: s.Lease, dhcpv4.OptionRenewTimeValue: s.Lease / 2, dhcpv4.OptionRebindingTimeValue: rebind,
 		} {
 			reply.Options.Update(dhcpv4.OptGeneric(code, seconds(d)))
 		}

@@ -43,7 +43,7 @@ func client() *intent.Client {
 		ID: "port-1", MAC: station, MTU: 1450, Domain: "cloud.example",
 		Addresses: []intent.ClientAddress{
 			{Addr: addr("10.9.0.1"), Subnet: &intent.Subnet{CIDR: netip.MustParsePrefix("10.9.0.0/24")}},
-			{Addr: addr("10.0.0.1"), Subnet: four},
+			{Addr: addr("10.0.0.1"), Subnet: four, Router: 0x020005000009},
 			{Addr: addr("fd00::1"), Subnet: six},
 		},
 	}
@@ -176,6 +176,11 @@ func TestAnOfferSaysHowTheNetworkIs(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, options4Of(m)); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
+	}
+	c.Addresses[1].Router = 0
+	_, m2 := reply4(t, server.Configure(c, frame4(message4(dhcpv4.MessageTypeDiscover), "0.0.0.0", "255.255.255.255")).Frame)
+	if got := options4Of(m2)[59]; got != "0000a8c0" {
+		t.Errorf("without a router the client rebinds after %s, want half of the lease", got)
 	}
 	if m.ServerIPAddr.String() != "10.0.0.66" {
 		t.Errorf("siaddr %s", m.ServerIPAddr)
