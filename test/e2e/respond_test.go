@@ -436,3 +436,32 @@ func TestAFloodOfQuestionsFromOnePortDoesNotKeepAnotherFromItsLease(t *testing.T
 	}
 	t.Logf("%d of each sent; discovers that reached the controller: %v", sent, c.ctl.Metric("macloom_dhcp_messages_total", "type=malformed"))
 }
+
+// The example of the guide is what gives an instance its address.
+func TestTheExampleOfTheGuideGivesAnAddress(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/dhcp.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```sh\n")
+	example, rest, found := strings.Cut(rest, "```\n")
+	_, rest, _ = strings.Cut(rest, "this ends with `")
+	want, _, _ := strings.Cut(rest, "`")
+	if !found || want == "" {
+		t.Fatal("the guide has no example")
+	}
+	s := sites(t, 1)[0]
+	vm := strings.TrimSuffix(s.lab.Namespace(), "sw") + "vm"
+	t.Cleanup(func() {
+		if out, err := s.lab.Exec(context.Background(), "ip", "netns", "del", vm); err != nil {
+			t.Error(out, err)
+		}
+	})
+	vars := fmt.Sprintf("set -e; cd %s; VM=%s; export MACLOOM_TOKEN=%s\nmacloom() { %q \"$@\"; }\n",
+		s.lab.Dir(), vm, s.ctl.Token(), s.ctl.Binary())
+	out, err := s.lab.Exec(context.Background(), "sh", "-c", vars+example)
+	if err != nil || !strings.Contains(out, want) {
+		t.Errorf("%v: %s\nwant %s", err, out, want)
+	}
+}
