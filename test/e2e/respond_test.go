@@ -259,6 +259,15 @@ func TestAnInstanceMakesItsIPv6AddressOfItsMAC(t *testing.T) {
 		t.Fatal(out, err)
 	}
 	wantEnv(t, "dhclient -6", b.told(t, "BOUND6"), "new_ip6_address="+b.ip, "new_dhcp6_name_servers=fd00:5e::53", "new_max_life=86400")
+	// It goes on in the background before it has written down what it has got.
+	lab.Wait(t, "dhclient to note its lease", patience, func() error {
+		lease, err := os.ReadFile(b.path("leases"))
+		if err == nil && !strings.Contains(string(lease), b.ip) {
+			err = fmt.Errorf("leases: %s", lease)
+		}
+		_, missing := os.Stat(b.path("pid"))
+		return errors.Join(err, missing)
+	})
 	if out, err := b.run("-6", "-r", "eth0"); err != nil {
 		t.Fatal(out, err)
 	}
