@@ -474,3 +474,32 @@ func TestTheExampleOfTheGuideGivesAnAddress(t *testing.T) {
 		t.Errorf("%v: %s\nwant %s", err, out, want)
 	}
 }
+
+// What a switch answers does not cross the underlay: neither the neighbour nor
+// anybody else on its host hears the question.
+func TestAnsweredARPStaysOnItsHost(t *testing.T) {
+	t.Parallel()
+	all := sites(t, 2)
+	here, there := all[0], all[1]
+	network := here.network("acme", "blue", "10.0.0.0/24")
+	a := here.boot("a", "acme", network, "10.0.0.1", true)
+	b, watcher := there.boot("b", "acme", network, "10.0.0.2", true), there.boot("watcher", "acme", network, "10.0.0.3", true)
+	here.comes(a, b, true)
+	lab.Wait(t, "an answer about b", patience, func() error {
+		for _, f := range here.lab.Flows(here.bridge) {
+			if strings.Contains(f, "arp_tpa="+b.ip) && strings.Contains(f, "set_field:"+b.MAC+"->arp_sha") {
+				return nil
+			}
+		}
+		return errors.New("no flow")
+	})
+	heard, byIt, sentinel := watcher.Capture(arpFor(b.ip)), b.Capture(arpFor(b.ip)), b.Capture(marked(1))
+	a.forget(t)
+	here.reaches(a, b, true)
+	own := parseMAC(a.MAC)
+	a.SendFrame(mark(arp(own, own, [4]byte{10, 0, 0, 1}, nobody), 1))
+	sentinel.Wait(1, patience)
+	if n := len(heard.Stop()) + len(byIt.Stop()); n != 0 {
+		t.Errorf("%d requests for b crossed the underlay", n)
+	}
+}
