@@ -29,7 +29,7 @@ func (w *world) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("controller: load intent: %w", err)
 	}
-	state, touched := intent.NewState(), intent.Touched{}
+	state, touched := intent.NewState(), intent.Touched(nil) // all is new
 	for _, h := range snapshot.Hosts {
 		state.PutHost(h, touched)
 	}
@@ -38,6 +38,9 @@ func (w *world) load(ctx context.Context) error {
 	}
 	for _, n := range snapshot.Networks {
 		state.PutNetwork(n, touched)
+	}
+	for _, g := range snapshot.AddressGroups {
+		state.PutAddressGroup(g, touched)
 	}
 	for _, g := range snapshot.SecurityGroups {
 		state.PutGroup(g, touched)
@@ -115,6 +118,10 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 	if err != nil {
 		return nil, nil, err
 	}
+	addressGroups, err := w.store.AddressGroupsByID(ctx, ids[store.KindAddressGroup])
+	if err != nil {
+		return nil, nil, err
+	}
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
 		return nil, nil, err
@@ -147,6 +154,13 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 			w.state.PutNetwork(n, touched)
 		} else {
 			w.state.DeleteNetwork(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindAddressGroup] {
+		if g, ok := addressGroups[id]; ok {
+			w.state.PutAddressGroup(g, touched)
+		} else {
+			w.state.DeleteAddressGroup(id, touched)
 		}
 	}
 	for _, id := range ids[store.KindSecurityGroup] {

@@ -78,7 +78,7 @@ func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word
 		}
 		e, err := do(conditional(r, id), p.scope(), id, members)
 		if err != nil {
-			return err
+			return c.denied(err, "update")
 		}
 		c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
 		return nil

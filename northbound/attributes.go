@@ -131,6 +131,11 @@ func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 	return append(append(t, own...), history(meta)...)
 }
 
+// without takes an attribute away that a resource does not have.
+func (t table[E]) without(name string) table[E] {
+	return slices.DeleteFunc(t, func(a attribute[E]) bool { return a.name == name })
+}
+
 // part returns the attributes of a resource whose objects belong to another
 // object and so to its tenant: what all such have before their own.
 func part[E any](meta func(*E) *intent.Meta, of string, own ...attribute[E]) table[E] {

@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -240,7 +241,7 @@ func (c *collection[E]) serveCreate(w http.ResponseWriter, r *http.Request) erro
 	}
 	made, err = c.create(r.Context(), p.scope(), made)
 	if err != nil {
-		return err
+		return c.denied(err, "create")
 	}
 	visible := c.attributes.visible(p, nil)
 	if bulk {
@@ -357,7 +358,7 @@ func (c *collection[E]) serveUpdate(w http.ResponseWriter, r *http.Request) erro
 		return c.check(&before, e, ch.given)
 	})
 	if err != nil {
-		return err
+		return c.denied(err, "update")
 	}
 	c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
 	return nil
@@ -388,10 +389,19 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 		}
 	}
 	if err := remove(conditional(r, key), p.scope(), key); err != nil {
-		return err
+		return c.denied(err, "delete")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// denied names the rule by which the store refused a verb.
+func (c *collection[E]) denied(err error, verb string) error {
+	var denied *store.Denied
+	if errors.As(err, &denied) && denied.Rule == "" {
+		return forbidden(c.rule(verb))
+	}
+	return err
 }
 
 // refusal names the rule by which p may not do verb; empty: p may.

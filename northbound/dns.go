@@ -76,13 +76,15 @@ type dnsRecord struct {
 	hostname, fqdn string
 }
 
+var hostnameText = strings.NewReplacer(".", "-", ":", "-")
+
 // dnsRecords are the names of a port.
 func dnsRecords(p *store.NewPort) []dnsRecord {
 	records := make([]dnsRecord, len(p.FixedIPs))
 	for i, ip := range p.FixedIPs {
 		r := dnsRecord{addr: ip.Addr, hostname: p.Extras.DNSName}
 		if r.hostname == "" {
-			r.hostname = "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(ip.Addr.String())
+			r.hostname = "host-" + hostnameText.Replace(ip.Addr.String())
 		}
 		r.fqdn = r.hostname
 		if !strings.HasSuffix(r.fqdn, ".") {

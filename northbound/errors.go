@@ -70,6 +70,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		bad      *store.Invalid
 		inUse    *store.InUse
 		refused  *store.Refused
+		denied   *store.Denied
 		stale    *store.StaleRevision
 	)
 	switch {
@@ -79,6 +80,11 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		return missing(notFound.Kind, notFound.ID)
 	case errors.As(err, &inUse):
 		return used(inUse.Kind, inUse.ID, inUse.By)
+	case errors.As(err, &denied):
+		if denied.Rule == "" {
+			return forbidden("update_" + string(denied.Kind))
+		}
+		return forbidden(denied.Rule)
 	case errors.As(err, &refused):
 		return invalid(refused.Type, "%s", refused.Message)
 	case errors.As(err, &stale):

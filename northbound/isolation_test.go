@@ -34,6 +34,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("address-groups", "red", `{"address_group": {"addresses": ["192.0.2.0/24"]}}`)
 	add("address-scopes", "red", `{"address_scope": {"ip_version": 4}}`)
 	add("subnetpools", "red", `{"subnetpool": {"prefixes": ["172.16.0.0/16"], "address_scope_id": "`+ids["address-scopes"]+`"}}`)
+	add("rbac-policies", "red", `{"rbac_policy": {"object_type": "network", "object_id": "`+ids["networks"]+`", "action": "access_as_shared", "target_tenant": "green"}}`)
 	add("tenants", "admin", `{"tenant": {"id": "green"}}`)
 	add("switches", "admin", `{"switch": {"id": "00000000000000a1"}}`)
 	apart := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))

@@ -60,15 +60,3 @@ func conflictStatus(c *intent.MACConflict) string {
 	}
 	return "open"
 }
-
-// macOrNull is shown only.
-var macOrNull = valueType[mac.Addr]{
-	name:  "MAC address or null",
-	shows: macSchema.orNull(),
-	append: func(b []byte, a mac.Addr) []byte {
-		if a == 0 {
-			return append(b, "null"...)
-		}
-		return appendMAC(b, a)
-	},
-}

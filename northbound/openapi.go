@@ -65,6 +65,11 @@ func (s *server) collect() *document {
 			d.action("/v2.0", g.name, a, true)
 		}
 	}
+	projects := s.projectActions()
+	d.tag(projects.name, projects.doc)
+	for _, a := range projects.actions {
+		d.action("", projects.name, a, true)
+	}
 	return d
 }
 

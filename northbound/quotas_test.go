@@ -88,18 +88,21 @@ func TestNothingIsMadeAboveTheQuota(t *testing.T) {
 	group := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {"name": "g"}}`))
 	trunk := idOf(a.want(200, "GET", "/v2.0/ports", "red", "").list(t)[0])
 	a.make("/v2.0/mac-segments", "admin", `{"mac_segment": {"base_address": "0a:00:00:00:00:00", "prefix_length": 40, "tenant_id": "red"}}`)
+	a.share("red", "network", network, "blue")
 	before := a.used("red")
-	if want := map[string]float64{"network": 1, "subnet": 1, "port": 2, "security_group": 2, "security_group_rule": 6, "mac_segment": 1, "mac_address": 2}; fmt.Sprint(before) != fmt.Sprint(want) {
+	if want := map[string]float64{"network": 1, "rbac_policy": 1, "subnet": 1, "port": 2, "security_group": 2, "security_group_rule": 6, "mac_segment": 1, "mac_address": 2}; fmt.Sprint(before) != fmt.Sprint(want) {
 		t.Errorf("used: %v, want %v", before, want)
 	}
 	a.want(200, "PUT", "/v2.0/quotas/red", "admin",
-		`{"quota": {"network": 1, "subnet": 1, "port": 3, "security_group": 2, "security_group_rule": 6, "trunk": 0, "mac_segment": 1, "mac_address": 3}}`)
+		`{"quota": {"network": 1, "subnet": 1, "port": 3, "security_group": 2, "security_group_rule": 6, "trunk": 0, "mac_segment": 1, "mac_address": 3, "subnetpool": 0, "rbac_policy": 1}}`)
 	for _, c := range []struct{ path, body, resource string }{
 		{"networks", `{"network": {}}`, "network"},
 		{"subnets", `{"subnet": {"network_id": "` + network + `", "ip_version": 4, "cidr": "10.1.0.0/24"}}`, "subnet"},
 		{"ports", port(2), "mac_address"}, // whose addresses are counted before
 		{"security-groups", `{"security_group": {"name": "h"}}`, "security_group"},
 		{"security-group-rules", `{"security_group_rule": {"security_group_id": "` + group + `", "direction": "ingress"}}`, "security_group_rule"},
+		{"subnetpools", `{"subnetpool": {"prefixes": ["10.0.0.0/8"]}}`, "subnetpool"},
+		{"rbac-policies", `{"rbac_policy": {"object_type": "network", "object_id": "` + network + `", "action": "access_as_shared", "target_tenant": "green"}}`, "rbac_policy"},
 		{"trunks", `{"trunk": {"port_id": "` + trunk + `"}}`, "trunk"},
 		{"mac-segments", `{"mac_segment": {"size": 4}}`, "mac_segment"},
 		{"mac-addresses", `{"mac_address": {"count": 2}}`, "mac_address"},

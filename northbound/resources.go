@@ -22,6 +22,7 @@ func resources(st *store.Store) []resource {
 		addressGroups(st),
 		addressScopes(st),
 		subnetPools(st),
+		rbacPolicies(st),
 		switches(st),
 		trunks(st),
 		availabilities(st),
@@ -91,8 +92,9 @@ func wrapped[E, V, New any](
 // streamed adapts a stream of values V to an E.
 func streamed[E, V any](wrap func(V) E, stream func(context.Context, store.Scope, store.Query, func(*V) error) error) func(context.Context, store.Scope, store.Query, func(*E) error) error {
 	return func(ctx context.Context, sc store.Scope, q store.Query, visit func(*E) error) error {
+		var e E // one for all, as visit does not keep it
 		return stream(ctx, sc, q, func(v *V) error {
-			e := wrap(*v)
+			e = wrap(*v)
 			return visit(&e)
 		})
 	}

@@ -17,7 +17,7 @@ func TestNetworkRoundTrip(t *testing.T) {
 	made := a.want(201, "POST", "/v2.0/networks", "red", `{"network": {"name": "blå <&> \"net\"", "admin_state_up": "True"}}`)
 	member := `{"id":"ID1","tenant_id":"red","project_id":"red","description":"","name":"blå <&> \"net\"","admin_state_up":true,"status":"ACTIVE",
 		"shared":false,"router:external":false,"is_default":false,"mtu":1450,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
-		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}`
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"ipv4_address_scope":null,"ipv6_address_scope":null,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}`
 	a.wantBody(names, made, strings.ReplaceAll(`{"network":`+member+`}`, "å <&>", `å \u003c\u0026\u003e`))
 	id := idOf(made.object(t))
 
@@ -25,7 +25,7 @@ func TestNetworkRoundTrip(t *testing.T) {
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/networks/"+id+".json", "red", `{"network": {"name": "n2", "admin_state_up": 0, "mtu": "1400", "description": "d"}}`),
 		`{"network":{"id":"ID1","tenant_id":"red","project_id":"red","description":"d","name":"n2","admin_state_up":false,"status":"ACTIVE",
 		"shared":false,"router:external":false,"is_default":false,"mtu":1400,"port_security_enabled":true,"qos_policy_id":null,"dns_domain":"",
-		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
+		"availability_zone_hints":[],"availability_zones":[],"l2_adjacency":true,"ipv4_address_scope":null,"ipv6_address_scope":null,"subnets":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
 
 	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+id+`", "ip_version": "4", "cidr": "10.0.0.77/24"}}`))
 	show := a.want(200, "GET", "/v2.0/networks/"+strings.ToUpper(id)+"/", "admin", "")
@@ -58,16 +58,16 @@ func TestSubnetRoundTrip(t *testing.T) {
 		{"network_id": "`+network+`", "ip_version": 6, "cidr": "2001:DB8:0::/64", "gateway_ip": null, "enable_dhcp": false, "name": "six"},
 		{"network_id": "`+network+`", "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.9", "allocation_pools": [{"start": "10.1.0.20", "end": "10.1.0.29"}, {"start": "10.1.0.10", "end": "10.1.0.12"}]}]}`)
 	a.wantBody(names, made, `{"subnets":[
-		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","subnetpool_id":null,"gateway_ip":"10.0.0.1",
+		{"id":"ID2","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.0.0.0/24","subnetpool_id":null,"shared":false,"gateway_ip":"10.0.0.1",
 			"allocation_pools":[{"start":"10.0.0.2","end":"10.0.0.254"}],"dns_nameservers":["9.9.9.9"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
-		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"gateway_ip":null,
+		{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"six","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"shared":false,"gateway_ip":null,
 			"allocation_pools":[{"start":"2001:db8::1","end":"2001:db8::ffff:ffff:ffff:ffff"}],"dns_nameservers":[],"enable_dhcp":false,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]},
-		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","subnetpool_id":null,"gateway_ip":"10.1.0.9",
+		{"id":"ID4","tenant_id":"red","project_id":"red","description":"","name":"","network_id":"NET","ip_version":4,"cidr":"10.1.0.0/24","subnetpool_id":null,"shared":false,"gateway_ip":"10.1.0.9",
 			"allocation_pools":[{"start":"10.1.0.10","end":"10.1.0.12"},{"start":"10.1.0.20","end":"10.1.0.29"}],"dns_nameservers":[],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}]}`)
 	six := idOf(made.list(t)[1])
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/subnets/"+six, "red",
 		`{"subnet": {"gateway_ip": "fe80::1", "allocation_pools": [{"start": "2001:db8::100", "end": "2001:db8::1ff"}], "dns_nameservers": ["2620:fe::fe"], "enable_dhcp": true, "name": "s"}}`),
-		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"gateway_ip":"fe80::1",
+		`{"subnet":{"id":"ID3","tenant_id":"red","project_id":"red","description":"","name":"s","network_id":"NET","ip_version":6,"cidr":"2001:db8::/64","subnetpool_id":null,"shared":false,"gateway_ip":"fe80::1",
 			"allocation_pools":[{"start":"2001:db8::100","end":"2001:db8::1ff"}],"dns_nameservers":["2620:fe::fe"],"enable_dhcp":true,"host_routes":[],"ipv6_ra_mode":null,"ipv6_address_mode":null,"service_types":[],"created_at":"TIME","updated_at":"TIME","revision_number":2,"tags":[]}}`)
 	if got := a.want(200, "GET", "/v2.0/subnets?cidr=10.0.0.0/24&network_id="+network+"&ip_version=4&fields=cidr", "red", ""); got.text != `{"subnets":[{"cidr":"10.0.0.0/24"}]}` {
 		t.Errorf("filtered by cidr: %s", got.text)
@@ -166,7 +166,7 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 	rule := func(id, group, direction, ethertype, remote string) string {
 		return `{"id":"` + id + `","tenant_id":"red","project_id":"red","description":"","security_group_id":"` + group + `","direction":"` + direction + `","ethertype":"` + ethertype +
 			`","protocol":null,"port_range_min":null,"port_range_max":null,"remote_ip_prefix":null,"normalized_cidr":null,"remote_group_id":` + remote +
-			`,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
+			`,"remote_address_group_id":null,"remote_mac":null,"remote_mac_segment_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":1}`
 	}
 	a.wantBody(names, a.want(200, "GET", "/v2.0/security-groups", "red", ""), `{"security_groups":[{"id":"ID1","tenant_id":"red","project_id":"red","description":"Default security group","name":"default",
 		"shared":false,"stateful":true,"security_group_rules":[`+rule("ID2", "ID1", "egress", "IPv4", "null")+`,`+rule("ID3", "ID1", "egress", "IPv6", "null")+`,`+
@@ -178,7 +178,7 @@ func TestSecurityGroupRoundTrip(t *testing.T) {
 
 	made = a.want(201, "POST", "/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+web+`", "direction": "ingress", "protocol": "TCP", "port_range_min": "80", "port_range_max": 443, "remote_ip_prefix": "10.1.2.3/8"}}`)
 	tcp := `{"id":"ID9","tenant_id":"red","project_id":"red","description":"DESCRIPTION","security_group_id":"ID6","direction":"ingress","ethertype":"IPv4","protocol":"tcp",
-		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"remote_address_group_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
+		"port_range_min":80,"port_range_max":443,"remote_ip_prefix":"10.1.2.3/8","normalized_cidr":"10.0.0.0/8","remote_group_id":null,"remote_address_group_id":null,"remote_mac":null,"remote_mac_segment_id":null,"created_at":"TIME","updated_at":"TIME","revision_number":`
 	a.wantBody(names, made, `{"security_group_rule":`+strings.Replace(tcp, "DESCRIPTION", "", 1)+`1}}`)
 	id := idOf(made.object(t))
 	a.wantBody(names, a.want(200, "PUT", "/v2.0/security-group-rules/"+id, "red", `{"security_group_rule": {"description": "HTTP"}}`),

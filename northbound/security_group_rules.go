@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
 )
 
@@ -35,6 +36,10 @@ var ruleAttributes = standard(ruleMeta,
 		"The other side is a port of this group; not together with `remote_ip_prefix`."),
 	stored("remote_address_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteAddressGroupID }, access{post: optional, filter: true},
 		"The other side is in this address group; not together with another remote."),
+	stored("remote_mac", macOrNull, func(r *intent.Rule) *mac.Addr { return &r.RemoteMAC }, access{post: optional, filter: true},
+		"The other side's MAC address, beside what else is asked of it: source at ingress, destination at egress; null: any."),
+	stored("remote_mac_segment_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteSegmentID }, access{post: optional, filter: true},
+		"The other side's MAC address is of this MAC segment, one's own or a shared one; not together with `remote_mac`."),
 )
 
 func securityGroupRules(st *store.Store) *collection[intent.Rule] {
@@ -144,6 +149,9 @@ func checkRule(before, r *intent.Rule, _ given) error {
 	}
 	if r.RemotePrefix.IsValid() && r.RemotePrefix.Addr().Is4() != (r.EtherType == intent.IPv4) {
 		return invalid("SecurityGroupRuleParameterConflict", "Conflicting value ethertype %s for CIDR %s (remote_ip_prefix)", r.EtherType, r.RemotePrefix)
+	}
+	if r.RemoteMAC != 0 && r.RemoteSegmentID != "" {
+		return invalid("SecurityGroupMultipleRemoteEntites", "Only remote_mac or remote_mac_segment_id may be provided.")
 	}
 	return checkPortRange(r)
 }

@@ -78,8 +78,8 @@ func (s *server) groups() []group {
 	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers()}
 }
 
-// New returns the handler of the whole API: /v2.0/, the versions at /, and
-// /healthz, /readyz and /metrics.
+// New returns the handler of the whole API: /v2.0/, the versions at /,
+// /projects, and /healthz, /readyz and /metrics.
 func New(o Options) http.Handler {
 	s := &server{
 		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready,
@@ -106,6 +106,12 @@ func New(o Options) http.Handler {
 	for _, a := range s.open() {
 		r.Method(a.method, a.path, s.handle(a.serve))
 	}
+	r.Group(func(r chi.Router) {
+		r.Use(s.authenticate, acceptJSON)
+		for _, a := range s.projectActions().actions {
+			r.Method(a.method, a.path, s.handle(a.serve))
+		}
+	})
 	r.Route("/v2.0", func(r chi.Router) {
 		r.Use(s.authenticate, acceptJSON)
 		for _, resource := range s.resources {

@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -155,8 +156,13 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 	}
 	for _, r := range resources(nil) {
 		single, _, path := r.names()
-		if s := r.(shaped).shape(t); !s.verbs["PUT"] {
+		s := r.(shaped).shape(t)
+		if !s.verbs["PUT"] {
 			continue
+		}
+		attr := "description"
+		if !slices.ContainsFunc(s.attributes, func(a attributeShape) bool { return a.name == attr }) {
+			attr = "target_tenant"
 		}
 		object := "/v2.0/" + a.place(path) + "/" + ids[path]
 		revision, has := a.want(200, "GET", object, "admin", "").object(t)["revision_number"].(float64)
@@ -164,7 +170,7 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 			continue
 		}
 		is := func(n float64) string { return "revision_number=" + jsonNumber(n) }
-		body := func(d string) string { return `{"` + single + `": {"description": "` + d + `"}}` }
+		body := func(d string) string { return `{"` + single + `": {"` + attr + `": "` + d + `"}}` }
 		for _, c := range []struct {
 			method, condition, body string
 			code                    int
@@ -188,8 +194,8 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 				}
 			}
 		}
-		if got := a.want(200, "GET", object, "admin", "").object(t)["description"]; got != "f" {
-			t.Errorf("%s: description %v, want that of the last change that was let through", path, got)
+		if got := a.want(200, "GET", object, "admin", "").object(t)[attr]; got != "f" {
+			t.Errorf("%s: "+attr+" %v, want that of the last change that was let through", path, got)
 		}
 		if under := r.(interface{ taggedAt() string }).taggedAt(); under != "" {
 			if got := try("PUT", "/v2.0/"+under+"/"+ids[path]+"/tags/x", is(revision), ""); got.code != 412 {
@@ -197,9 +203,14 @@ func TestAChangeMayHangOnTheRevision(t *testing.T) {
 			}
 		}
 	}
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+network+`", "ip_version": 4, "cidr": "10.9.0.0/24"}}`))
+	port := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`"}}`))
+	group := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {"name": "gone"}}`))
+	rule := idOf(a.make("/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+group+`", "direction": "ingress"}}`))
 	// In the order in which they can go.
-	for _, path := range []string{"ports", "security-group-rules", "subnets", "networks", "security-groups"} {
-		object := "/v2.0/" + path + "/" + ids[path]
+	for _, path := range []string{"ports/" + port, "security-group-rules/" + rule, "security-groups/" + group, "subnets/" + subnet, "networks/" + network} {
+		object := "/v2.0/" + path
 		o := a.want(200, "GET", object, "admin", "").object(t)
 		if got := try("DELETE", object, "revision_number="+jsonNumber(o["revision_number"].(float64)), ""); got.code != 204 {
 			t.Errorf("DELETE %s at its revision: code %d: %s", path, got.code, got.text)

@@ -76,3 +76,33 @@ func TestATenantDisabledByAnotherControllerIsRefusedSoon(t *testing.T) {
 		}
 	}
 }
+
+func TestTenantsAreFoundAsProjects(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	a.make("/v2.0/tenants", "admin", `{"tenant": {"id": "p1", "name": "plan", "description": "d"}}`)
+	a.make("/v2.0/networks", "red", `{"network": {}}`)
+	for _, c := range []struct {
+		at, token string
+		code      int
+		want      string
+	}{
+		{"/projects/p1", "admin", 200, `{"project":{"id":"p1","name":"plan","description":"d","enabled":true,"domain_id":"default","is_domain":false}}`},
+		{"/projects/plan", "admin", 404, ""},
+		{"/projects?name=plan", "admin", 200, `{"projects":[{"id":"p1","name":"plan","description":"d","enabled":true,"domain_id":"default","is_domain":false}]}`},
+		{"/projects?name=p1", "admin", 200, `{"projects":[]}`},
+		{"/projects/new%20one", "admin", 200, `{"project":{"id":"new one","name":"new one","description":"","enabled":true,"domain_id":"default","is_domain":false}}`},
+		{"/projects/%00", "admin", 404, ""},
+		{"/projects/" + strings.Repeat("x", 256), "admin", 404, ""},
+		{"/projects/red", "red", 200, `{"project":{"id":"red","name":"red","description":"","enabled":true,"domain_id":"default","is_domain":false}}`},
+		{"/projects/blue", "blue", 200, `{"project":{"id":"blue","name":"blue","description":"","enabled":true,"domain_id":"default","is_domain":false}}`},
+		{"/projects/p1", "red", 403, ""},
+		{"/projects", "red", 200, `{"projects":[{"id":"red","name":"red","description":"","enabled":true,"domain_id":"default","is_domain":false}]}`},
+		{"/projects", "", 401, ""},
+	} {
+		got := a.do("GET", c.at, c.token, "")
+		if got.code != c.code || c.want != "" && got.text != c.want {
+			t.Errorf("GET %s by %s: %d %s, want %d %s", c.at, c.token, got.code, got.text, c.code, c.want)
+		}
+	}
+}

@@ -19,10 +19,9 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 	type trunk = intent.Trunk
 	meta := func(t *trunk) *intent.Meta { return &t.Meta }
 	c := &collection[trunk]{
-		single: "trunk", plural: "trunks", path: "trunks",
+		single: "trunk", plural: "trunks", path: "trunks", tags: "trunks",
 		doc: "A trunk lets a port carry the packets of other ports, its sub-ports, told apart by VLAN tags. A port is in one trunk at most and cannot be deleted while it is. " +
 			"Trunks are kept and checked; switches do not carry them yet, which `status` says.",
-		tags: "trunks",
 		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("port_id", id, func(t *trunk) *string { return &t.PortID }, access{post: required, filter: true, sort: true}, "The port whose packets without a tag are its own: the parent."),

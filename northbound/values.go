@@ -356,6 +356,30 @@ var macAddress = valueType[mac.Addr]{
 	filter: filterMAC,
 }
 
+// macOrNull is the address of a station, or null.
+var macOrNull = valueType[mac.Addr]{
+	name:  "MAC address or null",
+	shows: macSchema.orNull(),
+	parse: func(v any) (mac.Addr, error) {
+		if v == nil {
+			return 0, nil
+		}
+		s, _ := v.(string)
+		a, err := mac.Parse(s)
+		if err != nil || a == 0 || a.IsGroup() {
+			return 0, fmt.Errorf("%s is not the MAC address of a station", show(v))
+		}
+		return a, nil
+	},
+	append: func(b []byte, a mac.Addr) []byte {
+		if a == 0 {
+			return append(b, "null"...)
+		}
+		return appendMAC(b, a)
+	},
+	filter: filterMAC,
+}
+
 func appendMAC(b []byte, a mac.Addr) []byte {
 	b = append(b, '"')
 	b = a.AppendText(b)

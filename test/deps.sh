@@ -24,6 +24,7 @@ case "${1:-}" in
     need mininet have mn
     need curl have curl         # of the examples in docs/api.md
     need python3 have python3
+    need python3-openstackclient test -d /usr/lib/python3/dist-packages/openstackclient # drives the API in test/clients
     need ansible-core have ansible-inventory # reads macloom inventory
     need udhcpc have udhcpc     # clients that instances have
     need isc-dhcp-client have dhclient

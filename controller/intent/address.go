@@ -9,14 +9,14 @@ import (
 type AddressGroup struct {
 	Meta
 	Addresses []netip.Prefix // masked, sorted
-	Shared    bool           // with whoever reads it, by another than himself
+	Shared    bool           // with whoever reads it
 }
 
 // AddressScope is a set of subnet pools whose prefixes are one address space.
 type AddressScope struct {
 	Meta
 	IPVersion int  // 4 or 6
-	Shared    bool // with whoever reads it, by another than himself
+	Shared    bool // with whoever reads it
 }
 
 // SubnetPool is a set of prefixes that subnets are cut out of.
@@ -30,7 +30,7 @@ type SubnetPool struct {
 	DefaultQuota     *int // how much a tenant may have of it, see QuotaUnits; nil: no limit
 	ScopeID          string
 	IsDefault        bool // where subnets come from that ask for no certain pool
-	Shared           bool // with whoever reads it, by another than himself
+	Shared           bool // with whoever reads it
 }
 
 // CompactPrefixes returns the fewest prefixes that cover the same addresses,

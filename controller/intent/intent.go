@@ -47,6 +47,9 @@ type Network struct {
 	DNSDomain   string
 	ZoneHints   []string
 	Subnets     []string // ids, oldest first
+
+	Shared   bool      // with whoever reads it
+	ScopeIDs [2]string // address scopes of its IPv4 and IPv6 subnets; empty: none
 }
 
 // MaxVNI is the highest VXLAN network identifier, RFC 7348 §5.
@@ -101,6 +104,7 @@ type Subnet struct {
 	EnableDHCP  bool
 	Nameservers []netip.Addr
 	PoolID      string // subnet pool that the prefix was cut out of; empty: none
+	Shared      bool   // with whoever reads it, as its network is
 
 	RAMode       IPv6Mode // who announces an IPv6 prefix, and how; empty: not said
 	AddressMode  IPv6Mode
@@ -244,8 +248,9 @@ type DHCPOption struct {
 type SecurityGroup struct {
 	Meta
 	Num       uint32 // small unique number: part of the key of a group set
-	Stateless bool   // a record: the data plane treats all groups as stateful
+	Stateless bool   // its rules look at single packets, not at connections
 	Rules     []Rule // oldest first
+	Shared    bool   // with whoever reads it
 }
 
 // Direction is seen from the port: ingress is towards the instance.
@@ -279,4 +284,9 @@ type Rule struct {
 	RemoteGroupID string
 	// RemoteAddressGroupID names a set of prefixes that the other side is in.
 	RemoteAddressGroupID string
+	// RemoteMAC and RemoteSegmentID are asked of the other side beside the above,
+	// one of them at most.
+	RemoteMAC       mac.Addr
+	RemoteSegmentID string
+	RemoteBlock     mac.Segment // of that segment, or of the single address; as it is, not to be set
 }

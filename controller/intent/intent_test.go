@@ -141,9 +141,9 @@ func TestARemoteGroupStandsForTheAddressesOfItsMembersOfThatFamily(t *testing.T)
 	i := slices.IndexFunc(v.Sets, func(g GroupSet) bool { return g.Slot == 1 })
 	var got []string
 	for _, r := range v.Sets[i].Rules {
-		got = append(got, fmt.Sprint(r.Num, r.AnyRemote, r.Remotes))
+		got = append(got, farSide(v, r))
 	}
-	want := []string{"1 false [10.0.0.2/32 10.0.0.3/32]", "2 false []", "3 false [10.1.0.0/16]", "4 true []"}
+	want := []string{"1 [10.0.0.2/32 10.0.0.3/32]", "2 []", "3 10.1.0.0/16", "4 any"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
@@ -152,6 +152,68 @@ func TestARemoteGroupStandsForTheAddressesOfItsMembersOfThatFamily(t *testing.T)
 	s.DeletePort("port-3", touched)
 	if diff := cmp.Diff(Touched{DPID(1): {}, DPID(2): {}}, touched); diff != "" {
 		t.Errorf("the member's switch and the one whose rules name its group are touched (-want +got):\n%s", diff)
+	}
+}
+
+// farSide is what a rule of a view with one scope asks of the other side.
+func farSide(v *View, r SetRule) string {
+	switch {
+	case !r.Grouped && r.Remote.IsValid():
+		return fmt.Sprint(r.Num, " ", r.Remote)
+	case !r.Grouped:
+		return fmt.Sprint(r.Num, " any")
+	}
+	in := []netip.Prefix{}
+	for _, m := range v.Scopes[0].Members {
+		if slices.Contains(r.Classes, m.Class) {
+			in = append(in, m.Prefix)
+		}
+	}
+	return fmt.Sprint(r.Num, " ", in)
+}
+
+func TestAnAddressGroupStandsForItsPrefixesOfThatFamily(t *testing.T) {
+	t.Parallel()
+	s, touched := NewState(), Touched{}
+	s.PutNetwork(network("net", 77), touched)
+	s.PutGroup(SecurityGroup{Meta: Meta{ID: "web"}, Num: 1, Rules: []Rule{
+		{Num: 1, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "offices"},
+		{Num: 2, GroupID: "web", EtherType: IPv6, RemoteAddressGroupID: "offices"},
+		{Num: 3, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "gone"},
+		{Num: 4, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "all"},
+		{Num: 5, GroupID: "web", EtherType: IPv6, RemoteAddressGroupID: "all"},
+	}}, touched)
+	offices := AddressGroup{Meta: Meta{ID: "offices"}, Addresses: prefixes("10.1.0.0/24 10.1.1.0/24 192.0.2.1/32 2001:db8::/32")}
+	s.PutAddressGroup(offices, touched)
+	s.PutAddressGroup(AddressGroup{Meta: Meta{ID: "all"}, Addresses: prefixes("0.0.0.0/0")}, touched)
+	s.PutPort(port(1, "net", at(1), "web"), touched)
+	s.PutPort(port(2, "net", Binding{Host: DPID(2).String(), PortNo: 1}), touched)
+	rules := func() (got []string) {
+		v := s.View(dpid, switchPorts(4), UnmanagedLearn)
+		for _, r := range v.Sets[0].Rules {
+			got = append(got, farSide(v, r))
+		}
+		return got
+	}
+	want := []string{"1 [10.1.0.0/23 192.0.2.1/32]", "2 [2001:db8::/32]", "3 []", "4 [0.0.0.0/0 10.1.0.0/23 192.0.2.1/32]", "5 []"}
+	if diff := cmp.Diff(want, rules()); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+
+	clear(touched)
+	offices.Addresses = offices.Addresses[2:3]
+	s.PutAddressGroup(offices, touched)
+	if diff := cmp.Diff(Touched{DPID(1): {}}, touched); diff != "" {
+		t.Errorf("the switch whose rules name the group is touched, and no other (-want +got):\n%s", diff)
+	}
+	want[0], want[1], want[3] = "1 [192.0.2.1/32]", "2 []", "4 [0.0.0.0/0 192.0.2.1/32]"
+	if diff := cmp.Diff(want, rules()); diff != "" {
+		t.Errorf("rules after the change (-want +got):\n%s", diff)
+	}
+	clear(touched)
+	s.PutAddressGroup(offices, touched)
+	if len(touched) != 0 {
+		t.Errorf("the same again touched %v", touched)
 	}
 }
 
@@ -177,6 +239,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		s := NewState()
 		networks, groups, ports := map[string]Network{}, map[string]SecurityGroup{}, map[string]Port{}
+		sets := map[string]AddressGroup{}
 		switches := []DPID{1, 2, 3}
 		tunnelled := append(switchPorts(6), SwitchPort{No: 7, Name: TunnelPort})
 		hosts, segments := map[DPID]Host{}, map[string]HostSegment{}
@@ -199,8 +262,11 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				g := SecurityGroup{Meta: Meta{ID: id}, Num: 1 + uint32(id[0]-'0')}
 				for range rnd.IntN(3) {
 					r := Rule{Num: uint32(rnd.IntN(20) + 1), GroupID: id, EtherType: IPv4}
-					if rnd.IntN(2) == 0 {
+					switch rnd.IntN(3) {
+					case 0:
 						r.RemoteGroupID = fmt.Sprint(rnd.IntN(4))
+					case 1:
+						r.RemoteAddressGroupID = fmt.Sprint("set-", rnd.IntN(4))
 					}
 					g.Rules = append(g.Rules, r)
 				}
@@ -227,6 +293,16 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				delete(ports, id)
 				s.DeletePort(id, touched)
 			case 6:
+				g := AddressGroup{Meta: Meta{ID: "set-" + id}}
+				for range rnd.IntN(3) {
+					g.Addresses = append(g.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(rnd.IntN(4))}), 16))
+				}
+				sets[g.ID] = g
+				s.PutAddressGroup(g, touched)
+			case 7:
+				delete(sets, "set-"+id)
+				s.DeleteAddressGroup("set-"+id, touched)
+			case 8:
 				d := switches[rnd.IntN(3)]
 				if rnd.IntN(4) == 0 {
 					delete(hosts, d)
@@ -239,7 +315,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 				}
 				hosts[d] = h
 				s.PutHost(h, touched)
-			case 7:
+			case 9:
 				if rnd.IntN(4) == 0 {
 					delete(segments, id)
 					s.DeleteHostSegment(id, touched)
@@ -257,6 +333,9 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 			}
 
 			fresh := NewState()
+			for _, g := range sets {
+				fresh.PutAddressGroup(g, Touched{})
+			}
 			for _, h := range hosts {
 				fresh.PutHost(h, Touched{})
 			}
@@ -296,5 +375,50 @@ func TestParseDPIDTakesSixteenHexDigits(t *testing.T) {
 		if _, err := ParseDPID(bad); err == nil {
 			t.Errorf("ParseDPID(%q) passed", bad)
 		}
+	}
+}
+
+// An address is of one class in a scope, whatever it is a member of, and the
+// class of one does not depend on what the others are in.
+func TestAddressesInTheSameGroupsAreOfOneClass(t *testing.T) {
+	t.Parallel()
+	s, touched := NewState(), Touched{}
+	s.PutNetwork(network("net", 77), touched)
+	s.PutGroup(SecurityGroup{Meta: Meta{ID: "web"}, Num: 1, Rules: []Rule{
+		{Num: 1, GroupID: "web", EtherType: IPv4, RemoteGroupID: "a"},
+		{Num: 2, GroupID: "web", EtherType: IPv4, RemoteGroupID: "b"},
+		{Num: 3, GroupID: "web", EtherType: IPv4, RemoteAddressGroupID: "wide"},
+	}}, touched)
+	for num, id := range []string{"a", "b"} {
+		s.PutGroup(SecurityGroup{Meta: Meta{ID: id}, Num: uint32(num + 2)}, touched)
+	}
+	s.PutAddressGroup(AddressGroup{Meta: Meta{ID: "wide"}, Addresses: prefixes("10.0.0.0/29")}, touched)
+	s.PutPort(port(1, "net", at(1), "web"), touched)
+	for num, groups := range map[uint32][]string{2: {"a"}, 3: {"a"}, 4: {"a", "b"}, 5: {"b", "a"}, 6: {}, 9: {"a"}} {
+		s.PutPort(port(num, "net", Binding{}, groups...), touched)
+	}
+	classes := func() map[string]uint32 {
+		v := s.View(dpid, switchPorts(1), UnmanagedLearn)
+		of := map[string]uint32{}
+		for _, m := range v.Scopes[0].Members {
+			of[m.Prefix.String()] = m.Class
+		}
+		for _, rule := range []struct{ at, classes int }{{0, 3}, {1, 1}, {2, 3}} {
+			if got := len(v.Sets[0].Rules[rule.at].Classes); got != rule.classes {
+				t.Errorf("rule %d stands for %d classes, want %d", rule.at+1, got, rule.classes)
+			}
+		}
+		return of
+	}
+	was := classes()
+	if len(was) != 6 || was["10.0.0.2/32"] != was["10.0.0.3/32"] || was["10.0.0.4/32"] != was["10.0.0.5/32"] ||
+		was["10.0.0.2/32"] == was["10.0.0.9/32"] || was["10.0.0.2/32"] == was["10.0.0.4/32"] || was["10.0.0.0/29"] == was["10.0.0.2/32"] {
+		t.Fatalf("classes %v: want those of 2 and 3, of 4 and 5, of 9 and of the prefix", was)
+	}
+	s.PutPort(port(3, "net", Binding{}, "b", "a"), touched)
+	now := classes()
+	was["10.0.0.3/32"] = was["10.0.0.4/32"]
+	if diff := cmp.Diff(was, now); diff != "" {
+		t.Errorf("more than the class of the one that moved changed (-want +got):\n%s", diff)
 	}
 }

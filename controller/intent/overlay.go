@@ -59,7 +59,8 @@ type overlay struct {
 	hosts    map[DPID]Host
 	segments map[string]HostSegment
 	byBlock  map[mac.Segment]HostSegment
-	lengths  []int // of the blocks, longest first
+	ofHost   map[DPID]map[string]struct{} // segments by host
+	lengths  []int                        // of the blocks, longest first
 
 	present map[string]map[DPID]int        // bound ports by network and host
 	strays  map[string]map[string]struct{} // by network
@@ -67,7 +68,7 @@ type overlay struct {
 
 func newOverlay() overlay {
 	return overlay{
-		hosts: map[DPID]Host{}, segments: map[string]HostSegment{}, byBlock: map[mac.Segment]HostSegment{},
+		hosts: map[DPID]Host{}, segments: map[string]HostSegment{}, byBlock: map[mac.Segment]HostSegment{}, ofHost: map[DPID]map[string]struct{}{},
 		present: map[string]map[DPID]int{}, strays: map[string]map[string]struct{}{},
 	}
 }
@@ -100,6 +101,7 @@ func (s *State) PutHostSegment(g HostSegment, t Touched) {
 		s.DeleteHostSegment(g.ID, t)
 	}
 	s.segments[g.ID], s.byBlock[g.Block] = g, g
+	insert(s.ofHost, g.Host, g.ID)
 	s.segmentsChanged(g, t)
 }
 
@@ -111,6 +113,7 @@ func (s *State) DeleteHostSegment(id string, t Touched) {
 	}
 	delete(s.segments, id)
 	delete(s.byBlock, g.Block)
+	remove(s.ofHost, g.Host, g.ID)
 	s.segmentsChanged(g, t)
 }
 
@@ -126,7 +129,7 @@ func (s *State) segmentsChanged(g HostSegment, t Touched) {
 			continue
 		}
 		s.placeStray(p)
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
+		t.addAll(s.present[p.NetworkID])
 	}
 	s.touchPeers(g.Host, t)
 }
@@ -147,13 +150,13 @@ func (s *State) segmentOf(a mac.Addr) (HostSegment, bool) {
 
 // touchPeers marks all switches that have a network in common with a host.
 func (s *State) touchPeers(d DPID, t Touched) {
-	t[d] = struct{}{}
+	t.add(d)
 	networks := map[string]bool{}
 	for id := range s.onSwitch[d] {
 		networks[s.ports[id].NetworkID] = true
 	}
 	for id := range networks {
-		s.touchPorts(s.inNetwork[id], t)
+		t.addAll(s.present[id])
 	}
 }
 
@@ -179,14 +182,9 @@ func (s *State) settle(p Port, t Touched) {
 	if !bound {
 		return
 	}
-	hosts := s.present[p.NetworkID]
-	if hosts == nil {
-		hosts = map[DPID]int{}
-		s.present[p.NetworkID] = hosts
-	}
-	hosts[d]++
-	if s.placeStray(p) || hosts[d] == 1 {
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
+	first := count(s.present, p.NetworkID, d, 1) == 1
+	if s.placeStray(p) || first {
+		t.addAll(s.present[p.NetworkID])
 	}
 }
 
@@ -198,16 +196,10 @@ func (s *State) leave(p Port, t Touched) {
 	}
 	_, stray := s.strays[p.NetworkID][p.ID]
 	remove(s.strays, p.NetworkID, p.ID)
-	hosts := s.present[p.NetworkID]
-	hosts[d]--
-	if stray || hosts[d] == 0 {
-		s.touchPorts(s.inNetwork[p.NetworkID], t)
-	}
-	if hosts[d] == 0 {
-		delete(hosts, d)
-	}
-	if len(hosts) == 0 {
-		delete(s.present, p.NetworkID)
+	others := s.present[p.NetworkID]
+	if count(s.present, p.NetworkID, d, -1) == 0 || stray {
+		t.addAll(others)
+		t.add(d)
 	}
 }
 
@@ -223,7 +215,7 @@ func (s *State) addOverlay(v *View) {
 		}
 		return 0
 	}
-	near := map[uint32]Peer{} // those with a network in common
+	near := map[DPID]Peer{} // those with a network in common
 	blocks := map[uint32]HostSegment{}
 	for i := range v.Networks {
 		n := &v.Networks[i]
@@ -238,7 +230,7 @@ func (s *State) addOverlay(v *View) {
 			for d := range s.present[id] {
 				if slot := peer(d); slot != 0 {
 					n.Peers = append(n.Peers, slot)
-					near[slot] = Peer{Slot: slot, Tunnel: s.hosts[d].Tunnel}
+					near[d] = Peer{Slot: slot, Tunnel: s.hosts[d].Tunnel}
 				}
 			}
 			for port := range s.strays[id] {
@@ -258,14 +250,14 @@ func (s *State) addOverlay(v *View) {
 		slices.Sort(n.Peers)
 		n.Peers = slices.Compact(n.Peers)
 	}
-	hostOf := func(g HostSegment) uint32 { return near[peer(g.Host)].Slot }
-	for _, g := range s.segments {
-		if hostOf(g) != 0 {
+	for d := range near {
+		for id := range s.ofHost[d] {
+			g := s.segments[id]
 			blocks[g.Num] = g
 		}
 	}
 	for _, g := range blocks {
-		v.Prefixes = append(v.Prefixes, Prefix{Slot: g.Num, Block: g.Block, Host: hostOf(g)})
+		v.Prefixes = append(v.Prefixes, Prefix{Slot: g.Num, Block: g.Block, Host: near[g.Host].Slot})
 	}
 	v.Peers = slices.SortedFunc(maps.Values(near), func(a, b Peer) int { return cmp.Compare(a.Slot, b.Slot) })
 	slices.SortFunc(v.Prefixes, func(a, b Prefix) int { return cmp.Compare(a.Slot, b.Slot) })

@@ -6,6 +6,7 @@ type QoSPolicy struct {
 	Meta
 	Default bool // given to new networks of the tenant that name none
 	Rules   []QoSRule
+	Shared  bool // with whoever reads it
 }
 
 // QoSRuleKind says what a rule does.

@@ -29,6 +29,11 @@ type Served struct {
 	RA    bool // router advertisements
 }
 
+// Equal reports whether two ports are served alike.
+func (v Served) Equal(w Served) bool {
+	return v.DHCP6 == w.DHCP6 && v.RA == w.RA && slices.Equal(v.DHCP4, w.DHCP4)
+}
+
 // Client is a port with what it is to be told about its networks.
 type Client struct {
 	ID        string
@@ -53,7 +58,7 @@ func (s *State) PutSubnet(n Subnet, t Touched) {
 	old, known := s.subnets[n.ID]
 	s.subnets[n.ID] = &n
 	if !known || old.EnableDHCP != n.EnableDHCP || old.Gateway != n.Gateway || old.RAMode != n.RAMode || old.AddressMode != n.AddressMode {
-		s.touchPorts(s.inNetwork[n.NetworkID], t)
+		t.addAll(s.present[n.NetworkID])
 	}
 }
 
@@ -61,7 +66,7 @@ func (s *State) PutSubnet(n Subnet, t Touched) {
 func (s *State) DeleteSubnet(id string, t Touched) {
 	if old, known := s.subnets[id]; known {
 		delete(s.subnets, id)
-		s.touchPorts(s.inNetwork[old.NetworkID], t)
+		t.addAll(s.present[old.NetworkID])
 	}
 }
 

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 )
 
@@ -13,28 +14,48 @@ type State struct {
 	networks map[string]Network
 	ports    map[string]Port
 	groups   map[string]SecurityGroup
-	subnets  map[string]*Subnet // replaced as a whole, never changed
+	subnets  map[string]*Subnet        // replaced as a whole, never changed
+	prefixes map[string][]netip.Prefix // of address groups, by their ids
 
 	// Derived: which ports are where and in what, and which groups' rules name
 	// which group as remote.
 	onSwitch  map[DPID]map[string]struct{}   // ports by datapath
 	inNetwork map[string]map[string]struct{} // ports by network
 	inGroup   map[string]map[string]struct{} // ports by security group
-	remoteOf  map[string]map[string]struct{} // groups by the remote group of one of their rules
+	groupOn   map[string]map[DPID]int        // how many of these are on which datapath
+	remoteOf  map[string]map[string]struct{} // groups by the remote group or the address group of one of their rules
+
+	scopes *scopes
 
 	overlay
 	neighbours
 }
 
-// Touched is the set of datapaths whose view a change may have altered.
+// Touched is the set of datapaths whose view a change may have altered. A nil
+// one is for those who do not want to know.
 type Touched map[DPID]struct{}
+
+func (t Touched) add(d DPID) {
+	if t != nil {
+		t[d] = struct{}{}
+	}
+}
+
+func (t Touched) addAll(on map[DPID]int) {
+	if t == nil {
+		return
+	}
+	for d := range on {
+		t[d] = struct{}{}
+	}
+}
 
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
-		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, subnets: map[string]*Subnet{},
+		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, remoteOf: map[string]map[string]struct{}{}, overlay: newOverlay(), neighbours: newNeighbours(),
+		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(), neighbours: newNeighbours(),
 	}
 }
 
@@ -47,7 +68,7 @@ func (s *State) PutNetwork(n Network, t Touched) {
 		}
 	}
 	s.networks[n.ID], s.byVNI[n.VNI] = n, n.ID
-	s.touchPorts(s.inNetwork[n.ID], t)
+	t.addAll(s.present[n.ID])
 }
 
 // DeleteNetwork removes a network.
@@ -57,7 +78,7 @@ func (s *State) DeleteNetwork(id string, t Touched) {
 	}
 	delete(s.networks, id)
 	s.readdressed(id)
-	s.touchPorts(s.inNetwork[id], t)
+	t.addAll(s.present[id])
 }
 
 // PutPort adds or replaces a port.
@@ -84,20 +105,39 @@ func (s *State) DeletePort(id string, t Touched) {
 // PutGroup adds or replaces a security group with its rules.
 func (s *State) PutGroup(g SecurityGroup, t Touched) {
 	s.unindexGroup(g.ID)
+	if s.groups[g.ID].Num != g.Num {
+		s.touchHolders(g.ID, t)
+	}
 	s.groups[g.ID] = g
 	for _, r := range g.Rules {
-		if r.RemoteGroupID != "" {
-			insert(s.remoteOf, r.RemoteGroupID, g.ID)
+		if remote := r.remoteID(); remote != "" {
+			insert(s.remoteOf, remote, g.ID)
 		}
 	}
-	s.touchPorts(s.inGroup[g.ID], t)
+	t.addAll(s.groupOn[g.ID])
 }
 
 // DeleteGroup removes a security group.
 func (s *State) DeleteGroup(id string, t Touched) {
 	s.unindexGroup(id)
+	s.touchHolders(id, t)
 	delete(s.groups, id)
-	s.touchPorts(s.inGroup[id], t)
+	t.addAll(s.groupOn[id])
+}
+
+// PutAddressGroup adds or replaces an address group.
+func (s *State) PutAddressGroup(g AddressGroup, t Touched) {
+	if old, there := s.prefixes[g.ID]; there && slices.Equal(old, g.Addresses) {
+		return
+	}
+	s.prefixes[g.ID] = g.Addresses
+	s.touchHolders(g.ID, t)
+}
+
+// DeleteAddressGroup removes an address group.
+func (s *State) DeleteAddressGroup(id string, t Touched) {
+	delete(s.prefixes, id)
+	s.touchHolders(id, t)
 }
 
 // PortsOn returns the ports bound to a datapath, in the order of their ids.
@@ -112,10 +152,14 @@ func (s *State) PortsOn(d DPID) []Port {
 
 func (s *State) indexPort(p Port, t Touched) {
 	insert(s.inNetwork, p.NetworkID, p.ID)
+	d, bound := p.Binding.DPID()
 	for _, g := range p.SecurityGroups {
 		insert(s.inGroup, g, p.ID)
+		if bound {
+			count(s.groupOn, g, d, 1)
+		}
 	}
-	if d, ok := p.Binding.DPID(); ok {
+	if bound {
 		insert(s.onSwitch, d, p.ID)
 	}
 	s.addressed(p)
@@ -128,40 +172,51 @@ func (s *State) unindexPort(p Port, t Touched) {
 	s.touchPort(p, t)
 	s.leave(p, t)
 	remove(s.inNetwork, p.NetworkID, p.ID)
+	d, bound := p.Binding.DPID()
 	for _, g := range p.SecurityGroups {
 		remove(s.inGroup, g, p.ID)
+		if bound {
+			count(s.groupOn, g, d, -1)
+		}
 	}
-	if d, ok := p.Binding.DPID(); ok {
+	if bound {
 		remove(s.onSwitch, d, p.ID)
 	}
 }
 
 func (s *State) unindexGroup(id string) {
 	for _, r := range s.groups[id].Rules {
-		if r.RemoteGroupID != "" {
-			remove(s.remoteOf, r.RemoteGroupID, id)
+		if remote := r.remoteID(); remote != "" {
+			remove(s.remoteOf, remote, id)
 		}
 	}
+}
+
+// remoteID is the set that the other side must be in; empty: the rule names
+// none.
+func (r *Rule) remoteID() string {
+	if r.RemoteGroupID != "" {
+		return r.RemoteGroupID
+	}
+	return r.RemoteAddressGroupID
 }
 
 // touchPort marks the switch of p, and every switch with a port whose rules
 // name one of p's groups as remote: they match on p's addresses.
 func (s *State) touchPort(p Port, t Touched) {
 	if d, ok := p.Binding.DPID(); ok {
-		t[d] = struct{}{}
+		t.add(d)
 	}
 	for _, g := range p.SecurityGroups {
-		for holder := range s.remoteOf[g] {
-			s.touchPorts(s.inGroup[holder], t)
-		}
+		s.touchHolders(g, t)
 	}
 }
 
-func (s *State) touchPorts(ids map[string]struct{}, t Touched) {
-	for id := range ids {
-		if d, ok := s.ports[id].Binding.DPID(); ok {
-			t[d] = struct{}{}
-		}
+// touchHolders marks every switch with a port whose rules name a set as remote.
+func (s *State) touchHolders(remote string, t Touched) {
+	s.scopes.forget(remote)
+	for holder := range s.remoteOf[remote] {
+		t.addAll(s.groupOn[holder])
 	}
 }
 
@@ -171,6 +226,23 @@ func sameForDataPlane(a, b Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
 		a.Binding == b.Binding && a.Unguarded == b.Unguarded && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
 		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
+}
+
+// count adds to how many ports of something are on a datapath.
+func count(index map[string]map[DPID]int, key string, d DPID, n int) (now int) {
+	on := index[key]
+	if on == nil {
+		on = map[DPID]int{}
+		index[key] = on
+	}
+	now = on[d] + n
+	if on[d] = now; now == 0 {
+		delete(on, d)
+	}
+	if len(on) == 0 {
+		delete(index, key)
+	}
+	return now
 }
 
 func insert[K comparable](index map[K]map[string]struct{}, key K, id string) {

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -29,17 +29,16 @@ const maxZone = 32767
 // View is all that one switch has to know, with every reference resolved.
 // Equal inputs give equal views, so equal flows.
 type View struct {
-	DPID      DPID
-	Revision  int64
-	Unmanaged Unmanaged
-	Meters    bool        // whether the switch has meters; known to those who can ask it
-	Ports     []LocalPort // bound ports that can be realized, by OpenFlow number
-	Free      []uint32    // ports that no tenant port is bound to
-	Networks  []LocalNetwork
-	Sets      []GroupSet
+	DPID     DPID
+	Revision int64
+	Setting
+	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number
+	Free     []uint32       // ports that no tenant port is bound to, in order
+	Networks []LocalNetwork // by VNI
+	Sets     []GroupSet     // by slot
+	Scopes   []Scope        // what the sets' rules name as remote, by slot
 
 	// The overlay: where what is not local is found.
-	Tunnel   uint32   // port that leads to the peers; 0: none
 	Peers    []Peer   // by slot
 	Prefixes []Prefix // by slot
 	Strays   []Stray  // by number of the port
@@ -47,6 +46,14 @@ type View struct {
 	// States has an entry for every port bound here: what its status becomes
 	// once the flows of this view are confirmed.
 	States []PortState
+}
+
+// Setting is what seldom changes of a switch, and changes the flows of all else
+// when it does.
+type Setting struct {
+	Unmanaged Unmanaged
+	Meters    bool   // whether the switch has meters; known to those who can ask it
+	Tunnel    uint32 // port that leads to the peers; 0: none
 }
 
 // PortState is the realized status of a port.
@@ -65,6 +72,7 @@ type LocalPort struct {
 	Zone   uint16 // conntrack zone, unique on this switch
 	VNI    uint32
 	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
+	Scope  uint32 // slot of the scope of that; 0: no rule names a remote group
 	MAC    mac.Addr
 	Prefix uint32 // slot of the host's segment that the MAC is of; 0: of none
 	IPs    []netip.Addr
@@ -94,19 +102,21 @@ type GroupSet struct {
 	Rules []SetRule // by mark
 }
 
-// SetRule is a rule with its remote group resolved to addresses.
+// SetRule is a rule with what it asks of the address of the other side.
 type SetRule struct {
 	Rule
-	// Remotes are the prefixes the other side must be in. AnyRemote is set
-	// where the rule does not restrict it; no Remotes and not AnyRemote is a
-	// group without members and matches nothing.
-	Remotes   []netip.Prefix
-	AnyRemote bool
+	Stateless bool // its group does not look at connections
+	// Remote is the prefix that the other side must be in; invalid: none.
+	Remote netip.Prefix
+	// Grouped rules name a group instead, and Classes are those of its addresses
+	// in the scope of the set: none while it has no members.
+	Grouped bool
+	Classes []uint32
 }
 
 // View computes what the switch d with the given ports has to know.
 func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *View {
-	v := &View{DPID: d, Revision: s.Revision, Unmanaged: unmanaged}
+	v := &View{DPID: d, Revision: s.Revision, Setting: Setting{Unmanaged: unmanaged}}
 	byName := make(map[string]uint32, len(switchPorts))
 	present := make(map[uint32]bool, len(switchPorts))
 	for _, p := range switchPorts {
@@ -177,9 +187,10 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 	}
 	slices.Sort(v.Free)
 
-	slots := s.addSets(v, sets)
+	given := s.addSets(v, sets)
 	for i, p := range v.Ports {
-		v.Ports[i].Set = slots[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
+		own := given[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
+		v.Ports[i].Set, v.Ports[i].Scope = own.set, own.scope
 	}
 	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return cmp.Compare(a.OFPort, b.OFPort) })
 	v.addNetworks()
@@ -187,76 +198,59 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 	return v
 }
 
-// addSets gives every distinct group set of the view a slot, resolves its
-// rules, and returns the slots by set key.
+// slots are those of a set of groups and of its scope.
+type slots struct{ set, scope uint32 }
+
+// addSets gives every distinct group set of the view and its scope a slot,
+// resolves its rules, and returns the slots by set key.
 //
 // A slot is derived from the groups alone, so that it is the same after any
 // history of changes and after a restart: the number of the group for a set of
 // one, a hash with the top bit set for larger ones.
-func (s *State) addSets(v *View, sets map[string][]string) map[string]uint32 {
-	slots := map[string]uint32{}
+func (s *State) addSets(v *View, sets map[string][]string) map[string]slots {
+	given, asked := map[string]slots{}, map[*scope]bool{}
 	used := map[uint32]bool{0: true}
-	keys := make([]string, 0, len(sets))
-	for key := range sets {
-		keys = append(keys, key)
+	keys := slices.Sorted(maps.Keys(sets))
+	scopes := make([]*scope, len(keys))
+	for i, key := range keys {
+		if scopes[i] = s.scopeOf(sets[key]); scopes[i] != nil {
+			asked[scopes[i]] = true
+		}
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	scopeSlots := v.addScopes(asked)
+	for i, key := range keys {
 		groups := sets[key]
 		nums := s.groupNums(groups)
 		if len(nums) == 0 {
-			slots[key] = 0
 			continue
 		}
 		slot := nums[0]
 		if len(nums) > 1 {
-			h := fnv.New32a()
-			h.Write([]byte(key))
-			for slot = h.Sum32() | 1<<31; used[slot]; slot++ {
-				slot |= 1 << 31
-			}
+			slot = freeSlot(hashOf(key), func(slot uint32) bool { return used[slot] })
 		}
 		used[slot] = true
-		slots[key] = slot
+		given[key] = slots{slot, scopeSlots[scopes[i]]}
 		set := GroupSet{Slot: slot}
 		for _, id := range groups {
-			for _, r := range s.groups[id].Rules {
-				set.Rules = append(set.Rules, s.resolve(r))
+			g := s.groups[id]
+			for _, r := range g.Rules {
+				set.Rules = append(set.Rules, resolve(r, g.Stateless, scopes[i]))
 			}
 		}
 		slices.SortFunc(set.Rules, func(a, b SetRule) int { return cmp.Compare(a.Num, b.Num) })
 		v.Sets = append(v.Sets, set)
 	}
 	slices.SortFunc(v.Sets, func(a, b GroupSet) int { return cmp.Compare(a.Slot, b.Slot) })
-	return slots
+	return given
 }
 
-func (s *State) resolve(r Rule) SetRule {
-	out := SetRule{Rule: r}
-	switch {
-	case r.RemoteGroupID != "":
-		for id := range s.inGroup[r.RemoteGroupID] {
-			for _, ip := range s.ports[id].FixedIPs {
-				if ip.Addr.Is4() == (r.EtherType == IPv4) {
-					out.Remotes = append(out.Remotes, netip.PrefixFrom(ip.Addr, ip.Addr.BitLen()))
-				}
-			}
-			for _, pair := range s.ports[id].Extras.Pairs {
-				for _, prefix := range pair.Prefixes() {
-					if prefix.Addr().Is4() == (r.EtherType == IPv4) {
-						out.Remotes = append(out.Remotes, prefix)
-					}
-				}
-			}
-		}
-		slices.SortFunc(out.Remotes, netip.Prefix.Compare)
-		out.Remotes = slices.Compact(out.Remotes)
-	case r.RemoteAddressGroupID != "":
-		// Not resolved yet: it admits nothing rather than too much.
+func resolve(r Rule, stateless bool, in *scope) SetRule {
+	out := SetRule{Rule: r, Stateless: stateless}
+	switch id := r.remoteID(); {
+	case id != "":
+		out.Grouped, out.Classes = true, in.classes[remote{id, r.EtherType}]
 	case r.RemotePrefix.IsValid() && r.RemotePrefix.Bits() > 0:
-		out.Remotes = []netip.Prefix{r.RemotePrefix.Masked()}
-	default:
-		out.AnyRemote = true
+		out.Remote = r.RemotePrefix.Masked()
 	}
 	return out
 }

@@ -13,35 +13,37 @@ var classify = Table{
 	ID: tableClassify, Name: "classify",
 	Job:    "bound port → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
 	Reads:  []openflow.FieldID{openflow.InPort, openflow.TunnelID},
-	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet)},
+	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
 	Next:   []uint8{tableGuard, tableLearn, tableSegments},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, p := range v.Ports {
-			owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
-			if !p.Up {
-				emit(prioAllow, owner, in)
-				continue
-			}
-			emit(prioAllow, owner, in,
-				flow.Apply(
-					flow.SetReg(regSenderZone, uint32(p.Zone)),
-					flow.SetReg(regOrigin, originLocal),
-					flow.SetReg(regSet, p.Set),
-				),
-				flow.WriteMetadata(uint64(p.VNI)),
-				flow.Goto(tableGuard))
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
+		if !p.Up {
+			emit(prioAllow, owner, in)
+			return
 		}
-		if v.Tunnel != 0 {
-			// What comes from another host has passed the guard and the egress rules there.
-			for _, n := range v.Networks {
-				emit(prioAllow, NewCookie(KindNetwork, n.VNI),
-					flow.NewMatch(flow.InPort(v.Tunnel), flow.TunnelID(uint64(n.VNI))),
-					flow.Apply(flow.SetReg(regOrigin, originTunnel)),
-					flow.WriteMetadata(uint64(n.VNI)),
-					flow.Goto(tableSegments))
-			}
+		emit(prioAllow, owner, in,
+			flow.Apply(
+				flow.SetReg(regSenderZone, uint32(p.Zone)),
+				flow.SetReg(regOrigin, originLocal),
+				flow.SetReg(regSet, p.Set),
+				flow.SetReg(regRemote, p.Scope),
+			),
+			flow.WriteMetadata(uint64(p.VNI)),
+			flow.Goto(tableGuard))
+	},
+	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
+		if in.Tunnel == 0 {
+			return
 		}
+		// What comes from another host has passed the guard and the egress rules there.
+		emit(prioAllow, NewCookie(KindNetwork, n.VNI),
+			flow.NewMatch(flow.InPort(in.Tunnel), flow.TunnelID(uint64(n.VNI))),
+			flow.Apply(flow.SetReg(regOrigin, originTunnel)),
+			flow.WriteMetadata(uint64(n.VNI)),
+			flow.Goto(tableSegments))
+	},
+	fixed: func(v *intent.View, emit emitFunc) {
 		for _, no := range v.Free {
 			owner, in := NewCookie(KindFree, no), flow.NewMatch(flow.InPort(no))
 			if v.Unmanaged == intent.UnmanagedDrop {

@@ -31,6 +31,7 @@ const (
 	KindLearned Kind = 6
 	KindSegment Kind = 7
 	KindHost    Kind = 8
+	KindRemotes Kind = 12
 
 	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
 	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
@@ -52,6 +53,7 @@ var kinds = []struct {
 	{KindResolve, "questions for neighbours of port", "number of the tenant port that asks"},
 	{KindConfigure, "questions for configuration of port", "number of the tenant port that asks"},
 	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
+	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 
@@ -103,6 +105,8 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 			hit[p.Num] = p.VNI == c.Object()
 		case KindRule:
 			hit[p.Num] = ruled[p.Set]
+		case KindRemotes:
+			hit[p.Num] = p.Scope == c.Object()
 		case KindTable, KindSegment, KindHost:
 			hit[p.Num] = true
 		}

@@ -43,8 +43,11 @@ func OurMeter(id uint32) bool { return id >= firstMeter && id <= LastMeter }
 
 // Compute returns all that a switch with this view must hold, but for what it
 // has learned, which are facts and not intent.
-func Compute(v *intent.View) Desired {
-	d := Desired{State: flow.State{Flows: Flows(v)}}
+func Compute(v *intent.View) Desired { return With(v, Flows(v)) }
+
+// With returns all that a switch with this view must hold, given the flows.
+func With(v *intent.View, flows flow.Set) Desired {
+	d := Desired{State: flow.State{Flows: flows}}
 	if !v.Meters {
 		return d
 	}

@@ -15,8 +15,8 @@ import (
 // up again for the next one, whose number is in regPart.
 const portsPerPart = 512
 
-// parts emits the flows that carry out copies of a packet, those of one port each.
-func parts(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]openflow.Action, match ...flow.Field) {
+// cut emits the flows that carry out copies of a packet, those of one port each.
+func cut(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]openflow.Action, match ...flow.Field) {
 	for part := uint32(0); len(copies) > 0; part++ {
 		n := min(portsPerPart, len(copies))
 		actions := slices.Concat(copies[:n]...)
@@ -38,37 +38,36 @@ var segments = Table{
 	ID: tableSegments, Name: "segments",
 	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regSegment), reg(regHost)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regSegment), reg(regHost)},
 	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "on to 31",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, n := range v.Networks {
-			// Each copy sets all that is particular to its receiver again. The
-			// sender's own copy ends at the output, which never goes back to the port of entry.
-			copies := make([][]openflow.Action, len(n.Ports))
-			for i, p := range n.Ports {
-				copies[i] = append(receiver(p), flow.Resubmit(delivery(p)))
-			}
-			flood := func(origin uint32, copies [][]openflow.Action) {
-				parts(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies,
-					flow.Metadata(uint64(n.VNI)), groupAddress(), flow.Reg(regOrigin, origin))
-			}
-			if v.Tunnel != 0 {
-				flood(originTunnel, copies) // split horizon: never on to others
-			}
-			for _, host := range n.Peers {
-				copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
-			}
-			flood(originLocal, copies)
+	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
+		// Each copy sets all that is particular to its receiver again. The
+		// sender's own copy ends at the output, which never goes back to the port of entry.
+		copies := make([][]openflow.Action, len(n.Ports))
+		for i := range n.Ports {
+			p := &n.Ports[i]
+			copies[i] = append(receiver(p), flow.Resubmit(delivery(p)))
 		}
-		for _, p := range v.Prefixes {
-			emit(prioPrefix+uint16(p.Block.Bits()), NewCookie(KindSegment, p.Slot),
-				flow.NewMatch(flow.EthDstMasked(p.Block.Base().Bytes(), p.Block.Mask().Bytes())),
-				flow.Apply(flow.SetReg(regSegment, p.Slot), flow.SetReg(regHost, p.Host)),
-				flow.Goto(tableExact))
+		flood := func(origin uint32, copies [][]openflow.Action) {
+			cut(emit, tableSegments, prioAllow, NewCookie(KindNetwork, n.VNI), copies,
+				flow.Metadata(uint64(n.VNI)), groupAddress(), flow.Reg(regOrigin, origin))
 		}
-		miss(emit, tableSegments, flow.Goto(tableExact))
+		if in.Tunnel != 0 {
+			flood(originTunnel, copies) // split horizon: never on to others
+		}
+		for _, host := range n.Peers {
+			copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
+		}
+		flood(originLocal, copies)
 	},
+	prefix: func(_ intent.Setting, p *intent.Prefix, emit emitFunc) {
+		emit(prioPrefix+uint16(p.Block.Bits()), NewCookie(KindSegment, p.Slot),
+			flow.NewMatch(flow.EthDstMasked(p.Block.Base().Bytes(), p.Block.Mask().Bytes())),
+			flow.Apply(flow.SetReg(regSegment, p.Slot), flow.SetReg(regHost, p.Host)),
+			flow.Goto(tableExact))
+	},
+	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableSegments, flow.Goto(tableExact)) },
 }
 
 // exact finds the port of a destination. It matches the network too: without
@@ -77,27 +76,26 @@ var exact = Table{
 	ID: tableExact, Name: "exact",
 	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; flood of the learning domain",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regPart), reg(regHost)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regHost)},
 	Next:   []uint8{tableExact, tableIngressCT, tableOutput, tableTunnel},
 	Miss:   "drop: no such address in the network",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, n := range v.Networks {
-			for _, p := range n.Ports {
-				emit(prioAllow, NewCookie(KindPort, p.Num), station(p.Prefix, n.VNI, p.MAC),
-					flow.Apply(receiver(p)...), flow.Goto(delivery(p)))
-			}
-			sharedStations(n, emit)
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if p.Up {
+			emit(prioAllow, NewCookie(KindPort, p.Num), station(p.Prefix, p.VNI, p.MAC), flow.Apply(receiver(p)...), flow.Goto(delivery(p)))
 		}
-		for _, p := range v.Strays {
-			m := station(p.Prefix, p.VNI, p.MAC)
-			// What came by a tunnel goes on only from the host that the address
-			// belongs to, so that it cannot go in a circle.
-			if !p.Home {
-				m = station(p.Prefix, p.VNI, p.MAC, flow.Reg(regOrigin, originLocal))
-			}
-			emit(prioAllow, NewCookie(KindPort, p.Num), m,
-				flow.Apply(flow.SetReg(regHost, p.Host)), flow.Goto(tableTunnel))
+	},
+	network: func(_ intent.Setting, n *intent.LocalNetwork, emit emitFunc) { sharedStations(n, emit) },
+	stray: func(_ intent.Setting, p *intent.Stray, emit emitFunc) {
+		m := station(p.Prefix, p.VNI, p.MAC)
+		// What came by a tunnel goes on only from the host that the address
+		// belongs to, so that it cannot go in a circle.
+		if !p.Home {
+			m = station(p.Prefix, p.VNI, p.MAC, flow.Reg(regOrigin, originLocal))
 		}
+		emit(prioAllow, NewCookie(KindPort, p.Num), m,
+			flow.Apply(flow.SetReg(regHost, p.Host)), flow.Goto(tableTunnel))
+	},
+	fixed: func(v *intent.View, emit emitFunc) {
 		if v.Tunnel != 0 {
 			emit(prioFallback, NewCookie(KindTable, uint32(tableExact)), flow.NewMatch(flow.Reg(regOrigin, originLocal)), flow.Goto(tableTunnel))
 		}
@@ -106,7 +104,7 @@ var exact = Table{
 			for i, no := range v.Free {
 				flood[i] = []openflow.Action{flow.Output(no)}
 			}
-			parts(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0), flow.Reg(regOrigin, originFabric))
+			cut(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0), flow.Reg(regOrigin, originFabric))
 		}
 		miss(emit, tableExact)
 	},
@@ -115,12 +113,13 @@ var exact = Table{
 // sharedStations sends what is for a MAC that is only in address pairs to every
 // port that may speak as it: which one does so now, a standby router say, is for
 // them to know.
-func sharedStations(n intent.LocalNetwork, emit emitFunc) {
+func sharedStations(n *intent.LocalNetwork, emit emitFunc) {
 	owned, copies := map[mac.Addr]bool{}, map[mac.Addr][][]openflow.Action{}
 	for _, p := range n.Ports {
 		owned[p.MAC] = true
 	}
-	for _, p := range n.Ports {
+	for i := range n.Ports {
+		p := &n.Ports[i]
 		for _, s := range speakers(p) {
 			if !owned[s.mac] {
 				copies[s.mac] = append(copies[s.mac], append(receiver(p), flow.Resubmit(delivery(p))))
@@ -128,13 +127,13 @@ func sharedStations(n intent.LocalNetwork, emit emitFunc) {
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(copies)) {
-		parts(emit, tableExact, prioAllow, NewCookie(KindNetwork, n.VNI), copies[m], flow.Metadata(uint64(n.VNI)), flow.EthDst(m.Bytes()))
+		cut(emit, tableExact, prioAllow, NewCookie(KindNetwork, n.VNI), copies[m], flow.Metadata(uint64(n.VNI)), flow.EthDst(m.Bytes()))
 	}
 }
 
 // delivery is the table after forwarding: no rule is asked for a port without
 // port security.
-func delivery(p intent.LocalPort) uint8 {
+func delivery(p *intent.LocalPort) uint8 {
 	if p.Open {
 		return tableOutput
 	}
@@ -148,11 +147,12 @@ func station(segment, vni uint32, a mac.Addr, also ...flow.Field) flow.Match {
 }
 
 // receiver sets the registers that the tables after forwarding read.
-func receiver(p intent.LocalPort) []openflow.Action {
+func receiver(p *intent.LocalPort) []openflow.Action {
 	return []openflow.Action{
 		flow.SetReg(regOutput, outputNumber(p.OFPort)),
 		flow.SetReg(regReceiverZone, uint32(p.Zone)),
 		flow.SetReg(regSet, p.Set),
+		flow.SetReg(regRemote, p.Scope),
 	}
 }
 
@@ -161,7 +161,7 @@ var output = Table{
 	Job:   "deliver to the port in reg15",
 	Reads: []openflow.FieldID{},
 	Miss:  "output to reg15",
-	flows: func(_ *intent.View, emit emitFunc) {
+	fixed: func(_ *intent.View, emit emitFunc) {
 		miss(emit, tableOutput, flow.Apply(flow.OutputReg(regOutput)))
 	},
 }
@@ -174,15 +174,13 @@ var tunnel = Table{
 	Reads:  []openflow.FieldID{reg(regHost)},
 	Writes: []openflow.FieldID{openflow.TunnelID, openflow.TunnelDst, openflow.TunnelIPv6Dst},
 	Miss:   "drop: no other host has the destination",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, p := range v.Peers {
-			emit(prioAllow, NewCookie(KindHost, p.Slot), flow.NewMatch(flow.Reg(regHost, p.Slot)),
-				flow.Apply(
-					flow.Move(flow.Bits(openflow.Metadata, 0, 24), flow.Bits(openflow.TunnelID, 0, 24)),
-					flow.SetField(flow.TunnelDst(p.Tunnel)),
-					flow.Output(v.Tunnel),
-				))
-		}
-		miss(emit, tableTunnel)
+	peer: func(in intent.Setting, p *intent.Peer, emit emitFunc) {
+		emit(prioAllow, NewCookie(KindHost, p.Slot), flow.NewMatch(flow.Reg(regHost, p.Slot)),
+			flow.Apply(
+				flow.Move(flow.Bits(openflow.Metadata, 0, 24), flow.Bits(openflow.TunnelID, 0, 24)),
+				flow.SetField(flow.TunnelDst(p.Tunnel)),
+				flow.Output(in.Tunnel),
+			))
 	},
+	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableTunnel) },
 }

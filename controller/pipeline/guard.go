@@ -51,14 +51,12 @@ var guard = Table{
 	},
 	Next: []uint8{tableGuardND, tableRespond},
 	Miss: "drop",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, p := range v.Ports {
-			if p.Up {
-				guardPort(p, emit)
-			}
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if p.Up {
+			guardPort(p, emit)
 		}
-		miss(emit, tableGuard)
 	},
+	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableGuard) },
 }
 
 // speaker is a MAC with the addresses that a port may speak from with it.
@@ -69,7 +67,7 @@ type speaker struct {
 
 // speakers are the port itself and what its address pairs add, by MAC. Who has
 // an IPv6 address speaks from the link-local one that goes with the MAC, too.
-func speakers(p intent.LocalPort) []speaker {
+func speakers(p *intent.LocalPort) []speaker {
 	list := []speaker{{mac: p.MAC}}
 	add := func(m mac.Addr, prefix netip.Prefix) {
 		at := slices.IndexFunc(list, func(s speaker) bool { return s.mac == m })
@@ -98,7 +96,7 @@ func speakers(p intent.LocalPort) []speaker {
 	return list
 }
 
-func guardPort(p intent.LocalPort, emit emitFunc) {
+func guardPort(p *intent.LocalPort, emit emitFunc) {
 	owner := NewCookie(KindPort, p.Num)
 	if p.Open {
 		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableRespond))
@@ -166,30 +164,28 @@ var guardND = Table{
 	Reads: []openflow.FieldID{openflow.InPort, openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
 	Next:  []uint8{tableRespond},
 	Miss:  "drop",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, p := range v.Ports {
-			if !p.Up || p.Open {
-				continue
-			}
-			sources := ipv6Sources(p)
-			if len(sources) == 0 {
-				continue
-			}
-			owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
-			for _, ip := range sources {
-				emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableRespond))
-			}
-			// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
-			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
-				flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableRespond))
-			emit(prioFallback, owner, flow.NewMatch(in))
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if !p.Up || p.Open {
+			return
 		}
-		miss(emit, tableGuardND)
+		sources := ipv6Sources(p)
+		if len(sources) == 0 {
+			return
+		}
+		owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
+		for _, ip := range sources {
+			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableRespond))
+		}
+		// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
+		emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
+			flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableRespond))
+		emit(prioFallback, owner, flow.NewMatch(in))
 	},
+	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableGuardND) },
 }
 
 // ipv6Sources are the IPv6 addresses that a port may speak from.
-func ipv6Sources(p intent.LocalPort) []netip.Prefix {
+func ipv6Sources(p *intent.LocalPort) []netip.Prefix {
 	var sources []netip.Prefix
 	for _, s := range speakers(p) {
 		sources = append(sources, s.v6...)

@@ -33,7 +33,7 @@ var learnSources = Table{
 	Reads: []openflow.FieldID{openflow.InPort, openflow.EthSrc, openflow.EthDst},
 	Next:  []uint8{tableSegments},
 	Miss:  "copy to the controller, metered where the switch has meters, then on to 30",
-	flows: func(v *intent.View, emit emitFunc) {
+	fixed: func(v *intent.View, emit emitFunc) {
 		if v.Unmanaged == intent.UnmanagedDrop {
 			return
 		}

@@ -24,7 +24,17 @@ type Table struct {
 	Next   []uint8            // where its flows may send packets on to, by goto, resubmit or ct
 	Miss   string             // what becomes of a packet that no other flow matches
 
-	flows func(v *intent.View, emit emitFunc)
+	// Its flows, by the part of the view that they come from. Beside that part they
+	// know the setting only, so that of a changed view no more than the changed
+	// parts are compiled anew (Change).
+	fixed   func(v *intent.View, emit emitFunc) // of the setting and the unmanaged ports
+	port    func(in intent.Setting, p *intent.LocalPort, emit emitFunc)
+	network func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc)
+	set     func(in intent.Setting, s *intent.GroupSet, emit emitFunc)
+	member  func(in intent.Setting, m *scoped, emit emitFunc)
+	prefix  func(in intent.Setting, p *intent.Prefix, emit emitFunc)
+	stray   func(in intent.Setting, s *intent.Stray, emit emitFunc)
+	peer    func(in intent.Setting, p *intent.Peer, emit emitFunc)
 }
 
 // emitFunc takes one flow of the table whose function it was handed to.
@@ -33,53 +43,57 @@ type emitFunc func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Inst
 // Numbers of the tables. The gaps belong to the jobs that docs/architecture.md
 // lists and that have no flows yet.
 const (
-	tableClassify     uint8 = 0
-	tableGuard        uint8 = 2
-	tableGuardND      uint8 = 3
-	tableRespond      uint8 = 5
-	tableLearn        uint8 = 8
-	tableEgressCT     uint8 = 10
-	tableEgressRules  uint8 = 11
-	tableSegments     uint8 = 30
-	tableExact        uint8 = 31
-	tableIngressCT    uint8 = 40
-	tableIngressRules uint8 = 41
-	tableOutput       uint8 = 60
-	tableTunnel       uint8 = 61
+	tableClassify       uint8 = 0
+	tableGuard          uint8 = 2
+	tableGuardND        uint8 = 3
+	tableRespond        uint8 = 5
+	tableLearn          uint8 = 8
+	tableEgressCT       uint8 = 10
+	tableEgressRemotes  uint8 = 11
+	tableEgressRules    uint8 = 12
+	tableSegments       uint8 = 30
+	tableExact          uint8 = 31
+	tableIngressCT      uint8 = 40
+	tableIngressRemotes uint8 = 41
+	tableIngressRules   uint8 = 42
+	tableOutput         uint8 = 60
+	tableTunnel         uint8 = 61
 )
 
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, respond, learnSources, egressCT, egressRules,
-		segments, exact, ingressCT, ingressRules, output, tunnel,
+		classify, guard, guardND, respond, learnSources, egressCT, egressRemotes, egressRules,
+		segments, exact, ingressCT, ingressRemotes, ingressRules, output, tunnel,
 	}
 }
 
 // Priorities. Within a table only their order matters; they are shared so that
 // a dump reads alike in every table.
 const (
-	prioMiss     uint16 = 0
-	prioFallback uint16 = 10 // a drop or flood that names its owner, before the miss
-	prioPrefix   uint16 = 20 // and the length of the prefix, at most 48: the longest one wins
-	prioAsk      uint16 = 90 // a copy to the controller, of what no other flow knows
-	prioAllow    uint16 = 100
-	prioExcept   uint16 = 110 // narrower than allow
-	prioLive     uint16 = 190 // established traffic of a rule that still exists
-	prioRefuse   uint16 = 200 // nothing overrules it
+	prioMiss      uint16 = 0
+	prioFallback  uint16 = 10 // a drop or flood that names its owner, before the miss
+	prioPrefix    uint16 = 20 // and the length of the prefix, at most 128: the longest one wins
+	prioAsk       uint16 = 90 // a copy to the controller, of what no other flow knows
+	prioAllow     uint16 = 100
+	prioExcept    uint16 = 110 // narrower than allow
+	prioLive      uint16 = 190 // established traffic of a rule that still exists
+	prioRefuse    uint16 = 200
+	prioStateless uint16 = 210 // what no connection is asked for
 )
 
 var priorities = []struct {
 	value uint16
 	use   string
 }{
-	{prioRefuse, "what nothing overrules: invalid connections, reserved addresses"},
+	{prioStateless, "rules that look at no connection"},
+	{prioRefuse, "what no other rule overrules: invalid connections, reserved addresses"},
 	{prioLive, "established traffic of a rule that still exists"},
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
 	{prioAllow, "what a table allows or finds"},
 	{prioAsk, "a copy to the controller of what no other flow answers"},
-	{prioPrefix, "and the length, at most 48, of a MAC prefix: the longest wins"},
+	{prioPrefix, "and the length, at most 128, of a prefix: the longest wins"},
 	{prioFallback, "a drop or flood that names its owner"},
 	{prioMiss, "table miss"},
 }
@@ -99,12 +113,13 @@ func Flows(v *intent.View) flow.Set {
 	return set
 }
 
-func (t Table) emit(v *intent.View, each func(flow.Flow)) {
-	t.flows(v, func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction) {
+// into makes complete flows of what a table emits.
+func (t *Table) into(each func(flow.Flow)) emitFunc {
+	return func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Instruction) {
 		each(flow.Flow{
 			Table: t.ID, Priority: priority, Cookie: uint64(c), Match: m, Instructions: flow.NewInstructions(ins...),
 		})
-	})
+	}
 }
 
 // miss is the table-miss flow that makes a drop visible and explainable.

@@ -97,14 +97,17 @@ func townPorts() []intent.SwitchPort {
 
 func views() map[string]*intent.View {
 	return map[string]*intent.View{
-		"empty":  intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
-		"learn":  intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
-		"drop":   intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
-		"town":   town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
-		"meter":  metered(),
-		"pairs":  pairs(),
-		"cloud":  cloud(),
-		"served": served(),
+		"empty":     intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
+		"learn":     intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
+		"drop":      intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
+		"town":      town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+		"meter":     metered(),
+		"pairs":     pairs(),
+		"cloud":     cloud(),
+		"addresses": addresses(),
+		"stateless": stateless(),
+		"stations":  stations(),
+		"served":    served(),
 	}
 }
 
@@ -171,6 +174,107 @@ func pairs() *intent.View {
 	bare.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("fd00::3")}}
 	s.PutPort(bare, touched)
 	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// addresses is a network with a port whose rules name address groups.
+func addresses() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "offices"}, Addresses: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("192.0.2.128/25"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8::/32"),
+	}}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "all"}, Addresses: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "web"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteAddressGroupID: "offices"},
+		{Num: 102, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv6, RemoteAddressGroupID: "offices"},
+		{Num: 103, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv4, RemoteAddressGroupID: "all"},
+		{Num: 104, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv6, RemoteAddressGroupID: "all"}, // none of the family
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"web"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// stateless is a port whose group looks at no connections.
+func stateless() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "dns"}, Num: 1, Stateless: true, Rules: []intent.Rule{
+		{Num: 101, GroupID: "dns", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoUDP), PortMin: number(uint16(53)), PortMax: number(uint16(53))},
+		{Num: 102, GroupID: "dns", Direction: intent.Egress, EtherType: intent.IPv4, RemoteGroupID: "dns"},
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"dns"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// stations is a port whose rules ask for MAC addresses.
+func stations() *intent.View {
+	s := intent.NewState()
+	block := func(base string, bits int) mac.Segment {
+		b, err := mac.NewSegment(mac.MustParse(base), bits)
+		if err != nil {
+			panic(err)
+		}
+		return b
+	}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "db"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "db", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoTCP), RemoteBlock: block("02:00:07:00:00:00", 40)},
+		{Num: 102, GroupID: "db", Direction: intent.Egress, EtherType: intent.IPv4, RemoteMAC: mac.MustParse("02:00:05:00:00:02"), RemoteBlock: block("02:00:05:00:00:02", 48)},
+		{Num: 103, GroupID: "db", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "db", RemoteBlock: block("02:00:05:00:00:00", 40)},
+	}}, nil)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"db"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, nil)
+	return s.View(dpid, townPorts(), intent.UnmanagedDrop)
+}
+
+// Groups of endpoints by MAC segment: a policy between them costs flows for
+// each group, however many endpoints they have.
+func TestAPolicyBetweenMACSegmentsDoesNotGrowWithTheEndpoints(t *testing.T) {
+	t.Parallel()
+	const groups = 12
+	ruleFlows := func(endpoints uint32) (n int) {
+		s := intent.NewState()
+		s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+		base := func(g uint32) mac.Addr { return mac.Addr(0x020000000000 + uint64(g)<<16) }
+		for g := range uint32(groups) {
+			next, err := mac.NewSegment(base((g+1)%groups), 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := fmt.Sprint("group-", g)
+			s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: id}, Num: 1 + g, Rules: []intent.Rule{
+				{Num: 2*g + 1, GroupID: id, Direction: intent.Egress, EtherType: intent.IPv4},
+				{Num: 2*g + 2, GroupID: id, Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoTCP), RemoteSegmentID: "next", RemoteBlock: next},
+			}}, nil)
+		}
+		var ports []intent.SwitchPort
+		for i := range endpoints {
+			ports = append(ports, intent.SwitchPort{No: 1 + i})
+			s.PutPort(intent.Port{
+				Meta: intent.Meta{ID: fmt.Sprint(i)}, Num: 1 + i, NetworkID: "blue", AdminUp: true, MAC: base(i%groups) + mac.Addr(i), SecurityGroups: []string{fmt.Sprint("group-", i%groups)},
+				FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1 + i},
+			}, nil)
+		}
+		for _, f := range Flows(s.View(dpid, ports, intent.UnmanagedDrop)) {
+			switch f.Table {
+			case tableEgressRemotes, tableEgressRules, tableIngressRemotes, tableIngressRules:
+				n++
+			}
+		}
+		return n
+	}
+	few, many := ruleFlows(24), ruleFlows(2000)
+	if few != many || many > 10*groups {
+		t.Errorf("%d flows for 24 endpoints in 12 groups and %d for 2,000", few, many)
+	}
 }
 
 // metered is the view of a switch that has meters.

@@ -15,6 +15,7 @@ const (
 	regHost         = 7  // peer that has the destination
 	regSet          = 8  // group set of the port whose rules are looked up: the sender's until table 31, then the receiver's
 	regReceiverZone = 9  // conntrack zone of the receiving port
+	regRemote       = 10 // scope of that set; after the tables of remotes, class of the other side's address in it
 	regOutput       = 15 // port to output to, as a 16-bit OpenFlow 1.0 number
 )
 
@@ -37,8 +38,9 @@ var registers = []register{
 	{"reg5", "number of the MAC segment that the destination is of"},
 	{"reg6", "part of a flow with many copies that is due"},
 	{"reg7", "peer that has the destination: its slot"},
-	{"reg8", "group set whose rules are looked up: the sender's in tables 10-11, the receiver's in 40-41"},
+	{"reg8", "group set whose rules are looked up: the sender's in tables 10-12, the receiver's in 40-42"},
 	{"reg9", "conntrack zone of the receiving port"},
+	{"reg10", "scope of that set: the groups that its rules name as remote; in tables 12 and 42, the class of the other side's address among these"},
 	{"reg15", "output port"},
 }
 

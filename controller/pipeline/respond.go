@@ -50,21 +50,19 @@ var respond = Table{
 	},
 	Next: []uint8{tableEgressCT, tableSegments},
 	Miss: "on to 10",
-	flows: func(v *intent.View, emit emitFunc) {
-		for _, p := range v.Ports {
-			if p.Up {
-				respondTo(v, p, emit)
-			}
+	port: func(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if p.Up {
+			respondTo(set, p, emit)
 		}
-		miss(emit, tableRespond, flow.Goto(tableEgressCT))
 	},
+	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableRespond, flow.Goto(tableEgressCT)) },
 }
 
-func respondTo(v *intent.View, p intent.LocalPort, emit emitFunc) {
+func respondTo(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
 	in, onward := flow.InPort(p.OFPort), flow.Goto(tableEgressCT)
 	owner, resolve := NewCookie(KindPort, p.Num), NewCookie(KindResolve, p.Num)
 	var meter uint32
-	if v.Meters {
+	if set.Meters {
 		meter = askMeter(p.OFPort)
 	}
 	for _, s := range speakers(p) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
+	"github.com/macloom/macloom/southbound/session"
 )
 
 // mirror is what the switch holds of ours, as far as it is known: read back,
@@ -21,12 +23,24 @@ import (
 type mirror struct {
 	known bool
 	state flow.State
+	view  *intent.View // nil: the state is not, or not quite, what follows from one
 }
 
-// mirror takes over what the switch is known to hold.
-func (d *datapath) mirror(s flow.State) {
-	d.table = mirror{known: true, state: s}
-	d.flows.Store(&s.Flows)
+// mirror takes over what the switch is known to hold. view is the one that it
+// follows from, if that is all that it holds.
+func (d *datapath) mirror(s flow.State, view *intent.View) {
+	d.mirrorMu.Lock()
+	defer d.mirrorMu.Unlock()
+	d.table = mirror{known: true, state: s, view: view}
+}
+
+// advance takes over a change of what the switch is known to hold.
+func (d *datapath) advance(next *pipeline.Desired, gone, come flow.Set, view *intent.View) {
+	d.mirrorMu.Lock()
+	defer d.mirrorMu.Unlock()
+	d.table.state.Flows.Apply(gone, come)
+	d.table.state.Groups, d.table.state.Meters = next.Groups, next.Meters
+	d.table.view = view
 }
 
 // pass does one round of the procedure in the package comment.
@@ -63,6 +77,20 @@ func (d *datapath) pass(ctx context.Context) error {
 			forgotten = append(forgotten, stale...)
 		}
 		d.view.Store(view)
+		if plan, done := d.step(view); plan != nil {
+			if err := d.commit(ctx, plan, forgotten, untrue); err != nil {
+				var refused *session.CommitError
+				if !errors.As(err, &refused) {
+					return err
+				}
+				// The long way knows what to do about it.
+				d.table.view, d.table.known = nil, !refused.Partial
+				continue
+			}
+			done()
+			d.realized(view, nil)
+			return nil
+		}
 		d.desired = d.r.cfg.Compute(view)
 		lacking := d.refused.leaveOut(&d.desired)
 		plan := flow.Diff(d.table.state, d.desired.State)
@@ -78,10 +106,36 @@ func (d *datapath) pass(ctx context.Context) error {
 			}
 			continue
 		}
-		d.mirror(d.desired.State)
+		follows := view
+		if !d.refused.empty() {
+			follows = nil
+		}
+		d.mirror(d.desired.State, follows)
 		d.repaired(&drift)
 		d.realized(view, lacking)
 		return nil
+	}
+}
+
+// step is the short way: where the switch holds exactly what follows from an
+// earlier view, only the parts of the view that differ are compiled. It returns
+// the plan, and what to do when it is carried out; no plan where all must be
+// compiled.
+func (d *datapath) step(view *intent.View) (plan *flow.Plan, done func()) {
+	if d.table.view == nil || d.r.cfg.Change == nil {
+		return nil, nil
+	}
+	gone, come, ok := d.r.cfg.Change(d.table.view, view)
+	if !ok {
+		return nil, nil
+	}
+	next := pipeline.With(view, nil)
+	p := flow.Diff(
+		flow.State{Flows: gone, Groups: d.table.state.Groups, Meters: d.table.state.Meters},
+		flow.State{Flows: come, Groups: next.Groups, Meters: next.Meters})
+	return &p, func() {
+		d.advance(&next, gone, come, view)
+		d.desired = pipeline.With(view, d.table.state.Flows)
 	}
 }
 

@@ -145,7 +145,7 @@ func (d *datapath) found(h *holding) (drift flow.Plan, forgotten []learn.Place) 
 		d.facts.ForeignFlows = h.foreign.flows
 		d.setFactsDirty()
 	}
-	d.mirror(h.state)
+	d.mirror(h.state, nil)
 	return drift, d.learned.Adopt(d.readAt, h.learned)
 }
 

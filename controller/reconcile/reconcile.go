@@ -59,6 +59,9 @@ type Config struct {
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
 	Compute func(*intent.View) pipeline.Desired
+	// Change says what differs between the flows of two views, for a Compute that
+	// works by parts; default pipeline.Change, and none with a Compute of one's own.
+	Change func(before, after *intent.View) (gone, come flow.Set, ok bool)
 }
 
 func (c Config) withDefaults() Config {
@@ -81,7 +84,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.Compute == nil {
-		c.Compute = pipeline.Compute
+		c.Compute, c.Change = pipeline.Compute, pipeline.Change
 	}
 	return c
 }
@@ -200,7 +203,6 @@ type datapath struct {
 
 	learned    *learn.Table
 	neighbours *respond.Neighbours
-	flows      atomic.Pointer[flow.Set]    // those of the mirror, for the notices
 	view       atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
 
 	mu           sync.Mutex // for what the notices change
@@ -210,6 +212,7 @@ type datapath struct {
 	factsDirty   bool
 
 	// The rest belongs to the pass.
+	mirrorMu sync.RWMutex // for the table, which the notices read
 	table    mirror
 	doubted  bool           // the mirror may be wrong: read back
 	readAt   time.Time      // by Config.Now, when it was last read back

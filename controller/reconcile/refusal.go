@@ -212,7 +212,7 @@ func (d *datapath) makeRoom(ctx context.Context, table uint8, plan *flow.Plan) (
 		_, found := slices.BinarySearchFunc(gone, f, flow.Compare)
 		return found
 	})
-	d.mirror(left)
+	d.mirror(left, nil)
 	return true, nil
 }
 

@@ -56,11 +56,12 @@ func (d *datapath) ours(u *openflow.FlowUpdate) bool {
 		return cookie.Kind() != pipeline.KindLearned && cookie.Kind() != pipeline.KindNeighbour
 	}
 	// A foreign flow may have taken the place of one of ours.
-	flows := d.flows.Load()
-	if flows == nil || u.Event == openflow.FlowDeleted {
+	if u.Event == openflow.FlowDeleted {
 		return false
 	}
-	_, taken := flows.Find(flow.FromRemoved(openflow.FlowRemoved{TableID: u.TableID, Priority: u.Priority, Match: u.Match}))
+	d.mirrorMu.RLock()
+	defer d.mirrorMu.RUnlock()
+	_, taken := d.table.state.Flows.Find(flow.FromRemoved(openflow.FlowRemoved{TableID: u.TableID, Priority: u.Priority, Match: u.Match}))
 	return taken
 }
 

@@ -17,14 +17,15 @@ var addressGroups = record[intent.AddressGroup]{
 		kind:  KindAddressGroup,
 		table: "address_groups",
 		columns: metaColumns("address_groups") + `,
-			ARRAY(SELECT a.address FROM address_group_addresses a WHERE a.group_id = address_groups.id ORDER BY a.address)`,
+			ARRAY(SELECT a.address FROM address_group_addresses a WHERE a.group_id = address_groups.id ORDER BY a.address), ` + isShared("address_groups.id"),
 		from:    "address_groups",
-		visible: "address_groups.tenant_id = $tenant",
+		visible: ownOrShared("address_groups", KindAddressGroup),
+		owner:   "address_groups.tenant_id",
 		order:   "address_groups.id",
 		filters: untagged(metaFilters("address_groups", nil)),
 		sorts:   metaSorts("address_groups", nil),
 		scan: func(row pgx.CollectableRow) (g intent.AddressGroup, err error) {
-			return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses)...)
+			return g, row.Scan(append(metaTargets(&g.Meta), &g.Addresses, &g.Shared)...)
 		},
 	},
 	meta:   func(g *intent.AddressGroup) *intent.Meta { return &g.Meta },

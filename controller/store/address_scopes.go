@@ -12,18 +12,20 @@ var addressScopes = record[intent.AddressScope]{
 	entity: entity[intent.AddressScope]{
 		kind:    KindAddressScope,
 		table:   "address_scopes",
-		columns: metaColumns("address_scopes") + ", address_scopes.ip_version",
+		columns: metaColumns("address_scopes") + ", address_scopes.ip_version, " + isShared("address_scopes.id"),
 		from:    "address_scopes",
-		visible: "address_scopes.tenant_id = $tenant",
+		visible: ownOrShared("address_scopes", KindAddressScope),
+		owner:   "address_scopes.tenant_id",
 		order:   "address_scopes.id",
 		filters: untagged(metaFilters("address_scopes", map[string]filter{
 			"ip_version": byNumber("address_scopes.ip_version"),
+			"shared":     byBool(isShared("address_scopes.id")),
 		})),
 		sorts: metaSorts("address_scopes", map[string]string{
 			"ip_version": "address_scopes.ip_version",
 		}),
 		scan: func(row pgx.CollectableRow) (a intent.AddressScope, err error) {
-			return a, row.Scan(append(metaTargets(&a.Meta), &a.IPVersion)...)
+			return a, row.Scan(append(metaTargets(&a.Meta), &a.IPVersion, &a.Shared)...)
 		},
 	},
 	meta:   func(a *intent.AddressScope) *intent.Meta { return &a.Meta },
@@ -34,6 +36,12 @@ var addressScopes = record[intent.AddressScope]{
 			a.IPVersion = old.IPVersion
 		}
 		return nil
+	},
+	written: func(ctx context.Context, tx *writeTx, a, old *intent.AddressScope) error {
+		if a.Shared == (old != nil && old.Shared) {
+			return nil
+		}
+		return shareWithAll(ctx, tx, KindAddressScope, a.ID, a.TenantID, intent.AccessAsShared, a.Shared)
 	},
 }
 

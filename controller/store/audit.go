@@ -48,6 +48,10 @@ var readers = map[Kind]reader{
 	KindQoSPolicy:     &qosPolicies.entity,
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
+	KindRBACPolicy:    &rbacPolicies.entity,
+	KindAddressGroup:  &addressGroups.entity,
+	KindAddressScope:  &addressScopes.entity,
+	KindSubnetPool:    &subnetPools.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {
@@ -66,7 +70,9 @@ func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[str
 	return found, nil
 }
 
-func (e *entity[T]) private() bool { return e.visible == e.table+".tenant_id = $tenant" }
+func (e *entity[T]) private() bool {
+	return e.visible == e.table+".tenant_id = $tenant" && e.besides == ""
+}
 
 // noted is a change with the object before and after it, as far as they are
 // known: a pointer, or the attributes of what has no type of its own.

@@ -92,19 +92,20 @@ func readdressed(ctx context.Context, tx *writeTx, portIDs []string) error {
 
 // dropServants deletes the ports of a network that go with it.
 func dropServants(ctx context.Context, tx *writeTx, network string) error {
-	rows, err := tx.Query(ctx, `SELECT id, tenant_id FROM ports WHERE network_id = $1 AND device_owner = $2 ORDER BY id FOR UPDATE`, network, ownerDHCP)
+	_, err := tx.Exec(ctx, `SELECT FROM ports WHERE network_id = $1 AND device_owner = $2 ORDER BY id FOR UPDATE`, network, ownerDHCP)
 	if err != nil {
 		return err
 	}
-	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ ID, TenantID string }])
+	gone, err := ports.query(ctx, tx, "ports.network_id = $1 AND ports.device_owner = $2", args{network, ownerDHCP})
 	if err != nil || len(gone) == 0 {
 		return err
 	}
 	var b pgx.Batch
-	for _, p := range gone {
+	for i := range gone {
+		p := &gone[i]
 		b.Queue(releaseOfPort, Actor(ctx), requestID(ctx), p.ID)
 		b.Queue(`DELETE FROM ports WHERE id = $1`, p.ID)
-		tx.changed(KindPort, p.ID, p.TenantID, OpDelete)
+		tx.changed(KindPort, p.ID, p.TenantID, OpDelete).from(p)
 	}
 	return tx.SendBatch(ctx, &b).Close()
 }

@@ -20,7 +20,11 @@ type entity[T any] struct {
 	table   string // also the alias that the other expressions use
 	columns string // what scan reads, meta first
 	from    string
-	visible string // condition for a caller that is not admin; "$tenant" is the tenant
+	visible string // condition for a caller that is not admin; "$tenant" is the tenant, here and in columns and filters
+	// besides is a condition of what such a caller sees too, where that is rare:
+	// a list asks first whether there is any, so that else an index serves its order.
+	besides string
+	owner   string // the tenant that may change and delete an object; empty: whoever sees it may
 	order   string // total and ascending: expressions that are never NULL, with ", " between them
 	filters map[string]filter
 	sorts   map[string]string // attribute to expression that is never NULL, in the terms of from
@@ -32,8 +36,15 @@ type entity[T any] struct {
 	parseID func(id string) (key any, ok bool)                   // nil: by textID
 }
 
+// query reads objects as nobody in particular.
 func (e *entity[T]) query(ctx context.Context, q querier, where string, a args) ([]T, error) {
-	rows, err := q.Query(ctx, e.sql(where), a...)
+	return e.queryAs(ctx, q, Scope{}, where, a)
+}
+
+// queryAs reads objects as the caller sees them.
+func (e *entity[T]) queryAs(ctx context.Context, q querier, sc Scope, where string, a args) ([]T, error) {
+	sql := a.bind(sc, e.sql(where))
+	rows, err := q.Query(ctx, sql, a...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +64,19 @@ func (e *entity[T]) scoped(sc Scope, a *args) string {
 	if sc.Admin || e.visible == "true" {
 		return "true"
 	}
-	return "(" + strings.ReplaceAll(e.visible, "$tenant", a.add(sc.TenantID)) + ")"
+	visible := e.visible
+	if e.besides != "" {
+		visible += " OR " + e.besides
+	}
+	return "(" + a.bind(sc, visible) + ")"
+}
+
+// owned is the condition of what the caller may change.
+func (e *entity[T]) owned(sc Scope, a *args) string {
+	if sc.Admin || e.owner == "" {
+		return e.scoped(sc, a)
+	}
+	return e.owner + " = " + a.add(sc.TenantID)
 }
 
 // canonical is the form in which ids are stored; ok is false for what cannot
@@ -84,21 +107,26 @@ func (e *entity[T]) ref(id *string) error {
 	return nil
 }
 
-// get returns one object.
+// get returns one object; in a transaction that writes, as everybody sees it.
 func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v T, err error) {
 	canonical, ok := e.canonical(id)
 	if !ok {
 		return v, &NotFound{e.kind, id}
 	}
 	a := args{canonical}
-	list, err := e.query(ctx, q, e.table+".id = $1 AND "+e.scoped(sc, &a), a)
+	where := e.table + ".id = $1 AND " + e.scoped(sc, &a)
+	tx, writes := q.(*writeTx)
+	if writes {
+		sc = Scope{} // what is written of an object does not depend on who sees it
+	}
+	list, err := e.queryAs(ctx, q, sc, where, a)
 	switch {
 	case err != nil:
 		return v, err
 	case len(list) == 0:
 		return v, &NotFound{e.kind, id}
 	}
-	if tx, writes := q.(*writeTx); writes {
+	if writes {
 		before := list[0]
 		tx.saw(e.kind, canonical, &before)
 	}
@@ -109,13 +137,24 @@ func (e *entity[T]) get(ctx context.Context, q querier, sc Scope, id string) (v 
 // it: whoever held the lock before has then been heard.
 func (e *entity[T]) lock(ctx context.Context, tx *writeTx, sc Scope, id string) (v T, err error) {
 	canonical, ok := e.canonical(id)
+	own := true
 	if ok {
-		if _, err := tx.Exec(ctx, "SELECT FROM "+e.table+" WHERE id = $1 FOR UPDATE", canonical); err != nil {
+		a, mine := args{canonical}, "true"
+		if e.owner != "" {
+			mine = e.owned(sc, &a)
+		}
+		rows, err := tx.Query(ctx, "SELECT "+mine+" FROM "+e.table+" WHERE id = $1 FOR UPDATE", a...)
+		its, found, err := one(rows, err, pgx.RowTo[bool])
+		if err != nil {
 			return v, err
 		}
+		own = its || !found
 	}
 	if v, err = e.get(ctx, tx, sc, id); err != nil {
 		return v, err
+	}
+	if !own {
+		return v, &Denied{Kind: e.kind}
 	}
 	return v, e.expect(ctx, tx, canonical)
 }
@@ -126,7 +165,9 @@ func (e *entity[T]) see(tx *writeTx, b *pgx.Batch, id string) {
 	if tx.describe == nil {
 		return
 	}
-	b.Queue(e.sql(e.table+".id = $1"), id).Query(func(rows pgx.Rows) error {
+	a := args{id}
+	sql := a.bind(Scope{}, e.sql(e.table+".id = $1"))
+	b.Queue(sql, a...).Query(func(rows pgx.Rows) error {
 		v, found, err := one(rows, nil, e.scan)
 		if found {
 			tx.saw(e.kind, id, &v)
@@ -136,7 +177,7 @@ func (e *entity[T]) see(tx *writeTx, b *pgx.Batch, id string) {
 }
 
 // touch counts a change of entities because of what belongs to them, in the
-// order of ids, after it made sure that the caller may see them.
+// order of ids, after it made sure that they are the caller's.
 func (e *entity[T]) touch(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
 	rows, err := tx.Query(ctx, `
 		WITH locked AS (
@@ -157,8 +198,11 @@ func (e *entity[T]) touch(ctx context.Context, tx *writeTx, sc Scope, ids []stri
 		return err
 	}
 	for _, id := range ids {
-		if _, seen := owner[id]; !seen {
-			return &NotFound{e.kind, id}
+		if _, own := owner[id]; !own {
+			if _, err := e.get(ctx, tx, sc, id); err != nil {
+				return err
+			}
+			return &Denied{Kind: e.kind}
 		}
 	}
 	return nil
@@ -184,6 +228,14 @@ type args []any
 func (a *args) add(v any) string {
 	*a = append(*a, v)
 	return "$" + strconv.Itoa(len(*a))
+}
+
+// bind puts the tenant of the caller into a part of a statement.
+func (a *args) bind(sc Scope, sql string) string {
+	if !strings.Contains(sql, "$tenant") {
+		return sql
+	}
+	return strings.ReplaceAll(sql, "$tenant", a.add(sc.TenantID))
 }
 
 // uuids keeps what can be an id of a stored object.

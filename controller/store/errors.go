@@ -37,6 +37,20 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return "store: " + e.Message }
 
+// Denied says that the caller may not do something with an object that it
+// sees.
+type Denied struct {
+	Kind Kind
+	Rule string // what it may not, in the words of the API's policy; empty: change or delete the object
+}
+
+func (e *Denied) Error() string {
+	if e.Rule != "" {
+		return "store: " + e.Rule + " is not for the caller"
+	}
+	return "store: the " + e.Kind.Words() + " is not the caller's to change"
+}
+
 // Refused says that a request cannot be met as it stands, under the name that
 // the API has for the fault.
 type Refused struct {

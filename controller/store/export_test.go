@@ -7,6 +7,34 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// VisibleRows are statements that read the ids of what a tenant, $1, sees of
+// each kind that can be shared and of their parts.
+func VisibleRows() map[Kind]string {
+	all := map[Kind]string{}
+	add := func(kind Kind, from, table, visible string) {
+		var a args
+		all[kind] = a.bind(Scope{}, "SELECT "+table+".id FROM "+from+" WHERE "+visible)
+	}
+	add(KindNetwork, networks.from, networks.table, networks.visible)
+	add(KindSubnet, subnets.from, subnets.table, subnets.visible)
+	add(KindSecurityGroup, groups.from, groups.table, groups.visible)
+	add(KindRule, rules.from, rules.table, rules.visible)
+	add(KindAddressGroup, addressGroups.from, addressGroups.table, addressGroups.visible)
+	add(KindAddressScope, addressScopes.from, addressScopes.table, addressScopes.visible)
+	add(KindSubnetPool, subnetPools.from, subnetPools.table, subnetPools.visible)
+	add(KindQoSPolicy, qosPolicies.from, qosPolicies.table, qosPolicies.visible)
+	return all
+}
+
+// PortList is the statement that lists the ports that somebody sees.
+func PortList(s *Store, ctx context.Context, sc Scope) string {
+	sql, _, err := ports.selection(ctx, s.pool, sc, Query{})
+	if err != nil {
+		return err.Error()
+	}
+	return sql
+}
+
 // ExplainPorts is the plan of a list of ports as the server makes it for any
 // values.
 func (s *Store) ExplainPorts(ctx context.Context, sc Scope, query Query) (string, error) {
@@ -37,3 +65,12 @@ func (s *Store) ExplainPorts(ctx context.Context, sc Scope, query Query) (string
 	_, err = conn.Exec(ctx, "DEALLOCATE list")
 	return strings.Join(lines, "\n"), err
 }
+
+// RawArray is an array as the server sends it.
+type RawArray = rawArray
+
+// What takes arrays apart.
+var (
+	ReadUUIDs    = readUUIDs
+	ReadFixedIPs = readFixedIPs
+)

@@ -18,7 +18,7 @@ import (
 // connection.
 const (
 	publishEvery = 2 * time.Second
-	publishGap   = 5 * time.Millisecond
+	publishGap   = 10 * time.Millisecond
 	pollEvery    = 3 * time.Second
 	changesBatch = 1000
 
@@ -44,6 +44,7 @@ type State struct {
 	Subnets        []intent.Subnet
 	Ports          []intent.Port
 	SecurityGroups []intent.SecurityGroup // with their rules
+	AddressGroups  []intent.AddressGroup
 	Admissions     []intent.Admission
 	Hosts          []intent.Host
 	HostSegments   []intent.HostSegment
@@ -289,6 +290,9 @@ func (s *Store) Snapshot(ctx context.Context) (State, int64, error) {
 		if state.Ports, err = ports.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
+		if state.AddressGroups, err = addressGroups.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
 		if state.SecurityGroups, err = groups.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
@@ -332,6 +336,16 @@ func (s *Store) SubnetsByID(ctx context.Context, ids []string) (m map[string]int
 func (s *Store) PortsByID(ctx context.Context, ids []string) (m map[string]intent.Port, err error) {
 	err = s.read(ctx, func(q querier) (err error) {
 		m, err = ports.byID(ctx, q, ids, func(p *intent.Port) string { return p.ID })
+		return err
+	})
+	return m, err
+}
+
+// AddressGroupsByID returns those of the address groups that exist, of all
+// tenants.
+func (s *Store) AddressGroupsByID(ctx context.Context, ids []string) (m map[string]intent.AddressGroup, err error) {
+	err = s.read(ctx, func(q querier) (err error) {
+		m, err = addressGroups.byID(ctx, q, ids, func(g *intent.AddressGroup) string { return g.ID })
 		return err
 	})
 	return m, err

@@ -17,17 +17,18 @@ const defaultGroup = "default"
 var groups = entity[intent.SecurityGroup]{
 	kind:    KindSecurityGroup,
 	table:   "security_groups",
-	columns: metaColumns("security_groups") + ", security_groups.num, NOT security_groups.stateful",
+	columns: metaColumns("security_groups") + ", security_groups.num, NOT security_groups.stateful, " + isShared("security_groups.id"),
 	from:    "security_groups",
-	visible: "security_groups.tenant_id = $tenant",
+	visible: ownOrShared("security_groups", KindSecurityGroup),
+	owner:   "security_groups.tenant_id",
 	order:   "security_groups.num",
 	filters: metaFilters("security_groups", map[string]filter{
-		"shared":   byBool("false"),
+		"shared":   byBool(isShared("security_groups.id")),
 		"stateful": byBool("security_groups.stateful"),
 	}),
 	sorts: metaSorts("security_groups", nil),
 	scan: func(row pgx.CollectableRow) (g intent.SecurityGroup, err error) {
-		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num, &g.Stateless)...)
+		return g, row.Scan(append(metaTargets(&g.Meta), &g.Num, &g.Stateless, &g.Shared)...)
 	},
 	fill: fillRules,
 }
@@ -269,25 +270,10 @@ func deleteGroup(ctx context.Context, tx *writeTx, id, tenant string) error {
 	if err := groups.touch(ctx, tx, Scope{Admin: true}, others); err != nil {
 		return err
 	}
+	if err := unshare(ctx, tx, KindSecurityGroup, id); err != nil {
+		return err
+	}
 	tx.changed(KindSecurityGroup, id, tenant, OpDelete)
 	_, err = tx.Exec(ctx, `DELETE FROM security_groups WHERE id = $1`, id)
 	return err
-}
-
-// seeGroups makes sure that the caller may see groups, and that they stay.
-func seeGroups(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT id FROM security_groups WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3) ORDER BY id FOR KEY SHARE`,
-		ids, sc.TenantID, sc.Admin)
-	if err != nil {
-		return err
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	return missingGroup(ids, found)
 }

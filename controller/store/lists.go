@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -167,7 +168,11 @@ func (q *Query) backwards() bool { return q.Reverse && q.Limit > 0 }
 
 // selection is the statement of a list.
 func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Query) (sql string, a args, err error) {
-	where := []string{e.scoped(sc, &a)}
+	seen, err := e.listed(ctx, q, sc, &a)
+	if err != nil {
+		return "", nil, err
+	}
+	where := []string{seen}
 	if e.always != "" {
 		where = append(where, e.always)
 	}
@@ -211,9 +216,30 @@ func (e *entity[T]) selection(ctx context.Context, q querier, sc Scope, query Qu
 	}
 	sql = "SELECT " + e.columns + " FROM " + e.from + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + strings.Join(order, ", ")
 	if query.Limit > 0 {
-		sql += " LIMIT " + a.add(query.Limit)
+		// As it stands, since plans are made without the values of a statement:
+		// that of a few rows is another than that of many.
+		sql += " LIMIT " + strconv.Itoa(query.Limit)
 	}
+	sql = a.bind(sc, sql)
 	return sql, a, nil
+}
+
+// listed is the condition of what the caller sees in a list, without what it
+// sees besides if there is none of that.
+func (e *entity[T]) listed(ctx context.Context, q querier, sc Scope, a *args) (string, error) {
+	if sc.Admin || e.besides == "" {
+		return e.scoped(sc, a), nil
+	}
+	var probe args
+	var more bool
+	sql := probe.bind(sc, "SELECT EXISTS (SELECT FROM "+e.table+" WHERE "+e.besides+")")
+	if err := q.QueryRow(ctx, sql, probe...).Scan(&more); err != nil {
+		return "", err
+	}
+	if more {
+		return e.scoped(sc, a), nil
+	}
+	return "(" + a.bind(sc, e.visible) + ")", nil
 }
 
 // place is where the object of a marker stands: the values of the terms.

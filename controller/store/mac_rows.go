@@ -118,7 +118,7 @@ const wantedAlike = `
 			$6::text AS device_id, $7::text AS state, $8::text AS origin, $9::timestamptz AS expires_at, fence
 		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))`
 
-func alikeArgs(r *macRow, addrs, fences []int64) []any {
+func alikeArgs[V []int64 | int64](r *macRow, addrs, fences V) []any {
 	var expires *time.Time
 	if !r.expires.IsZero() {
 		expires = &r.expires
@@ -134,7 +134,11 @@ func textOrNull(s string) *string {
 }
 
 // assignToPortSQL is assignToPortsSQL for one row.
-var assignToPortSQL = `WITH ` + wantedAlike + insertWanted("") + ` SELECT address FROM made`
+const assignToPortSQL = `
+		INSERT INTO mac_addresses AS m (address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at)
+		SELECT $1::bigint, $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text, $9::timestamptz
+		WHERE $10::bigint = 0 OR EXISTS (SELECT FROM mac_leases l WHERE l.fence = $10 AND l.expires_at > now())` + takeFree + `
+		RETURNING m.address`
 
 // assignAlikeSQL is assignSQL for rows that are alike. It returns a list, which
 // is null when all were made.
@@ -200,7 +204,7 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 		}
 		sql, args := assignToPortsSQL, []any(nil)
 		if len(list) == 1 {
-			sql, args = assignToPortSQL, alikeArgs(first, []int64{int64(first.addr)}, []int64{first.fence})
+			sql, args = assignToPortSQL, alikeArgs(first, int64(first.addr), first.fence)
 		} else {
 			args = macArgs(list)
 		}

@@ -124,7 +124,7 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 	})
 	if len(sc.devices) > 0 {
 		b.Queue(knownMACs+`
-			WHERE m.device_id = ANY($1::text[]) AND m.tenant_id = ANY($2::text[]) AND m.state = 'reserved'
+			WHERE m.device_id = ANY($1::text[]) AND m.device_id <> '' AND m.tenant_id = ANY($2::text[]) AND m.state = 'reserved'
 			  AND (m.expires_at IS NULL OR m.expires_at > now()) AND m.address <> ALL ($3::bigint[])
 			ORDER BY m.address FOR UPDATE SKIP LOCKED`, sc.devices, sc.tenants, append([]int64{}, sc.given...)).Query(func(rows pgx.Rows) error {
 			return eachKnownMAC(rows, func(k *knownMAC) { pl.kept = append(pl.kept, k) })

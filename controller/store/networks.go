@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -20,9 +21,11 @@ var networks = entity[intent.Network]{
 	columns: metaColumns("networks") + `, networks.vni, networks.mtu, networks.admin_up,
 		networks.network_type, coalesce(networks.physical_network, ''), coalesce(networks.segmentation_id, 0)::bigint,
 		networks.external, networks.is_default, NOT networks.port_security, coalesce(networks.qos_policy_id::text, ''), networks.dns_domain, networks.zone_hints,
+		` + isShared("networks.id") + `, ` + scopeOfNetwork(4) + `, ` + scopeOfNetwork(6) + `,
 		ARRAY(SELECT subnets.id FROM subnets WHERE subnets.network_id = networks.id ORDER BY subnets.created_at, subnets.id)`,
 	from:    "networks",
-	visible: "networks.tenant_id = $tenant",
+	visible: ownOrShared("networks", KindNetwork),
+	owner:   "networks.tenant_id",
 	order:   "networks.id",
 	filters: metaFilters("networks", map[string]filter{
 		"admin_state_up":            byBool("networks.admin_up"),
@@ -31,7 +34,7 @@ var networks = entity[intent.Network]{
 		"provider:network_type":     byText("networks.network_type"),
 		"provider:physical_network": byText("coalesce(networks.physical_network, '')"),
 		"status":                    byText("'ACTIVE'"),
-		"shared":                    byBool("false"),
+		"shared":                    byBool(isShared("networks.id")),
 		"router:external":           byBool("networks.external"),
 		"is_default":                byBool("networks.is_default"),
 	}),
@@ -44,8 +47,15 @@ var networks = entity[intent.Network]{
 	}),
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
 		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Provider.Type, &n.Provider.Physical, &n.Provider.ID,
-			&n.External, &n.IsDefault, &n.Unguarded, &n.QoSPolicyID, &n.DNSDomain, &n.ZoneHints, &n.Subnets)...)
+			&n.External, &n.IsDefault, &n.Unguarded, &n.QoSPolicyID, &n.DNSDomain, &n.ZoneHints,
+			&n.Shared, &n.ScopeIDs[0], &n.ScopeIDs[1], &n.Subnets)...)
 	},
+}
+
+// scopeOfNetwork is the address scope of the subnets of a family.
+func scopeOfNetwork(version int) string {
+	return fmt.Sprintf(`coalesce((SELECT pool.address_scope_id::text FROM subnets of JOIN subnetpools pool ON pool.id = of.subnetpool_id
+			WHERE of.network_id = networks.id AND pool.ip_version = %d AND pool.address_scope_id IS NOT NULL LIMIT 1), '')`, version)
 }
 
 // Networks lists networks.
@@ -105,10 +115,13 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			return err
 		}
 		for i := range out {
-			if err := seePolicy(ctx, tx, sc, out[i].QoSPolicyID); err != nil {
+			if err := qosPolicies.use(ctx, tx, sc, some(out[i].QoSPolicyID)); err != nil {
 				return err
 			}
 			if err := insertNetwork(ctx, tx, &out[i]); err != nil {
+				return err
+			}
+			if err := shareNetwork(ctx, tx, &out[i], &intent.Network{}); err != nil {
 				return err
 			}
 		}
@@ -171,6 +184,28 @@ func orEmpty(list []string) []string {
 	return list
 }
 
+// shareNetwork makes the policies for all tenants what the attributes say.
+func shareNetwork(ctx context.Context, tx *writeTx, n, old *intent.Network) error {
+	if n.Shared != old.Shared {
+		err := shareWithAll(ctx, tx, KindNetwork, n.ID, n.TenantID, intent.AccessAsShared, n.Shared)
+		var used *Conflict
+		if errors.As(err, &used) {
+			return &Conflict{"InvalidSharedSetting", "shared", fmt.Sprintf("Unable to reconfigure sharing settings for network %s. Multiple tenants are using it (shared).", n.ID)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case n.External == old.External:
+		return nil
+	case n.External:
+		return shareWithAll(ctx, tx, KindNetwork, n.ID, n.TenantID, intent.AccessAsExternal, true)
+	}
+	// All of them, for single tenants too: the network leads nowhere.
+	return withdraw(ctx, tx, `rbac_policies.network_id = $1 AND rbac_policies.action = 'access_as_external'`, n.ID)
+}
+
 // UpdateNetwork changes a network. Of the provider attributes it changes the
 // VLAN id. change may run more than once.
 func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change func(*intent.Network) error) (intent.Network, error) {
@@ -185,7 +220,7 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.VNI, n.Subnets, n.ZoneHints = old.VNI, old.Subnets, old.ZoneHints
+		n.VNI, n.Subnets, n.ZoneHints, n.ScopeIDs = old.VNI, old.Subnets, old.ZoneHints, old.ScopeIDs
 		n.IsDefault = n.IsDefault && n.External
 		if reflect.DeepEqual(n, old) {
 			return nil
@@ -194,9 +229,12 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 			return err
 		}
 		if n.QoSPolicyID != old.QoSPolicyID {
-			if err := seePolicy(ctx, tx, sc, n.QoSPolicyID); err != nil {
+			if err := qosPolicies.use(ctx, tx, sc, some(n.QoSPolicyID)); err != nil {
 				return err
 			}
+		}
+		if err := shareNetwork(ctx, tx, &n, &old); err != nil {
+			return err
 		}
 		if err := networks.retag(ctx, tx, &n.Meta, &old.Meta); err != nil {
 			return err
@@ -242,6 +280,9 @@ func (s *Store) DeleteNetwork(ctx context.Context, sc Scope, id string) error {
 			tx.changed(KindSubnet, gone[i].ID, gone[i].TenantID, OpDelete).from(&gone[i])
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM subnets WHERE network_id = $1`, n.ID); err != nil {
+			return err
+		}
+		if err := unshare(ctx, tx, KindNetwork, n.ID); err != nil {
 			return err
 		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpDelete)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,6 +31,7 @@ type plan struct {
 
 // planNetwork is what ports need to know of their network.
 type planNetwork struct {
+	owner     string
 	unguarded bool   // new ports have no port security
 	qosPolicy string // may be empty
 }
@@ -85,14 +88,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		_, err := pgx.ForEachRow(rows, []any{&id, &group}, func() error { pl.tenants[id] = group; return nil })
 		return err
 	})
-	b.Queue(`
-		SELECT id, NOT port_security, coalesce(qos_policy_id::text, '') FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
-		ORDER BY id FOR KEY SHARE`, networkIDs, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
-		var id string
-		var n planNetwork
-		_, err := pgx.ForEachRow(rows, []any{&id, &n.unguarded, &n.qosPolicy}, func() error { pl.networks[id] = n; return nil })
-		return err
-	})
+	pl.queueNetworks(&b, sc, networkIDs)
 	if len(hosts) > 0 {
 		b.Queue(`SELECT hostname FROM switches WHERE hostname = ANY($1::text[])`, hosts).Query(func(rows pgx.Rows) error {
 			var name string
@@ -101,33 +97,105 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		})
 	}
 	pl.queueSubnets(&b, networkIDs)
-	if len(groupIDs) > 0 {
-		b.Queue(`
-			SELECT id FROM security_groups WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
-			ORDER BY id FOR KEY SHARE`, groupIDs, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
-			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if err != nil {
-				return err
-			}
-			return missingGroup(groupIDs, found)
-		})
-	}
-	queuePolicies(&b, sc, policyIDs)
+	var groupUses, policyUses uses
+	groups.queueUse(&b, sc, groupIDs, &groupUses)
+	qosPolicies.queueUse(&b, sc, policyIDs, &policyUses)
 	pl.macs.queue(&b, macs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
-	for i := range list {
-		if _, seen := pl.networks[list[i].NetworkID]; !seen {
-			return nil, &NotFound{KindNetwork, list[i].NetworkID}
+	if err := pl.addShared(ctx, sc, networkIDs); err != nil {
+		return nil, err
+	}
+	if err := groups.useShared(ctx, tx, sc, groupUses); err != nil {
+		return nil, err
+	}
+	return pl, qosPolicies.useShared(ctx, tx, sc, policyUses)
+}
+
+// queueNetworks reads networks that are the caller's, and holds them.
+func (pl *plan) queueNetworks(b *pgx.Batch, sc Scope, ids []string) {
+	b.Queue(`
+		SELECT id, tenant_id, NOT port_security, coalesce(qos_policy_id::text, '') FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
+		ORDER BY id FOR KEY SHARE`, ids, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
+		var id string
+		var n planNetwork
+		_, err := pgx.ForEachRow(rows, []any{&id, &n.owner, &n.unguarded, &n.qosPolicy}, func() error { pl.networks[id] = n; return nil })
+		return err
+	})
+}
+
+// addShared reads those networks that are shared with the caller, and holds
+// them.
+func (pl *plan) addShared(ctx context.Context, sc Scope, ids []string) error {
+	var u uses
+	for _, id := range ids {
+		if _, own := pl.networks[id]; !own {
+			u.missing = append(u.missing, id)
 		}
 	}
-	return pl, nil
+	if len(u.missing) == 0 {
+		return nil
+	}
+	if err := networks.useShared(ctx, pl.tx, sc, u); err != nil {
+		return err
+	}
+	var b pgx.Batch
+	pl.queueNetworks(&b, Scope{Admin: true}, u.missing)
+	if err := pl.tx.SendBatch(ctx, &b).Close(); err != nil {
+		return err
+	}
+	return pl.refuseLiberties(sc)
+}
+
+// refuseLiberties keeps from networks of others what only their owners may
+// decide there.
+func (pl *plan) refuseLiberties(sc Scope) error {
+	for i := range pl.ports {
+		p := &pl.ports[i]
+		if pl.networks[p.NetworkID].owner == sc.TenantID {
+			continue
+		}
+		for attr, taken := range map[string]bool{
+			"mac_address":           p.MAC != 0,
+			"fixed_ips":             slices.ContainsFunc(p.FixedIPs, func(ip intent.FixedIP) bool { return ip.Addr.IsValid() }),
+			"port_security_enabled": p.Security != nil,
+			"allowed_address_pairs": len(p.Extras.Pairs) > 0,
+			"device_owner":          strings.HasPrefix(p.DeviceOwner, "network:"),
+		} {
+			if taken {
+				return &Denied{Rule: "create_port:" + attr}
+			}
+		}
+	}
+	return nil
 }
 
 func distinct(list *[]string) {
 	slices.Sort(*list)
 	*list = slices.Compact(*list)
+}
+
+const (
+	portColumns = `
+		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
+			port_security, vnic_type, qos_policy_id, extras, network_owner)`
+	insertPorts = portColumns + `
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[], $16::text[])
+		RETURNING id, num, created_at`
+	insertPort = portColumns + `
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+		RETURNING id, num, created_at`
+)
+
+// theOnly turns lists of one value each into these values.
+func theOnly(lists []any) []any {
+	values := make([]any, len(lists))
+	for i := range lists {
+		values[i] = reflect.ValueOf(lists[i]).Index(0).Interface()
+	}
+	return values
 }
 
 // insertPorts writes the ports of the plan with all their parts.
@@ -144,6 +212,7 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		deviceIDs, deviceOwners, hosts, interfaces  = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		adminUp, portNos                            = make([]bool, n), make([]int64, n)
 		secure, vnics, policies, extras             = make([]bool, n), make([]string, n), make([]*string, n), make([]string, n)
+		networkOwners                               = make([]*string, n)
 		at                                          = make(map[string]*intent.Port, n)
 		groups                                      []groupOf
 		tags                                        = map[string][]string{}
@@ -165,6 +234,9 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		if p.QoSPolicyID != "" {
 			policies[i] = &p.QoSPolicyID
 		}
+		if owner := pl.networks[p.NetworkID].owner; owner != p.TenantID {
+			networkOwners[i] = &owner
+		}
 		var err error
 		if extras[i], err = extrasText(&p.Extras); err != nil {
 			return err
@@ -174,22 +246,20 @@ func (pl *plan) insertPorts(ctx context.Context) error {
 		}
 	}
 	var b pgx.Batch
-	b.Queue(`
-		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
-			port_security, vnic_type, qos_policy_id, extras)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[])
-		RETURNING id, num, created_at`,
-		ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos, secure, vnics, policies, extras).
-		Query(func(rows pgx.Rows) error {
-			var made intent.Port
-			_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
-				p := at[made.ID]
-				p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
-				return nil
-			})
-			return err
+	sql, values := insertPorts, []any{ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos,
+		secure, vnics, policies, extras, networkOwners}
+	if n == 1 { // as most are: cheaper than lists
+		sql, values = insertPort, theOnly(values)
+	}
+	b.Queue(sql, values...).Query(func(rows pgx.Rows) error {
+		var made intent.Port
+		_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
+			p := at[made.ID]
+			p.Num, p.CreatedAt, p.UpdatedAt = made.Num, made.CreatedAt, made.CreatedAt
+			return nil
 		})
+		return err
+	})
 	if len(tags) > 0 {
 		b.Queue(`
 			UPDATE ports SET tags = ARRAY(SELECT jsonb_array_elements_text(t.value))
@@ -331,15 +401,6 @@ func (pl *plan) chooseGroups(ctx context.Context) error {
 			return &Invalid{"security_groups", "security_groups: the default group is given only if none is named"}
 		}
 		p.SecurityGroups = []string{group}
-	}
-	return nil
-}
-
-func missingGroup(wanted, found []string) error {
-	for _, id := range wanted {
-		if !slices.Contains(found, id) {
-			return &NotFound{KindSecurityGroup, id}
-		}
 	}
 	return nil
 }

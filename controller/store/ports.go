@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,11 +23,12 @@ var ports = entity[intent.Port]{
 		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ports.port_no, ports.status, ports.status_reason,
 		ports.host, ` + hostKnown + `, NOT ports.port_security, ports.vnic_type, coalesce(ports.qos_policy_id::text, ''), coalesce(networks.qos_policy_id::text, ''),
 		ports.extras,
-		ARRAY(SELECT f.subnet_id FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
-		ARRAY(SELECT f.address FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
+		ARRAY(SELECT f.subnet_id::text || '/' || host(f.address) FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
 	from:    "ports JOIN networks ON networks.id = ports.network_id JOIN mac_addresses ON mac_addresses.port_id = ports.id" + attached,
 	visible: "ports.tenant_id = $tenant",
+	besides: "ports.network_owner = $tenant",
+	owner:   "ports.tenant_id",
 	order:   "ports.id",
 	filters: metaFilters("ports", map[string]filter{
 		"network_id":      byUUID("ports.network_id"),
@@ -52,19 +52,23 @@ var ports = entity[intent.Port]{
 	}),
 	scan: func(row pgx.CollectableRow) (p intent.Port, err error) {
 		var address int64
-		var subnetIDs []string
-		var addrs []netip.Addr
+		var ipsOf, groupsOf rawArray
 		var extras []byte
 		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
 			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
 			&p.AskedHost, &p.HostKnown, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
-			&subnetIDs, &addrs, &p.SecurityGroups)...)
-		p.MAC = mac.Addr(address)
-		p.FixedIPs = make([]intent.FixedIP, len(addrs))
-		for i := range addrs {
-			p.FixedIPs[i] = intent.FixedIP{SubnetID: subnetIDs[i], Addr: addrs[i]}
+			&ipsOf, &groupsOf)...)
+		if err != nil {
+			return p, err
 		}
-		if err == nil && len(extras) > 2 {
+		p.MAC = mac.Addr(address)
+		if p.FixedIPs, err = readFixedIPs(ipsOf); err != nil {
+			return p, err
+		}
+		if p.SecurityGroups, err = readUUIDs(groupsOf); err != nil {
+			return p, err
+		}
+		if len(extras) > 2 {
 			err = json.Unmarshal(extras, &p.Extras)
 		}
 		return p, err
@@ -247,6 +251,9 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if err := checkSecurity(&p); err != nil {
 			return err
 		}
+		if err := refuseLiberty(ctx, tx, sc, &p, &old); err != nil {
+			return err
+		}
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
 			return err
 		}
@@ -284,6 +291,34 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		return nil
 	})
 	return p, err
+}
+
+// refuseLiberty keeps from a network of another what only its owner may decide
+// there.
+func refuseLiberty(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
+	attr := ""
+	switch {
+	case sc.Admin:
+		return nil
+	case p.MAC != old.MAC:
+		attr = "mac_address"
+	case slices.ContainsFunc(p.FixedIPs, func(ip intent.FixedIP) bool { return ip.Addr.IsValid() && !slices.Contains(old.FixedIPs, ip) }):
+		attr = "fixed_ips"
+	case p.Unguarded != old.Unguarded:
+		attr = "port_security_enabled"
+	case len(p.Extras.Pairs) > 0 && !slices.Equal(p.Extras.Pairs, old.Extras.Pairs):
+		attr = "allowed_address_pairs"
+	case p.DeviceOwner != old.DeviceOwner && strings.HasPrefix(p.DeviceOwner, "network:"):
+		attr = "device_owner"
+	default:
+		return nil
+	}
+	var foreign bool
+	err := tx.QueryRow(ctx, `SELECT network_owner IS NOT NULL FROM ports WHERE id = $1`, p.ID).Scan(&foreign)
+	if err == nil && foreign {
+		err = &Denied{Rule: "update_port:" + attr}
+	}
+	return err
 }
 
 func groupsNeedSecurity() error {
@@ -356,11 +391,11 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		})
 	}
 	added, gone := without(p.SecurityGroups, old.SecurityGroups), without(old.SecurityGroups, p.SecurityGroups)
-	if err := seeGroups(ctx, tx, sc, added); err != nil {
+	if err := groups.use(ctx, tx, sc, added); err != nil {
 		return err
 	}
 	if p.QoSPolicyID != old.QoSPolicyID {
-		if err := seePolicy(ctx, tx, sc, p.QoSPolicyID); err != nil {
+		if err := qosPolicies.use(ctx, tx, sc, some(p.QoSPolicyID)); err != nil {
 			return err
 		}
 	}
@@ -434,6 +469,10 @@ func queueGroups(b *pgx.Batch, list []groupOf) {
 	if len(portIDs) == 0 {
 		return
 	}
+	if len(portIDs) == 1 {
+		b.Queue(`INSERT INTO port_security_groups (port_id, group_id) VALUES ($1, $2)`, portIDs[0], groupIDs[0])
+		return
+	}
 	b.Queue(`
 		INSERT INTO port_security_groups (port_id, group_id)
 		SELECT port_id, group_id FROM unnest($1::uuid[], $2::uuid[]) AS g (port_id, group_id)
@@ -471,7 +510,10 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 	}
 	return s.write(ctx, func(tx *writeTx) error {
 		if _, conditional := expectedRevision(ctx, canonical); conditional {
-			if _, err := ports.lock(ctx, tx, sc, id); err != nil {
+			if _, err := ports.get(ctx, tx, sc, id); err != nil {
+				return err
+			}
+			if _, err := ports.lock(ctx, tx, Scope{Admin: true}, id); err != nil { // the owner of the network may delete it, too
 				return err
 			}
 		}
@@ -482,7 +524,7 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 		ports.see(tx, &b, canonical)
 		// Somebody else's port is not deleted below, and then all of this is undone.
 		b.Queue(passage, append([]any{Actor(ctx), requestID(ctx), canonical}, args...)...)
-		b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin).
+		b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR network_owner = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin).
 			Query(func(rows pgx.Rows) (err error) {
 				tenant, found, err = one(rows, nil, pgx.RowTo[string])
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,23 +11,24 @@ import (
 )
 
 // qosPolicyVisible says which policies, and with them which rules, a caller sees.
-const qosPolicyVisible = "qos_policies.tenant_id = $tenant"
+var qosPolicyVisible = ownOrShared("qos_policies", KindQoSPolicy)
 
 var qosPolicies = record[intent.QoSPolicy]{
 	entity: entity[intent.QoSPolicy]{
 		kind:    KindQoSPolicy,
 		table:   "qos_policies",
-		columns: metaColumns("qos_policies") + ", qos_policies.is_default",
+		columns: metaColumns("qos_policies") + ", qos_policies.is_default, " + isShared("qos_policies.id"),
 		from:    "qos_policies",
 		visible: qosPolicyVisible,
+		owner:   "qos_policies.tenant_id",
 		order:   "qos_policies.id",
 		filters: metaFilters("qos_policies", map[string]filter{
 			"is_default": byBool("qos_policies.is_default"),
-			"shared":     byBool("false"),
+			"shared":     byBool(isShared("qos_policies.id")),
 		}),
 		sorts: metaSorts("qos_policies", nil),
 		scan: func(row pgx.CollectableRow) (p intent.QoSPolicy, err error) {
-			return p, row.Scan(append(metaTargets(&p.Meta), &p.Default)...)
+			return p, row.Scan(append(metaTargets(&p.Meta), &p.Default, &p.Shared)...)
 		},
 		fill: fillQoSRules,
 	},
@@ -41,6 +41,12 @@ var qosPolicies = record[intent.QoSPolicy]{
 			p.Rules = old.Rules
 		}
 		return nil
+	},
+	written: func(ctx context.Context, tx *writeTx, p, old *intent.QoSPolicy) error {
+		if p.Shared == (old != nil && old.Shared) {
+			return nil
+		}
+		return shareWithAll(ctx, tx, KindQoSPolicy, p.ID, p.TenantID, intent.AccessAsShared, p.Shared)
 	},
 	leave: func(_ context.Context, tx *writeTx, _ Scope, p *intent.QoSPolicy) error {
 		for i := range p.Rules { // they go with it
@@ -217,35 +223,4 @@ func (s *Store) DeleteQoSRule(ctx context.Context, sc Scope, kind intent.QoSRule
 		return err
 	}
 	return qosRules.remove(ctx, s, sc, id)
-}
-
-// queuePolicies makes sure that the caller may see policies, and that they stay.
-func queuePolicies(b *pgx.Batch, sc Scope, ids []string) {
-	if len(ids) == 0 {
-		return
-	}
-	distinct(&ids)
-	a := args{uuids(ids)}
-	b.Queue(`SELECT id FROM qos_policies WHERE id = ANY($1::uuid[]) AND `+qosPolicies.scoped(sc, &a)+` ORDER BY id FOR KEY SHARE`, a...).Query(func(rows pgx.Rows) error {
-		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if !slices.Contains(found, id) {
-				return &NotFound{KindQoSPolicy, id}
-			}
-		}
-		return nil
-	})
-}
-
-// seePolicy does so at once, for one that may be none.
-func seePolicy(ctx context.Context, tx *writeTx, sc Scope, id string) error {
-	if id == "" {
-		return nil
-	}
-	var b pgx.Batch
-	queuePolicies(&b, sc, []string{id})
-	return tx.SendBatch(ctx, &b).Close()
 }

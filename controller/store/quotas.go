@@ -29,7 +29,7 @@ type TenantQuotas struct {
 // QuotaResources are what is limited, in the order of answers. Of routers and
 // floating IPs there are none yet; their limits are kept.
 var QuotaResources = []Kind{
-	KindNetwork, KindSubnet, KindPort, "router", "floatingip", "subnetpool", KindSecurityGroup, KindRule, "rbac_policy", KindTrunk,
+	KindNetwork, KindSubnet, KindPort, "router", "floatingip", KindSubnetPool, KindSecurityGroup, KindRule, KindRBACPolicy, KindTrunk,
 	KindSegment, KindMACAddress,
 }
 
@@ -246,7 +246,11 @@ func (tx *writeTx) queueQuotas(b *pgx.Batch) {
 	for spent := range tx.spent {
 		tenants, resources, limits = append(tenants, spent.tenant), append(resources, string(spent.resource)), append(limits, tx.quotaOf(spent.resource))
 	}
-	b.Queue(`SELECT quotas_check($1, $2, $3)`, tenants, resources, limits)
+	// The function costs more than to see that nobody is limited.
+	b.Queue(`
+		SELECT quotas_check($1, $2, $3)
+		WHERE $4 OR EXISTS (SELECT FROM quotas WHERE tenant_id = ANY($1::text[]) AND resource = ANY($2::text[]) AND "limit" >= 0)`,
+		tenants, resources, limits, slices.Max(limits) >= 0)
 }
 
 // overQuota is what quotas_check refuses, in Neutron's words.

@@ -218,6 +218,9 @@ func (r *record[T]) remove(ctx context.Context, s *Store, sc Scope, id string) e
 			}
 		}
 		m := r.meta(&v)
+		if err := unshare(ctx, tx, r.kind, m.ID); err != nil {
+			return err
+		}
 		tx.changed(r.kind, m.ID, m.TenantID, OpDelete).from(&v)
 		_, err = tx.Exec(ctx, "DELETE FROM "+r.table+" WHERE id = $1", m.ID)
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 )
 
 var rules = entity[intent.Rule]{
@@ -15,10 +16,15 @@ var rules = entity[intent.Rule]{
 	table: "security_group_rules",
 	columns: `security_group_rules.id, security_group_rules.tenant_id, '', security_group_rules.description, '{}'::text[],
 		security_group_rules.revision, security_group_rules.created_at, security_group_rules.updated_at,
-		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, ''), coalesce(remote_address_group_id::text, '')`,
-	from:    "security_group_rules",
-	visible: "security_group_rules.tenant_id = $tenant",
-	order:   "security_group_rules.num",
+		num, group_id, direction, ethertype, protocol, protocol_name, port_min, port_max, remote_prefix, coalesce(remote_group_id::text, ''), coalesce(remote_address_group_id::text, ''),
+		coalesce(remote_mac, 0), coalesce(remote_mac_segment_id::text, ''),
+		coalesce((SELECT lower(block) FROM mac_segments WHERE id = remote_mac_segment_id), remote_mac, 0),
+		coalesce((SELECT upper(block) FROM mac_segments WHERE id = remote_mac_segment_id), remote_mac + 1, 0)`,
+	from: "security_group_rules",
+	visible: partOfShared("security_group_rules", "group_id", KindSecurityGroup) +
+		" OR security_group_rules.group_id = ANY(ARRAY(SELECT id FROM security_groups WHERE tenant_id = $tenant))",
+	owner: "security_group_rules.tenant_id",
+	order: "security_group_rules.num",
 	filters: untagged(metaFilters("security_group_rules", map[string]filter{
 		"name":              nil,
 		"security_group_id": byUUID("security_group_rules.group_id"),
@@ -32,6 +38,8 @@ var rules = entity[intent.Rule]{
 		"remote_group_id":   byOptionalUUID("security_group_rules.remote_group_id"),
 
 		"remote_address_group_id": byOptionalUUID("security_group_rules.remote_address_group_id"),
+		"remote_mac":              byMAC("security_group_rules.remote_mac"),
+		"remote_mac_segment_id":   byOptionalUUID("security_group_rules.remote_mac_segment_id"),
 	})),
 	sorts: metaSorts("security_group_rules", map[string]string{
 		"name":              "",
@@ -47,10 +55,15 @@ var rules = entity[intent.Rule]{
 	}),
 	scan: func(row pgx.CollectableRow) (r intent.Rule, err error) {
 		var prefix *netip.Prefix
+		var remote, lower, upper int64
 		err = row.Scan(append(metaTargets(&r.Meta), &r.Num, &r.GroupID, &r.Direction, &r.EtherType, &r.Protocol, &r.ProtocolName,
-			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID, &r.RemoteAddressGroupID)...)
+			&r.PortMin, &r.PortMax, &prefix, &r.RemoteGroupID, &r.RemoteAddressGroupID,
+			&remote, &r.RemoteSegmentID, &lower, &upper)...)
 		if prefix != nil {
 			r.RemotePrefix = *prefix
+		}
+		if r.RemoteMAC = mac.Addr(remote); err == nil && upper > 0 {
+			r.RemoteBlock, err = blockOf(lower, upper)
 		}
 		return r, err
 	},
@@ -96,7 +109,7 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 	var out []intent.Rule
 	err := s.write(ctx, func(tx *writeTx) error {
 		out = slices.Clone(in)
-		var of, remotes, owners []string
+		var of, remotes, sets, blocks, owners []string
 		for i := range out {
 			r := &out[i]
 			if err := prepareMeta(sc, &r.Meta); err != nil {
@@ -111,6 +124,18 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 				}
 				remotes = append(remotes, r.RemoteGroupID)
 			}
+			if r.RemoteAddressGroupID != "" {
+				if err := addressGroups.ref(&r.RemoteAddressGroupID); err != nil {
+					return err
+				}
+				sets = append(sets, r.RemoteAddressGroupID)
+			}
+			if r.RemoteSegmentID != "" {
+				if err := segments.ref(&r.RemoteSegmentID); err != nil {
+					return err
+				}
+				blocks = append(blocks, r.RemoteSegmentID)
+			}
 			of, owners = append(of, r.GroupID), append(owners, r.TenantID)
 			tx.spends(KindRule, r.TenantID)
 		}
@@ -120,7 +145,13 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 		if err := groups.touch(ctx, tx, sc, of); err != nil {
 			return err
 		}
-		if err := seeGroups(ctx, tx, sc, remotes); err != nil {
+		if err := groups.use(ctx, tx, sc, remotes); err != nil {
+			return err
+		}
+		if err := addressGroups.use(ctx, tx, sc, sets); err != nil {
+			return err
+		}
+		if err := useSegments(ctx, tx, sc, blocks); err != nil {
 			return err
 		}
 		return insertRules(ctx, tx, "", out)
@@ -129,6 +160,40 @@ func (s *Store) CreateRules(ctx context.Context, sc Scope, in []intent.Rule) ([]
 		return nil, err
 	}
 	return out, nil
+}
+
+// useSegments makes sure that the caller may name segments, and holds them until
+// the end of the transaction.
+func useSegments(ctx context.Context, tx *writeTx, sc Scope, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT id FROM mac_segments WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR shared OR $3) ORDER BY id FOR KEY SHARE`,
+		ids, sc.TenantID, sc.Admin)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, id := range ids {
+		if err == nil && !slices.Contains(found, id) {
+			return &NotFound{KindSegment, id}
+		}
+	}
+	return err
+}
+
+// touchNaming counts the change of a segment as one of the groups whose rules
+// name it.
+func touchNaming(ctx context.Context, tx *writeTx, segment string) error {
+	rows, err := tx.Query(ctx, `SELECT DISTINCT group_id::text FROM security_group_rules WHERE remote_mac_segment_id = $1`, segment)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return groups.touch(ctx, tx, Scope{Admin: true}, ids)
 }
 
 // insertRules writes rules in one statement and fills what they get. With a
@@ -153,10 +218,10 @@ func insertRules(ctx context.Context, tx *writeTx, tenant string, list []intent.
 		}
 		b.Queue(`
 			INSERT INTO security_group_rules (id, tenant_id, group_id, description, direction, ethertype, protocol, protocol_name,
-				port_min, port_max, remote_prefix, remote_group_id, remote_address_group_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, '')::uuid) RETURNING num, created_at, updated_at`,
+				port_min, port_max, remote_prefix, remote_group_id, remote_address_group_id, remote_mac, remote_mac_segment_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, '')::uuid, nullif($14::bigint, 0), nullif($15, '')::uuid) RETURNING num, created_at, updated_at`,
 			r.ID, r.TenantID, r.GroupID, r.Description, r.Direction, r.EtherType, r.Protocol, r.ProtocolName,
-			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID).
+			r.PortMin, r.PortMax, prefix, remote, r.RemoteAddressGroupID, int64(r.RemoteMAC), r.RemoteSegmentID).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&r.Num, &r.CreatedAt, &r.UpdatedAt) })
 		tx.changed(KindRule, r.ID, r.TenantID, OpCreate).to(r)
 	}

@@ -189,6 +189,9 @@ func setBlock(ctx context.Context, tx *writeTx, g *intent.Segment) error {
 		return err
 	}
 	tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate).to(g)
+	if err := touchNaming(ctx, tx, g.ID); err != nil {
+		return err
+	}
 	return endLeases(ctx, tx, g.ID)
 }
 

@@ -110,6 +110,31 @@ func TestSplitSegmentKeepsEveryAddress(t *testing.T) {
 	wantNotFound(t, err, store.KindSegment)
 }
 
+// The switches must hear of a segment's new bounds: by the groups whose rules
+// name it.
+func TestAResizedSegmentTouchesTheGroupsThatNameIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	g := b.segment(red, "0a:00:00:00:00:10/44", nil)
+	rule := func(r intent.Rule) intent.SecurityGroup {
+		group := must(b.CreateSecurityGroups(b.ctx, red, []intent.SecurityGroup{{}}))(t)[0]
+		r.GroupID, r.Direction, r.EtherType = group.ID, intent.Ingress, intent.IPv4
+		must(b.CreateRules(b.ctx, red, []intent.Rule{r}))(t)
+		return must(b.SecurityGroup(b.ctx, red, group.ID))(t)
+	}
+	naming, other := rule(intent.Rule{RemoteSegmentID: g.ID}), rule(intent.Rule{RemoteMAC: mac.MustParse("0a:00:00:00:00:11")})
+	must(b.ResizeSegment(b.ctx, admin, g.ID, 42))(t)
+	now := must(b.SecurityGroup(b.ctx, red, naming.ID))(t)
+	i := slices.IndexFunc(now.Rules, func(r intent.Rule) bool { return r.RemoteSegmentID == g.ID })
+	if now.Revision <= naming.Revision || now.Rules[i].RemoteBlock.String() != "0a:00:00:00:00:00/42" {
+		t.Errorf("revision %d after %d, block %s", now.Revision, naming.Revision, now.Rules[i].RemoteBlock)
+	}
+	if same := must(b.SecurityGroup(b.ctx, red, other.ID))(t); same.Revision != other.Revision {
+		t.Error("a group that does not name the segment was touched")
+	}
+	wantInUse(t, b.DeleteSegment(b.ctx, admin, g.ID), store.KindSegment, "security group rules")
+}
+
 func TestSegmentGrowsOverItsFreeBuddyAndShrinksToWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -100,6 +100,7 @@ const (
 	KindMeteringRule   Kind = "metering_label_rule" // never in a Change: its label is what changes
 	KindFlavor         Kind = "flavor"
 	KindServiceProfile Kind = "service_profile"
+	KindRBACPolicy     Kind = "rbac_policy"
 )
 
 // Op is what happened to an object.

@@ -16,10 +16,11 @@ var subnetPools = record[intent.SubnetPool]{
 		kind:  KindSubnetPool,
 		table: "subnetpools",
 		columns: metaColumns("subnetpools") + `, subnetpools.ip_version, subnetpools.default_prefixlen, subnetpools.min_prefixlen, subnetpools.max_prefixlen,
-			subnetpools.default_quota, subnetpools.is_default, coalesce(subnetpools.address_scope_id::text, ''),
+			subnetpools.default_quota, subnetpools.is_default, coalesce(subnetpools.address_scope_id::text, ''), ` + isShared("subnetpools.id") + `,
 			ARRAY(SELECT p.prefix FROM subnetpool_prefixes p WHERE p.pool_id = subnetpools.id ORDER BY p.prefix)`,
 		from:    "subnetpools",
-		visible: "subnetpools.tenant_id = $tenant",
+		visible: ownOrShared("subnetpools", KindSubnetPool),
+		owner:   "subnetpools.tenant_id",
 		order:   "subnetpools.id",
 		filters: metaFilters("subnetpools", map[string]filter{
 			"ip_version":        byNumber("subnetpools.ip_version"),
@@ -28,6 +29,7 @@ var subnetPools = record[intent.SubnetPool]{
 			"max_prefixlen":     byNumber("subnetpools.max_prefixlen"),
 			"default_quota":     byNumber("subnetpools.default_quota"),
 			"is_default":        byBool("subnetpools.is_default"),
+			"shared":            byBool(isShared("subnetpools.id")),
 			"address_scope_id":  byOptionalUUID("subnetpools.address_scope_id"),
 		}),
 		sorts: metaSorts("subnetpools", map[string]string{
@@ -41,7 +43,7 @@ var subnetPools = record[intent.SubnetPool]{
 		}),
 		scan: func(row pgx.CollectableRow) (p intent.SubnetPool, err error) {
 			return p, row.Scan(append(metaTargets(&p.Meta), &p.IPVersion, &p.DefaultPrefixLen, &p.MinPrefixLen, &p.MaxPrefixLen,
-				&p.DefaultQuota, &p.IsDefault, &p.ScopeID, &p.Prefixes)...)
+				&p.DefaultQuota, &p.IsDefault, &p.ScopeID, &p.Shared, &p.Prefixes)...)
 		},
 	},
 	meta: func(p *intent.SubnetPool) *intent.Meta { return &p.Meta },
@@ -56,7 +58,10 @@ var subnetPools = record[intent.SubnetPool]{
 		if old != nil {
 			return nil
 		}
-		return insertPrefixes(ctx, tx, p)
+		if err := insertPrefixes(ctx, tx, p); err != nil || !p.Shared {
+			return err
+		}
+		return shareWithAll(ctx, tx, KindSubnetPool, p.ID, p.TenantID, intent.AccessAsShared, true)
 	},
 	leave: func(ctx context.Context, tx *writeTx, _ Scope, p *intent.SubnetPool) error {
 		used, err := cutFrom(ctx, tx, p.ID, p.Prefixes)
@@ -168,14 +173,14 @@ func useScope(ctx context.Context, tx *writeTx, sc Scope, p *intent.SubnetPool) 
 	if err := addressScopes.ref(&p.ScopeID); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT ip_version FROM address_scopes WHERE id = $1 AND (tenant_id = $2 OR $3) FOR KEY SHARE`, p.ScopeID, sc.TenantID, sc.Admin)
-	version, found, err := one(rows, err, pgx.RowTo[int])
+	if err := addressScopes.use(ctx, tx, sc, []string{p.ScopeID}); err != nil {
+		return err
+	}
+	var version int
+	err := tx.QueryRow(ctx, `SELECT ip_version FROM address_scopes WHERE id = $1`, p.ScopeID).Scan(&version)
 	switch {
 	case err != nil:
 		return err
-	case !found:
-		return &NotFound{KindAddressScope, p.ScopeID}
 	case version != p.IPVersion:
 		return &Refused{"IllegalSubnetPoolIpVersionAssociationToAddressScope", fmt.Sprintf(
 			"Illegal subnetpool association: subnetpool %s cannot associate with address scope %s because subnetpool ip_version is not %d.", p.ID, p.ScopeID, version)}

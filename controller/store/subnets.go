@@ -16,11 +16,12 @@ var subnets = entity[intent.Subnet]{
 	kind:  KindSubnet,
 	table: "subnets",
 	columns: metaColumns("subnets") + `, subnets.network_id, subnets.cidr, subnets.gateway, subnets.enable_dhcp, subnets.nameservers,
-		subnets.ra_mode, subnets.address_mode, subnets.route_destinations, subnets.route_nexthops, subnets.service_types, coalesce(subnets.subnetpool_id::text, ''),
+		subnets.ra_mode, subnets.address_mode, subnets.route_destinations, subnets.route_nexthops, subnets.service_types, coalesce(subnets.subnetpool_id::text, ''), ` + isShared("subnets.network_id") + `,
 		ARRAY(SELECT first FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first),
 		ARRAY(SELECT last FROM subnet_pools p WHERE p.subnet_id = subnets.id ORDER BY first)`,
 	from:    "subnets",
-	visible: "subnets.tenant_id = $tenant",
+	visible: partOfShared("subnets", "network_id", KindNetwork),
+	owner:   "subnets.tenant_id",
 	order:   "subnets.id",
 	filters: metaFilters("subnets", map[string]filter{
 		"network_id":  byUUID("subnets.network_id"),
@@ -31,7 +32,7 @@ var subnets = entity[intent.Subnet]{
 
 		"ipv6_ra_mode":      byText("subnets.ra_mode"),
 		"ipv6_address_mode": byText("subnets.address_mode"),
-		"shared":            byBool("false"),
+		"shared":            byBool(isShared("subnets.network_id")),
 		"subnetpool_id":     byOptionalUUID("subnets.subnetpool_id"),
 	}),
 	sorts: metaSorts("subnets", map[string]string{
@@ -50,7 +51,7 @@ var subnets = entity[intent.Subnet]{
 		var first, last, hops []netip.Addr
 		var destinations []netip.Prefix
 		err = row.Scan(append(metaTargets(&n.Meta), &n.NetworkID, &n.CIDR, &gateway, &n.EnableDHCP, &n.Nameservers,
-			&n.RAMode, &n.AddressMode, &destinations, &hops, &n.ServiceTypes, &n.PoolID, &first, &last)...)
+			&n.RAMode, &n.AddressMode, &destinations, &hops, &n.ServiceTypes, &n.PoolID, &n.Shared, &first, &last)...)
 		n.HostRoutes = make([]intent.Route, len(destinations))
 		for i := range destinations {
 			n.HostRoutes[i] = intent.Route{Destination: destinations[i], NextHop: hops[i]}

@@ -120,7 +120,7 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 		SELECT ports.id, networks.mtu, CASE networks.network_type WHEN 'vlan' THEN networks.segmentation_id ELSE 0 END, coalesce(trunks.id::text, ''), coalesce(trunk_subports.trunk_id::text, '')
 		FROM ports JOIN networks ON networks.id = ports.network_id
 		LEFT JOIN trunks ON trunks.port_id = ports.id LEFT JOIN trunk_subports ON trunk_subports.port_id = ports.id
-		WHERE ports.id = ANY($1::uuid[]) AND `+ports.scoped(sc, &a), a...)
+		WHERE ports.id = ANY($1::uuid[]) AND `+ports.owned(sc, &a), a...)
 	if err != nil {
 		return nil, err
 	}

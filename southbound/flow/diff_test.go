@@ -236,3 +236,40 @@ func BenchmarkSetMemory(b *testing.B) {
 	b.ReportMetric(float64(after-before)/n, "B/flow")
 	runtime.KeepAlive(own)
 }
+
+// Apply does in place what making the set anew does.
+func TestApplyGivesTheSetThatMakingItAnewGives(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		some := func(n int) (list []Flow, by map[Key]Flow) {
+			by = map[Key]Flow{}
+			for range rnd.IntN(n + 1) {
+				f := simple(uint8(rnd.IntN(3)), uint16(rnd.IntN(3)), uint32(rnd.IntN(6)), uint8(9+rnd.IntN(2)))
+				by[f.Key()] = f
+			}
+			for _, f := range by {
+				list = append(list, f)
+			}
+			return list, by
+		}
+		have, want := some(40)
+		goes, _ := some(12)
+		comes, _ := some(12)
+		got := newSet(t, have...)
+		for _, f := range goes {
+			delete(want, f.Key())
+		}
+		for _, f := range comes {
+			want[f.Key()] = f
+		}
+		var list []Flow
+		for _, f := range want {
+			list = append(list, f)
+		}
+		got.Apply(newSet(t, goes...), newSet(t, comes...))
+		if !slices.Equal(newSet(t, list...), got) {
+			t.Fatalf("seed %d: got\n%v\nwant\n%v", seed, got, newSet(t, list...))
+		}
+	}
+}

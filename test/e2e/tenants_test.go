@@ -293,6 +293,128 @@ func TestAMemberThatLeavesTheGroupIsCut(t *testing.T) {
 	}
 }
 
+// A stateless group admits single packets: answers need a rule of their own, and
+// without the rule of either direction the connection stands still.
+func TestAStatelessGroupLooksAtSinglePackets(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.network("acme", "blue", "10.0.0.0/24")
+	group := c.create("security-groups", "security_group", map[string]any{"name": "raw", "tenant_id": "acme", "stateful": false})
+	for _, rule := range group["security_group_rules"].([]any) {
+		c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+rule.(map[string]any)["id"].(string), nil)
+	}
+	offices := c.create("address-groups", "address_group", map[string]any{"name": "offices", "tenant_id": "acme", "addresses": []any{"10.0.0.1/32"}})["id"]
+	allow := func(direction string) string {
+		return c.create("security-group-rules", "security_group_rule", map[string]any{
+			"security_group_id": group["id"], "tenant_id": "acme", "direction": direction, "protocol": "tcp", "remote_address_group_id": offices,
+		})["id"].(string)
+	}
+	client := c.instance("client", "acme", network, "10.0.0.1", nil)
+	server := c.instance("server", "acme", network, "10.0.0.2", map[string]any{"security_groups": []any{group["id"]}})
+	go echo(server.Listen("tcp", "10.0.0.2:80"))
+	dial := func() (net.Conn, error) { return client.Dial("tcp", "10.0.0.2:80", 200*time.Millisecond) }
+
+	in := allow("ingress")
+	asked := server.Capture(func(f []byte) bool { return len(f) > 37 && f[12] == 8 && f[23] == 6 && f[37] == 80 })
+	defer asked.Stop()
+	lab.Wait(t, "the server to be asked", patience, func() error {
+		if conn, err := dial(); err == nil {
+			conn.Close()
+			t.Fatal("answers pass without a rule of their own")
+		}
+		if asked.Count() == 0 {
+			return errors.New("no SYN has come")
+		}
+		return nil
+	})
+	allow("egress")
+	var conn net.Conn
+	lab.Wait(t, "both directions to open", patience, func() (err error) {
+		conn, err = dial()
+		return err
+	})
+	defer conn.Close()
+	if err := exchange(conn, patience); err != nil {
+		t.Fatal(err)
+	}
+	c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+in, nil)
+	lab.Wait(t, "the connection to be cut", patience, func() error {
+		if exchange(conn, 300*time.Millisecond) == nil {
+			return errors.New("still echoes")
+		}
+		return nil
+	})
+}
+
+// A rule may ask for the MAC of the other side, or for the segment that it is
+// of: whoever has another does not get in.
+func TestRulesAskForMACAddressesAndSegments(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, lab.ControllerOptions{})
+	network := c.network("acme", "blue", "10.0.0.0/24")
+	block := func(base string) any {
+		return c.create("mac-segments", "mac_segment", map[string]any{"tenant_id": "acme", "base_address": base, "prefix_length": 40})["id"]
+	}
+	segment, other := block("02:77:00:00:00:00"), block("02:78:00:00:00:00")
+	group := c.create("security-groups", "security_group", map[string]any{"name": "db", "tenant_id": "acme"})["id"]
+	allow := func(port int, remote map[string]any) string {
+		for name, value := range map[string]any{
+			"security_group_id": group, "tenant_id": "acme", "direction": "ingress", "protocol": "tcp", "port_range_min": port, "port_range_max": port,
+		} {
+			remote[name] = value
+		}
+		return c.create("security-group-rules", "security_group_rule", remote)["id"].(string)
+	}
+	inside := c.instance("inside", "acme", network, "10.0.0.1", map[string]any{"mac_address": "02:77:00:00:00:05"})
+	outside := c.instance("outside", "acme", network, "10.0.0.2", map[string]any{"mac_address": "02:78:00:00:00:05"})
+	server := c.instance("server", "acme", network, "10.0.0.3", map[string]any{"security_groups": []any{group}})
+	for _, port := range []string{"80", "81"} {
+		go echo(server.Listen("tcp", "10.0.0.3:"+port))
+	}
+	bySegment := allow(80, map[string]any{"remote_mac_segment_id": segment})
+	allow(81, map[string]any{"remote_mac": "0278.0000.0005"})
+	conns := map[string]net.Conn{}
+	for _, may := range []struct {
+		from instance
+		port string
+	}{{inside, "80"}, {outside, "81"}} {
+		lab.Wait(t, may.from.Name+" to get in", patience, func() (err error) {
+			conns[may.port], err = may.from.Dial("tcp", "10.0.0.3:"+may.port, 200*time.Millisecond)
+			return err
+		})
+		defer conns[may.port].Close()
+		if err := exchange(conns[may.port], patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mayNot := range []struct {
+		from instance
+		port string
+	}{{inside, "81"}, {outside, "80"}} {
+		if conn, err := mayNot.from.Dial("tcp", "10.0.0.3:"+mayNot.port, 200*time.Millisecond); err == nil {
+			conn.Close()
+			t.Errorf("%s gets in at port %s", mayNot.from.Name, mayNot.port)
+		}
+	}
+
+	status, err := c.ctl.Call(t.Context(), c.ctl.Token(), http.MethodDelete, fmt.Sprint("/v2.0/mac-segments/", segment), nil, nil)
+	if err != nil || status != http.StatusConflict {
+		t.Errorf("deleting a segment that a rule names: status %d, %v, want 409", status, err)
+	}
+	// Another segment may get in instead.
+	c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+bySegment, nil)
+	allow(80, map[string]any{"remote_mac_segment_id": other})
+	lab.Wait(t, "the connection from the old segment to be cut", patience, func() error {
+		if exchange(conns["80"], 300*time.Millisecond) == nil {
+			return errors.New("still echoes")
+		}
+		return nil
+	})
+	if err := exchange(conns["81"], patience); err != nil {
+		t.Errorf("the connection by the other rule was hurt: %v", err)
+	}
+}
+
 // Both directions of a rule change must hold for the other family as well.
 func TestIPv6IsGuardedAndFiltered(t *testing.T) {
 	t.Parallel()

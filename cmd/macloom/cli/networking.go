@@ -199,6 +199,8 @@ var ruleResource = resource{
 		textOption(onCreate|onList, "remote-ip", "remote_ip_prefix", "the other side's addresses"),
 		nameOption(onCreate|onList, "remote-group", "remote_group_id", securityGroups, "the security group of the other side"),
 		nameOption(onCreate|onList, "remote-address-group", "remote_address_group_id", addressGroups, "the address group of the other side"),
+		textOption(onCreate|onList, "remote-mac", "remote_mac", "the other side's MAC address"),
+		nameOption(onCreate|onList, "remote-mac-segment", "remote_mac_segment_id", segments, "the MAC segment that the other side's address is of"),
 	},
 	finish:   completeRule,
 	examples: map[string]string{"create": "  macloom security-group-rule create web --protocol tcp --port 80:81 --remote-ip 0.0.0.0/0"},

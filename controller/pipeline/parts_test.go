@@ -1,0 +1,223 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+	"github.com/macloom/macloom/southbound/flow"
+)
+
+// walk changes a cloud of three hosts at random and shows the views of the first.
+type walk struct {
+	rnd   *rand.Rand
+	state *intent.State
+}
+
+func newWalk(seed uint64) *walk {
+	w := &walk{rand.New(rand.NewPCG(seed, 3)), intent.NewState()}
+	touched := intent.Touched{}
+	for i := range uint64(3) {
+		d := dpid + intent.DPID(i)
+		w.state.PutHost(intent.Host{DPID: d, Slot: uint32(1 + i), Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})}, touched)
+		block, err := mac.NewSegment(mac.Addr(0x020005000000+i<<16), 32)
+		if err != nil {
+			panic(err)
+		}
+		w.state.PutHostSegment(intent.HostSegment{ID: fmt.Sprint(i), Num: uint32(500 + i), Block: block, Host: d}, touched)
+	}
+	return w
+}
+
+func (w *walk) view() *intent.View {
+	ports := townPorts()
+	if w.rnd.IntN(20) > 0 {
+		ports = append(ports, intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true})
+	}
+	return w.state.View(dpid, ports, intent.UnmanagedDrop)
+}
+
+func (w *walk) step() {
+	touched := intent.Touched{}
+	n := func(n int) uint32 { return uint32(w.rnd.IntN(n)) }
+	some := func(ids ...string) (kept []string) {
+		return slices.DeleteFunc(slices.Clone(ids), func(string) bool { return w.rnd.IntN(2) == 0 })
+	}
+	networks, groups := []string{"blue", "red"}, []string{"a", "b", "c"}
+	switch n(9) {
+	case 0:
+		i := n(2)
+		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0}, touched)
+	case 1, 2:
+		num := n(3)
+		g := intent.SecurityGroup{Meta: intent.Meta{ID: groups[num]}, Num: 1 + num, Stateless: n(4) == 0}
+		for i := range n(4) {
+			r := intent.Rule{Num: 100*(1+num) + i, GroupID: g.ID, Direction: intent.Ingress, EtherType: intent.IPv4}
+			if n(2) == 0 {
+				r.Direction = intent.Egress
+			}
+			switch n(4) {
+			case 0:
+				r.RemoteGroupID = groups[n(3)]
+			case 1:
+				r.RemoteAddressGroupID = "set"
+			case 2:
+				r.Protocol, r.PortMin, r.PortMax = number(protoTCP), number(uint16(n(3))), number(uint16(5))
+			}
+			g.Rules = append(g.Rules, r)
+		}
+		w.state.PutGroup(g, touched)
+	case 3:
+		g := intent.AddressGroup{Meta: intent.Meta{ID: "set"}}
+		for range n(3) {
+			g.Addresses = append(g.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n(3))}), 16))
+		}
+		w.state.PutAddressGroup(g, touched)
+	case 5:
+		w.state.PutSubnet(intent.Subnet{
+			Meta: intent.Meta{ID: "four"}, NetworkID: "blue", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+			Gateway: netip.AddrFrom4([4]byte{10, 0, 0, byte(250 + n(2))}), EnableDHCP: n(2) == 0,
+		}, touched)
+	case 4:
+		w.state.DeletePort(fmt.Sprint("port-", n(12)), touched)
+	default:
+		num := n(12)
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: networks[n(2)], AdminUp: n(9) > 0, Unguarded: n(5) == 0,
+			MAC: mac.Addr(0x020005000000 + uint64(num%3)<<16 + uint64(num)), SecurityGroups: some(groups...),
+			FixedIPs: []intent.FixedIP{{SubnetID: "four", Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
+			Binding:  intent.Binding{Host: (dpid + intent.DPID(n(3))).String(), PortNo: 1 + n(6)},
+		}
+		if n(4) == 0 {
+			p.Extras.Pairs = []intent.AddressPair{{Address: "10.0.0.100"}, {Address: "10.9.0.0/24", MAC: mac.MustParse("00:00:5e:00:01:07")}}
+		}
+		w.state.PutPort(p, touched)
+	}
+}
+
+// Whatever changes, the flows of the changed parts turn the old flows into the
+// new ones.
+func TestAChangeGivesTheSameFlowsAsAllAnew(t *testing.T) {
+	t.Parallel()
+	told := 0
+	for seed := range uint64(30) {
+		w := newWalk(seed)
+		before := w.view()
+		flows := Flows(before)
+		for step := range 60 {
+			w.step()
+			after := w.view()
+			want := Flows(after)
+			if gone, come, ok := Change(before, after); ok {
+				told++
+				got := slices.Clone(flows)
+				got.Apply(gone, come)
+				if !slices.Equal(want, got) {
+					plan := flow.Diff(flow.State{Flows: got}, flow.State{Flows: want})
+					t.Fatalf("seed %d, step %d: these are missing: %v\nand these are too many: %v", seed, step, plan.Add, plan.Delete)
+				}
+			}
+			before, flows = after, want
+		}
+	}
+	if told < 1000 {
+		t.Errorf("only %d changes were told by their parts", told)
+	}
+}
+
+// big is a cloud with a group of 10,000 members, a hundred of them here, that
+// admits its own.
+func big() *intent.State {
+	s := intent.NewState()
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+	s.PutGroup(bigGroup(), nil)
+	for i := range uint32(100) {
+		d := dpid + intent.DPID(i)
+		s.PutHost(intent.Host{DPID: d, Slot: 1 + i, Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}, nil)
+		block, err := mac.NewSegment(mac.Addr(0x020005000000+uint64(i)<<8), 40)
+		if err != nil {
+			panic(err)
+		}
+		s.PutHostSegment(intent.HostSegment{ID: fmt.Sprint(i), Num: 1 + i, Block: block, Host: d}, nil)
+	}
+	for i := range uint32(10_000) {
+		s.PutPort(bigPort(i), nil)
+	}
+	return s
+}
+
+func bigGroup(more ...intent.Rule) intent.SecurityGroup {
+	return intent.SecurityGroup{Meta: intent.Meta{ID: "all"}, Num: 1, Rules: append([]intent.Rule{
+		{Num: 101, GroupID: "all", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "all"},
+		{Num: 102, GroupID: "all", Direction: intent.Egress, EtherType: intent.IPv4},
+	}, more...)}
+}
+
+func bigPort(i uint32) intent.Port {
+	return intent.Port{
+		Meta: intent.Meta{ID: fmt.Sprint("port-", i)}, Num: i, NetworkID: "blue", AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(i/100)<<8 + uint64(i%100)), SecurityGroups: []string{"all"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}},
+		Binding:  intent.Binding{Host: (dpid + intent.DPID(i/100)).String(), PortNo: 1 + i%100},
+	}
+}
+
+func bigView(s *intent.State) *intent.View {
+	ports := make([]intent.SwitchPort, 200)
+	for i := range ports {
+		ports[i].No = uint32(i + 1)
+	}
+	ports = append(ports, intent.SwitchPort{No: 900, Name: intent.TunnelPort})
+	return s.View(dpid, ports, intent.UnmanagedDrop)
+}
+
+func TestAChangeInALargeGroupIsAsSmallAsWhatChanged(t *testing.T) {
+	t.Parallel()
+	s := big()
+	for _, c := range []struct {
+		what  string
+		apply func()
+		most  int
+	}{
+		{"a rule more", func() {
+			s.PutGroup(bigGroup(intent.Rule{Num: 103, GroupID: "all", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "all", Protocol: number(protoTCP)}), nil)
+		}, 5},
+		{"a member elsewhere more", func() { s.PutPort(bigPort(10_001), nil) }, 2},
+		{"a member elsewhere less", func() { s.DeletePort("port-9999", nil) }, 2},
+		{"nothing", func() {}, 0},
+	} {
+		before := bigView(s)
+		c.apply()
+		gone, come, ok := Change(before, bigView(s))
+		plan := flow.Diff(flow.State{Flows: gone}, flow.State{Flows: come})
+		if !ok || plan.Len() > c.most || c.most > 0 && plan.Empty() {
+			t.Errorf("%s: %d flows change, want 1 to %d", c.what, plan.Len(), c.most)
+		}
+	}
+}
+
+// BenchmarkChange is a rule more in a group with 10,000 members, at a switch
+// with 100 of them: what it costs to know the difference, and to compile it all anew.
+func BenchmarkChange(b *testing.B) {
+	s := big()
+	before := bigView(s)
+	flows := Flows(before)
+	s.PutGroup(bigGroup(intent.Rule{Num: 103, GroupID: "all", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoTCP)}), nil)
+	b.Run("parts", func(b *testing.B) {
+		for b.Loop() {
+			gone, come, _ := Change(before, bigView(s))
+			flows.Apply(gone, come)
+			flows.Apply(come, gone)
+		}
+		b.ReportMetric(float64(len(flows)), "flows")
+	})
+	flows = Flows(before)
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			flow.Diff(flow.State{Flows: flows}, flow.State{Flows: Flows(bigView(s))})
+		}
+	})
+}
