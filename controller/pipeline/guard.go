@@ -116,11 +116,26 @@ func guardPort(p *intent.LocalPort, emit emitFunc) {
 	}
 	emit(prioAllow, owner, flow.NewMatch(ask...), flow.Goto(tableRespond))
 	// Whoever does not answer for the cloud is no DHCP server.
-	for family, ports := range map[flow.Field][2]uint16{flow.IP(): {dhcp4Server, dhcp4Client}, flow.IPv6(): {dhcp6Server, dhcp6Client}} {
-		emit(prioRefuse, owner, flow.NewMatch(flow.InPort(p.OFPort), family, flow.TPSrc(protoUDP, ports[0], 0xffff), flow.TPDst(protoUDP, ports[1], 0xffff)))
+	server := func(family flow.Field, from, to uint16) {
+		emit(prioRefuse, owner, flow.NewMatch(flow.InPort(p.OFPort), family, flow.TPSrc(protoUDP, from, 0xffff), flow.TPDst(protoUDP, to, 0xffff)))
+	}
+	four, six := families(p)
+	if four {
+		server(flow.IP(), dhcp4Server, dhcp4Client)
+	}
+	if six {
+		server(flow.IPv6(), dhcp6Server, dhcp6Client)
 	}
 	// What the guard refuses is counted per port.
 	emit(prioFallback, owner, flow.NewMatch(flow.InPort(p.OFPort)))
+}
+
+// families says of which families a port has addresses to speak from.
+func families(p *intent.LocalPort) (four, six bool) {
+	for _, s := range speakers(p) {
+		four, six = four || len(s.v4) > 0, six || len(s.v6) > 0
+	}
+	return four, six
 }
 
 func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {

@@ -78,7 +78,9 @@ func respondTo(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
 	// Unicast ones ask whether a known neighbour is still there: that is for it to say.
 	copied := flow.Apply(toController(packetInBytes, meter))
 	emit(prioAsk, resolve, flow.NewMatch(in, flow.NoVLAN(), flow.ARP(), flow.ARPOp(arpRequest), flow.EthDst(mac.Max.Bytes())), copied, onward)
-	emit(prioAsk, resolve, flow.NewMatch(append(solicitation(), in, flow.NoVLAN(), solicitedNode())...), copied, onward)
+	if _, six := families(p); six || p.Open {
+		emit(prioAsk, resolve, flow.NewMatch(append(solicitation(), in, flow.NoVLAN(), solicitedNode())...), copied, onward)
+	}
 
 	configure := func(fields ...flow.Field) {
 		emit(prioAllow, NewCookie(KindConfigure, p.Num), flow.NewMatch(append(fields, in, flow.NoVLAN())...), flow.Apply(toController(configureBytes, meter)))
