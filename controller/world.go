@@ -69,6 +69,13 @@ func (w *world) revision() int64 {
 	return w.state.Revision
 }
 
+// read calls f with the state, which does not change meanwhile.
+func (w *world) read(f func(*intent.State)) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	f(w.state)
+}
+
 // View implements reconcile.Intent.
 func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	w.mu.RLock()

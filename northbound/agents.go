@@ -42,7 +42,8 @@ func agents(st *store.Store) *collection[intent.Switch] {
 	same := func(word string) func(*sw) string { return func(*sw) string { return word } }
 	c := &collection[sw]{
 		single: "agent", plural: "agents", path: "agents",
-		doc: "The switches in the words of Neutron: each is an agent of the type `Open vSwitch agent`. `admin_state_up` is `admitted` of the switch.",
+		silent: true,
+		doc:    "The switches in the words of Neutron: each is an agent of the type `Open vSwitch agent`. `admin_state_up` is `admitted` of the switch.",
 		attributes: table[sw]{
 			derived("id", id, agentID, found, "Follows from the datapath id."),
 			derived("agent_type", text(255), same("Open vSwitch agent"), found, "Always `Open vSwitch agent`."),
@@ -107,7 +108,8 @@ func zones(st *store.Store) *collection[zone] {
 	found := access{filter: true, sort: true}
 	c := &collection[zone]{
 		single: "availability_zone", plural: "availability_zones", path: "availability_zones", keyAttr: "name", public: true,
-		doc: "All switches are in one availability zone; it is there as soon as one of them is.",
+		silent: true,
+		doc:    "All switches are in one availability zone; it is there as soon as one of them is.",
 		attributes: table[zone]{
 			derived("name", text(255), func(z *zone) string { return z.name }, found, "Always `"+theZone+"`."),
 			derived("resource", text(255), func(z *zone) string { return z.resource }, found, "Always `network`."),

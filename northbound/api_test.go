@@ -36,6 +36,12 @@ type api struct {
 	pg    string // address of the database; setup gives it
 	store *store.Store
 	logs  *observer.ObservedLogs
+
+	handler http.Handler
+
+	// twice makes each object by two requests with one Idempotency-Key.
+	twice bool
+	keys  int
 }
 
 func setup(t testing.TB) *api {
@@ -56,9 +62,10 @@ func setupOn(t testing.TB, st *store.Store, change func(*Options)) *api {
 	core, logs := observer.New(zapcore.DebugLevel)
 	o := Options{Store: st, Tokens: tokens, Log: zap.New(core), Metrics: prometheus.NewRegistry()}
 	change(&o)
-	srv := httptest.NewServer(New(o))
+	handler := New(o)
+	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	return &api{t: t, url: srv.URL, store: st, logs: logs}
+	return &api{t: t, url: srv.URL, store: st, logs: logs, handler: handler}
 }
 
 // answer is what came back.
@@ -118,6 +125,16 @@ func (a *api) want(code int, method, path, token, body string) answer {
 // make posts an object and returns what is in the answer's root key.
 func (a *api) make(path, token, body string) map[string]any {
 	a.t.Helper()
+	if a.twice {
+		a.keys++
+		key := fmt.Sprint("key ", a.keys)
+		first := a.post(strings.TrimPrefix(path, "/v2.0/"), token, key, body)
+		if first.code != http.StatusCreated {
+			a.t.Fatalf("%s %s: %d %s", path, body, first.code, first.text)
+		}
+		wantReplay(a.t, first, a.post(strings.TrimPrefix(path, "/v2.0/"), token, key, body))
+		return first.object(a.t)
+	}
 	return a.want(http.StatusCreated, http.MethodPost, path, token, body).object(a.t)
 }
 

@@ -100,6 +100,7 @@ func auditLog(st *store.Store, all []resource) *collection[store.AuditEntry] {
 	}
 	return &collection[entry]{
 		single: "audit_entry", plural: "audit_log", path: "audit-log",
+		silent: true,
 		doc: "Who changed what, the latest first. An entry is written in the transaction of the change, so there is none without the other. " +
 			"`from` and `to` hold the attributes that a request can give, as far as they changed; of a new object and of a deleted one, all that are not empty. " +
 			"What the controller itself does for an object (its status, its revision) is no entry; what becomes of MAC addresses is told by `/v2.0/mac-lineage`. " +

@@ -42,7 +42,8 @@ func availabilities(st *store.Store) *collection[store.NetworkAvailability] {
 	found := access{filter: true}
 	return &collection[network]{
 		single: "network_ip_availability", plural: "network_ip_availabilities", path: "network-ip-availabilities", kind: store.KindNetwork, keyAttr: "network_id",
-		doc: "How many addresses a network has in the allocation pools of its subnets, and how many of its subnets are in use.",
+		silent: true,
+		doc:    "How many addresses a network has in the allocation pools of its subnets, and how many of its subnets are in use.",
 		attributes: table[network]{
 			derived("network_id", id, func(n *network) string { return n.NetworkID }, access{filter: true, sort: true}, "The network."),
 			derived("network_name", text(255), func(n *network) string { return n.Name }, found, "Its name."),

@@ -31,6 +31,8 @@ type collection[E any] struct {
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
 	public         bool                  // whoever reads sees every object
+	silent         bool                  // the change feed does not tell of its objects
+	partial        bool                  // other collections have objects of the same kind
 
 	// fromStore makes an E of what the store has of an object, a pointer to its
 	// own type; nil: that is an E already.
@@ -103,7 +105,7 @@ func (c *collection[E]) mount(r chi.Router, s *server) {
 }
 
 func (c *collection[E]) mountAt(path string, r chi.Router, s *server) {
-	r.Get(path, s.handle(c.serveList))
+	r.Get(path, s.handle(func(w http.ResponseWriter, r *http.Request) error { return c.serveList(w, r, s) }))
 	if c.get != nil {
 		r.Get(path+"/{id}", s.handle(c.serveShow))
 	}

@@ -123,6 +123,7 @@ var extensions = []extension{
 	{"security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00", []link{}},
 	{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "Add new field with normalized remote_ip_prefix cidr in SG rule", "2022-08-25T10:00:00-00:00", []link{}},
 	{"security-groups-remote-address-group", "Remote address group id field for security group rules", "Add new field of remote address group id in SG rules", "2020-08-05T10:00:00-00:00", []link{}},
+	{"security-groups-remote-mac", "MAC addresses in security group rules", "remote_mac and remote_mac_segment_id of security group rules: the MAC address of the other side, or the MAC segment that it is of.", "2026-11-01T00:00:00-00:00", []link{}},
 	{"security-groups-shared-filtering", "Security group filtering on the shared field", "Support filtering security groups on the shared field", "2021-10-06T09:00:00-07:00", []link{}},
 	{"service-type", "Neutron Service Type Management", "API for retrieving service providers for Neutron advanced services", "2013-01-20T00:00:00-00:00", []link{}},
 	{"sorting", "Sorting support", "Extension that indicates that sorting is enabled.", "2016-06-12T00:00:00-00:00", []link{}},
@@ -140,6 +141,7 @@ var extensions = []extension{
 
 	{"audit-log", "Audit log", "Every change: who made it and when, and what was before and after.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"eui64", "Modified EUI-64", "The IPv6 addresses that stations form of a MAC address, and back.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"explain", "Explain", "What becomes of a frame of a port, by which rule, port, segment or network; what a switch is to hold, and what would change in it.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-address", "MAC addresses", "MAC addresses without a port: one, many or ranges at once, reservations, release.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-conflict", "MAC conflicts", "Addresses that two parties have.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-import", "MAC imports", "Addresses of foreign systems, checked and mapped; export in the same form.", "2026-01-01T00:00:00-00:00", []link{}},

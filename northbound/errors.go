@@ -176,12 +176,16 @@ func writeError(w http.ResponseWriter, r *http.Request, e *apiError) {
 		b = append(b, `{"error":{"code":401,"title":"Unauthorized","message":`...)
 		b = append(appendString(b, e.message), "}}"...)
 	default:
-		b = append(b, `{"NeutronError":{"type":`...)
-		b = appendString(b, e.kind)
-		b = append(b, `,"message":`...)
-		b = append(appendString(b, e.message), `,"detail":""}}`...)
+		b = appendNeutronError(b, e)
 	}
 	writeBody(w, e.code, contentType, b)
+}
+
+func appendNeutronError(b []byte, e *apiError) []byte {
+	b = append(b, `{"NeutronError":{"type":`...)
+	b = appendString(b, e.kind)
+	b = append(b, `,"message":`...)
+	return append(appendString(b, e.message), `,"detail":""}}`...)
 }
 
 const problemType = "application/problem+json"

@@ -19,7 +19,7 @@ const coreParts = `(network|subnet|port)\.(id|tenant_id|name|admin_state_up|stat
 // expression; empty: it is a behaviour, of extensionHabits.
 var extensionParts = map[string]string{
 	"address-group":                        `address_group\.\w+|/address-groups.*`,
-	"address-scope":                        `address_scope\.\w+|/address-scopes.*|subnetpool\.address_scope_id`,
+	"address-scope":                        `address_scope\.\w+|/address-scopes.*|subnetpool\.address_scope_id|network\.ipv[46]_address_scope`,
 	"agent":                                `agent\.\w+|/agents.*`,
 	"allowed-address-pairs":                `port\.allowed_address_pairs`,
 	"audit-log":                            `audit_entry\.\w+|/audit-log.*`,
@@ -32,6 +32,7 @@ var extensionParts = map[string]string{
 	"dns-integration":                      `network\.dns_domain|port\.dns_(name|assignment)`,
 	"empty-string-filtering":               ``,
 	"eui64":                                `/eui64`,
+	"explain":                              `/explain`,
 	"external-net":                         `network\.router:external|network\.is_default`,
 	"extra_dhcp_opt":                       `port\.extra_dhcp_opts`,
 	"filter-validation":                    ``,
@@ -71,10 +72,17 @@ var extensionParts = map[string]string{
 	"qos-rules-alias":                      `alias_\w+\.\w+|(/qos/alias_[a-z_]+_rules|/alias-[a-z-]+-rules).*`,
 	"quota_details":                        `/quotas/\{tenant\}/details`,
 	"quotas":                               `/quotas(/\{tenant\}(/default)?)?`,
+	"rbac-address-group":                   ``,
+	"rbac-address-scope":                   ``,
+	"rbac-policies":                        `rbac_policy\.\w+|/rbac-policies.*`,
+	"rbac-security-groups":                 ``,
+	"rbac-subnetpool":                      ``,
 	"revision-if-match":                    ``,
 	"security-group":                       `security_group(_rule)?\.\w+|/security-group(-rule)?s(/\{id\})?|port\.security_groups`,
 	"security-groups-normalized-cidr":      `security_group_rule\.normalized_cidr`,
 	"security-groups-remote-address-group": `security_group_rule\.remote_address_group_id`,
+	"security-groups-remote-mac":           `security_group_rule\.remote_mac(_segment_id)?`,
+	"security-groups-shared-filtering":     ``,
 	"service-type":                         `/service-providers`,
 	"sorting":                              ``,
 	"standard-attr-description":            `\w+\.description`,
@@ -155,6 +163,13 @@ func TestExtensionsAreExactlyWhatThereIs(t *testing.T) {
 
 // extensionHabits try the extensions that have no attribute and no path.
 var extensionHabits = map[string]func(a *api, network, port map[string]any){
+	"rbac-address-group":   shares("address_group", "address-groups", `{"address_group": {}}`),
+	"rbac-address-scope":   shares("address_scope", "address-scopes", `{"address_scope": {"ip_version": 4}}`),
+	"rbac-security-groups": shares("security_group", "security-groups", `{"security_group": {}}`),
+	"rbac-subnetpool":      shares("subnetpool", "subnetpools", `{"subnetpool": {"prefixes": ["10.77.0.0/24"]}}`),
+	"security-groups-shared-filtering": func(a *api, _, _ map[string]any) {
+		a.finds("security-groups?shared=true&name=no-such-group", 0)
+	},
 	"availability_zone_filter": func(a *api, _, _ map[string]any) {
 		a.finds("availability_zones?name=no-such-zone", 0)
 	},
@@ -247,5 +262,14 @@ func TestExtensionsWithoutAttributesWork(t *testing.T) {
 			port := a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+idOf(network)+`", "device_id": "vm"}}`)
 			try(a, network, port)
 		})
+	}
+}
+
+// shares tries whether objects of a kind can be shared with another tenant.
+func shares(kind, path, body string) func(a *api, network, port map[string]any) {
+	return func(a *api, _, _ map[string]any) {
+		made := idOf(a.make("/v2.0/"+path, "red", body))
+		a.make("/v2.0/rbac-policies", "red", `{"rbac_policy": {"object_type": "`+kind+`", "object_id": "`+made+`", "action": "access_as_shared", "target_tenant": "blue"}}`)
+		a.want(200, "GET", "/v2.0/"+path+"/"+made, "blue", "")
 	}
 }

@@ -23,7 +23,7 @@ const (
 	wordReverse = "page_reverse"
 )
 
-var listWords = []string{wordFields, wordSortKey, wordSortDir, wordLimit, wordMarker, wordReverse}
+var listWords = []string{wordFields, wordSortKey, wordSortDir, wordLimit, wordMarker, wordReverse, wordWatch, wordRevision}
 
 // listing is a list as the query string asks for it.
 type listing[E any] struct {
@@ -164,11 +164,18 @@ const (
 	maxReversed = 10_000 // objects of a page that is read from its end, and so held whole
 )
 
-func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request) error {
+func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request, s *server) error {
 	p := principalOf(r.Context())
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
+	}
+	watch, err := readWatch(query)
+	if err != nil {
+		return err
+	}
+	if watch {
+		return c.serveWatch(w, r, s, query)
 	}
 	l, err := c.attributes.listing(query, p)
 	if err != nil {

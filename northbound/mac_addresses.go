@@ -33,6 +33,7 @@ func macAddresses(st *store.Store) *collection[macAddressOf] {
 	owner := access{post: optional, filter: true, sort: true}
 	c := &collection[macAddressOf]{
 		single: "mac_address", plural: "mac_addresses", path: "mac-addresses",
+		silent: true,
 		doc: "A MAC address that somebody has, holds or had lately. Ports take theirs by themselves; here are also addresses without a port, and reservations. " +
 			"In the URL it may be written in any notation: `02:00:05:00:00:01`, `02-00-05-00-00-01`, `0200.0500.0001`, `020005000001`. " +
 			"PUT changes one that no port has; a reservation can become active, and not the other way round. " +

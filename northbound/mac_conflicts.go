@@ -16,6 +16,7 @@ func macConflicts(st *store.Store) *collection[intent.MACConflict] {
 	filteredPlace.filter, filteredPlace.sort = true, true
 	return &collection[conflict]{
 		single: "mac_conflict", plural: "mac_conflicts", path: "mac-conflicts",
+		silent: true,
 		doc: "A conflict is an address that two parties have: the managed one, and one that was seen at a switch or imported. The policy of the segment says what becomes of it. " +
 			"DELETE resolves an open one by hand; it stays to be read. Members see those about their own addresses.",
 		attributes: table[conflict]{

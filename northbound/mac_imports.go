@@ -33,7 +33,8 @@ func macImports(st *store.Store) *collection[intent.MACImport] {
 	count := number[int64](0, 1<<62)
 	return &collection[run]{
 		single: "mac_import", plural: "mac_imports", path: "mac-imports", readBy: admins,
-		doc: "The addresses that a foreign system brought at one time, and what came of them.",
+		silent: true,
+		doc:    "The addresses that a foreign system brought at one time, and what came of them.",
 		attributes: table[run]{
 			derived("id", id, func(m *run) string { return m.ID }, found, "Identifies the import."),
 			derived("source", text(255), func(m *run) string { return m.Source }, found, "The foreign system."),
@@ -76,6 +77,10 @@ func (s *server) importActions() group {
 		{method: http.MethodGet, path: "/mac-imports/{source}/export", serve: s.serveExportImport, doc: "What a foreign system brought, by its name or the id of an import. For administrators only.", query: format, gives: lines},
 		{method: http.MethodGet, path: "/mac-addresses/export", serve: s.serveExportManaged, doc: "The managed addresses that the caller may see.", query: format, gives: lines},
 	}}
+}
+
+func isImport(r *http.Request) bool {
+	return r.Method == http.MethodPost && plain(r.URL) == "/v2.0"+importPath
 }
 
 // importAnswer writes what becomes of an import: line by line as it goes, or at

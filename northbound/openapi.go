@@ -110,11 +110,21 @@ var commonAnswers = map[string]any{
 }
 
 var commonParameters = map[string]any{
-	wordFields:  parameter{wordFields, "Cuts the objects of the answer to these attributes.", nil, true}.entry(),
-	wordSortDir: parameter{wordSortDir, "The direction of each `sort_key`.", chosen("string", "asc", "desc"), true}.entry(),
-	wordLimit:   parameter{wordLimit, "At most so many; 0: all.", whole, false}.entry(),
-	wordMarker:  parameter{wordMarker, "The `id` of the object after which the page begins.", nil, false}.entry(),
-	wordReverse: parameter{wordReverse, "The page that ends before `marker`.", boolean.shows, false}.entry(),
+	wordFields:   parameter{wordFields, "Cuts the objects of the answer to these attributes.", nil, true}.entry(),
+	wordSortDir:  parameter{wordSortDir, "The direction of each `sort_key`.", chosen("string", "asc", "desc"), true}.entry(),
+	wordLimit:    parameter{wordLimit, "At most so many; 0: all.", whole, false}.entry(),
+	wordMarker:   parameter{wordMarker, "The `id` of the object after which the page begins.", nil, false}.entry(),
+	wordReverse:  parameter{wordReverse, "The page that ends before `marker`.", boolean.shows, false}.entry(),
+	wordWatch:    parameter{wordWatch, "Whether the answer is a stream of events, which tells the objects of the list and then every change of them.", boolean.shows, false}.entry(),
+	wordRevision: parameter{wordRevision, "The revision of the change feed after which a watch begins; without it, it begins with the objects that there are.", whole, false}.entry(),
+	headerLastID: map[string]any{
+		"name": headerLastID, "in": "header", "schema": whole,
+		"description": "The `id` of the last event of a watch that was cut off; it counts for more than `revision`.",
+	},
+	keyHeader: map[string]any{
+		"name": keyHeader, "in": "header", "schema": schema{"type": "string", "minLength": 1, "maxLength": maxKey, "pattern": "^[ -~]*$"},
+		"description": "A text that the client has not used yet: sent again with the same key and the same content, the request is not done again but answered as the first time, with `Idempotent-Replayed: true`, for 24 hours. Another content is 422; 409 while the first is being served.",
+	},
 	headerIfMatch: map[string]any{
 		"name": headerIfMatch, "in": "header", "schema": matching("^revision_number=[0-9]+$"),
 		"description": "Only if the object still has this revision; else the answer is 412. Other conditions are ignored.",
@@ -163,6 +173,9 @@ type operation struct {
 
 func (d *document) add(method, path string, o operation) {
 	d.list(o.tag, routeEntry{method, path, o.doc, o.query})
+	if method == http.MethodPost && path != "/v2.0"+importPath {
+		o.parameters = append(o.parameters, commonParameter(keyHeader))
+	}
 	for _, p := range o.query {
 		o.parameters = append(o.parameters, p.entry())
 	}
@@ -227,10 +240,15 @@ func (c *collection[E]) describe(d *document) {
 	d.schemas[c.single] = shown
 	d.schemas[c.single+"_whole"] = schema{"allOf": []schema{ref(c.single)}, "required": whole}
 	path := "/v2.0/" + c.path
-	d.add(http.MethodGet, path, operation{
+	list := operation{
 		id: "list_" + c.plural, tag: tag, parameters: c.attributes.listParameters(),
 		gives: asJSON(objectOf(map[string]schema{c.plural: arrayOf(ref(c.single), 0), c.plural + "_links?": linksSchema})), code: http.StatusOK, withToken: true,
-	})
+	}
+	if !c.silent {
+		list.parameters = append(list.parameters, commonParameter(wordWatch), commonParameter(wordRevision), commonParameter(headerLastID))
+		list.gives[eventStream] = schema{"type": "string", "description": "With `watch=true`: events `create`, `update` and `delete` with an object, `bookmark` with a revision, and `error`."}
+	}
+	d.add(http.MethodGet, path, list)
 	if c.get != nil {
 		d.add(http.MethodGet, path+"/{id}", operation{
 			id: "show_" + c.single, tag: tag, parameters: []any{commonParameter(wordFields)},

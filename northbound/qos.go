@@ -90,6 +90,7 @@ func qosRules(st *store.Store, k qosRuleKind) (inPolicy, alone *collection[inten
 	single := string(k.kind) + "_rule"
 	inPolicy = &collection[rule]{
 		single: single, plural: single + "s", path: "qos/policies/{policy_id}/" + single + "s", kind: store.KindQoSRule,
+		partial:    true,
 		doc:        k.doc + " A policy has at most one such rule for a packet.",
 		attributes: k.attributes(),
 		fromStore: func(object any) (*rule, bool) {
@@ -142,7 +143,8 @@ func qosRuleTypes() *collection[qosRuleKind] {
 	}
 	c := &collection[qosRuleKind]{
 		single: "rule_type", plural: "rule_types", path: "qos/rule-types", kind: "qos_rule_type", keyAttr: "type", public: true,
-		doc: "The types of rules that a QoS policy may have.",
+		silent: true,
+		doc:    "The types of rules that a QoS policy may have.",
 		attributes: table[qosRuleKind]{
 			derived("type", text(255), func(k *qosRuleKind) string { return string(k.kind) }, access{filter: true, sort: true}, "The type."),
 			derived("drivers", list(ruleDriver, 0), func(k *qosRuleKind) []qosRuleKind { return []qosRuleKind{*k} }, access{seen: admins}, "What takes rules of the type, and their parameters."),

@@ -100,7 +100,7 @@ var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 // The examples run as they stand, in their order, in one shell.
 func TestExamplesOfTheReferenceRun(t *testing.T) {
 	t.Parallel()
-	a := setup(t)
+	a, _ := explaining(t)
 	text, err := os.ReadFile(apiDocument)
 	if err != nil {
 		t.Fatal(err)

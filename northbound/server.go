@@ -42,13 +42,17 @@ type Options struct {
 	Log       *zap.Logger
 	Metrics   *prometheus.Registry            // served at /metrics; the API adds its own
 	Ready     func(ctx context.Context) error // why the controller has not caught up; nil: it has
+	Explainer Explainer                       // nil: nothing is explained
+	Watches   Watches
 }
 
 type server struct {
 	store     *store.Store
 	callers   *callers
+	watches   *watches
 	log       *zap.Logger
 	ready     func(context.Context) error
+	explainer Explainer
 	resources []resource
 	document  func() ([]byte, error) // OpenAPI, made when it is first asked for
 	page      func() ([]byte, error) // the same for people
@@ -75,14 +79,14 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /,
 // /projects, and /healthz, /readyz and /metrics.
 func New(o Options) http.Handler {
 	s := &server{
-		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready,
+		store: o.Store, callers: newCallers(o), log: o.Log.Named("northbound"), ready: o.Ready, explainer: o.Explainer,
 		resources: resources(o.Store),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "macloom_http_requests_total",
@@ -94,6 +98,7 @@ func New(o Options) http.Handler {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 	}
+	s.watches = newWatches(o, s.callers)
 	o.Store.DescribeBy(describer(s.resources))
 	s.document, s.page = sync.OnceValues(s.openAPI), sync.OnceValues(s.docs)
 	o.Metrics.MustRegister(s.requests, s.duration)
@@ -113,7 +118,7 @@ func New(o Options) http.Handler {
 		}
 	})
 	r.Route("/v2.0", func(r chi.Router) {
-		r.Use(s.authenticate, acceptJSON)
+		r.Use(s.authenticate, acceptJSON, s.idempotent)
 		for _, resource := range s.resources {
 			resource.mount(r, s)
 		}
@@ -139,6 +144,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 		ErrorLog:          zap.NewStdLog(log.Named("http")),
 	}
 	ctx, stop := context.WithCancel(ctx)
+	srv.BaseContext = func(net.Listener) context.Context { return context.WithValue(context.Background(), closingKey{}, ctx) }
 	defer stop() // ends the goroutine when the listener fails, too
 	stopped := make(chan error, 1)
 	go func() {
@@ -160,6 +166,9 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *zap.Logger
 	return nil
 }
 
+// closingKey is the key of a context that ends when the server is to end.
+type closingKey struct{}
+
 // handle turns the error of f into an answer.
 func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -174,6 +183,7 @@ type record struct {
 	id           string
 	client       context.Context // ends when the client goes, and not when its time is over
 	tenant, user string
+	lasting      bool // its end hangs on the client
 }
 
 type recordKey struct{}
@@ -235,7 +245,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Openstack-Request-Id", rec.id)
 		sw := &statusWriter{ResponseWriter: w}
 		ctx := r.Context()
-		if r.Method != http.MethodPost || plain(r.URL) != "/v2.0"+importPath { // which sees to its limits itself
+		if !isImport(r) { // which sees to its limits itself
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
@@ -273,7 +283,9 @@ func (s *server) account(r *http.Request, rec *record, code int, took time.Durat
 	}
 	labels := prometheus.Labels{"route": route, "method": method, "code": codeText(code)}
 	s.requests.With(labels).Inc()
-	s.duration.With(labels).Observe(took.Seconds())
+	if !rec.lasting {
+		s.duration.With(labels).Observe(took.Seconds())
+	}
 
 	level := zap.InfoLevel
 	if r.Method == http.MethodGet && code < http.StatusBadRequest {
@@ -317,7 +329,7 @@ func plain(u *url.URL) string {
 // acceptJSON refuses a client that takes no JSON.
 func acceptJSON(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "json") && !strings.Contains(accept, "*") {
+		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "json") && !strings.Contains(accept, "*") && !takesEvents(r) {
 			writeError(w, r, errAccept)
 			return
 		}

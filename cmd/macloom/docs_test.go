@@ -21,7 +21,7 @@ func TestTheDocumentsOfTheCommandLineKnowTheCommands(t *testing.T) {
 	root := newRoot()
 	root.InitDefaultCompletionCmd()
 	shown := map[string]bool{}
-	for _, name := range []string{"cli", "auth"} {
+	for _, name := range []string{"cli", "auth", "explain"} {
 		text, err := os.ReadFile("../../docs/" + name + ".md")
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestTheDocumentsOfTheCommandLineKnowTheCommands(t *testing.T) {
 			t.Errorf("docs/cli.md and docs/auth.md have no example of %s", cmd.CommandPath())
 		}
 	}
-	for _, name := range []string{"switch", "segment", "mac", "inventory", "token", "serve", "health"} {
+	for _, name := range []string{"switch", "segment", "mac", "inventory", "watch", "token", "serve", "health"} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {
 			t.Fatal(err)

@@ -120,7 +120,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 		Log:         log, Metrics: metrics,
 	})
 	api := northbound.New(northbound.Options{
-		Store: db.Store, Tokens: tokens, Keystone: keystone, RateLimit: cfg.RateLimit, Log: log, Metrics: metrics, Ready: ctl.Ready,
+		Store: db.Store, Tokens: tokens, Keystone: keystone, RateLimit: cfg.RateLimit, Log: log, Metrics: metrics, Ready: ctl.Ready, Explainer: ctl,
 	})
 
 	g, ctx := errgroup.WithContext(ctx)

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"strings"
+
+	"github.com/macloom/macloom/southbound/flow"
 )
 
 // Markdown is the pipeline as docs/pipeline.md shows it.
@@ -11,7 +13,7 @@ func Markdown() string {
 	b.WriteString("# Pipeline\n\nGenerated from `controller/pipeline` (`go test ./controller/pipeline -update`); do not edit.\n\n## Tables\n\n")
 	b.WriteString("| table | name | job | reads | writes | next | miss |\n|---|---|---|---|---|---|---|\n")
 	for _, t := range Tables() {
-		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s | %s |\n", t.ID, t.Name, t.Job, list(t.Reads), list(t.Writes), list(t.Next), t.Miss)
+		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s | %s |\n", t.ID, t.Name, t.Job, list(t.Reads, flow.FieldName), list(t.Writes, flow.FieldName), list(t.Next, func(id uint8) string { return fmt.Sprint(id) }), t.Miss)
 	}
 	b.WriteString("\n## Registers\n\n| register | holds |\n|---|---|\n")
 	for _, r := range registers {
@@ -29,13 +31,13 @@ func Markdown() string {
 	return b.String()
 }
 
-func list[T any](items []T) string {
+func list[T any](items []T, name func(T) string) string {
 	if len(items) == 0 {
 		return "–"
 	}
 	texts := make([]string, len(items))
 	for i, item := range items {
-		texts[i] = fmt.Sprint(item)
+		texts[i] = name(item)
 	}
 	return strings.Join(texts, ", ")
 }

@@ -171,16 +171,20 @@ var output = Table{
 var tunnel = Table{
 	ID: tableTunnel, Name: "tunnel",
 	Job:    "peer in reg7 → its tunnel",
-	Reads:  []openflow.FieldID{reg(regHost)},
+	Reads:  []openflow.FieldID{reg(regHost), reg(regOrigin)},
 	Writes: []openflow.FieldID{openflow.TunnelID, openflow.TunnelDst, openflow.TunnelIPv6Dst},
 	Miss:   "drop: no other host has the destination",
 	peer: func(in intent.Setting, p *intent.Peer, emit emitFunc) {
-		emit(prioAllow, NewCookie(KindHost, p.Slot), flow.NewMatch(flow.Reg(regHost, p.Slot)),
-			flow.Apply(
+		lead := func(priority uint16, out openflow.Action, match ...flow.Field) {
+			emit(priority, NewCookie(KindHost, p.Slot), flow.NewMatch(append(match, flow.Reg(regHost, p.Slot))...), flow.Apply(
 				flow.Move(flow.Bits(openflow.Metadata, 0, 24), flow.Bits(openflow.TunnelID, 0, 24)),
 				flow.SetField(flow.TunnelDst(p.Tunnel)),
-				flow.Output(in.Tunnel),
+				out,
 			))
+		}
+		lead(prioAllow, flow.Output(in.Tunnel))
+		// What came by the tunnel port, for a port that has moved, leaves by it again only where that is asked for.
+		lead(prioExcept, flow.Output(openflow.PortInPort), flow.Reg(regOrigin, originTunnel))
 	},
 	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableTunnel) },
 }

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"strings"
+
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -42,6 +44,18 @@ var registers = []register{
 	{"reg9", "conntrack zone of the receiving port"},
 	{"reg10", "scope of that set: the groups that its rules name as remote; in tables 12 and 42, the class of the other side's address among these"},
 	{"reg15", "output port"},
+}
+
+// Meaning says in a few words what a register or the metadata holds; empty: the
+// pipeline does not use it.
+func Meaning(id openflow.FieldID) string {
+	for _, r := range registers {
+		if r.Name == flow.FieldName(id) {
+			words, _, _ := strings.Cut(r.Holds, ":")
+			return words
+		}
+	}
+	return ""
 }
 
 func reg(n int) openflow.FieldID { return openflow.Reg0 + openflow.FieldID(n) }

@@ -53,8 +53,7 @@ func (d *datapath) pass(ctx context.Context) error {
 	var forgotten []learn.Place // in any attempt
 	var untrue []flow.Key       // flows about neighbours that are not so, in any attempt
 	for attempt := 0; ; attempt++ {
-		view := d.r.intent.View(d.id, d.portList())
-		view.Meters = d.able(capMeters)
+		view := d.view()
 		free := view.Free
 		if view.Unmanaged != intent.UnmanagedLearn {
 			free = nil
@@ -76,7 +75,7 @@ func (d *datapath) pass(ctx context.Context) error {
 			}
 			forgotten = append(forgotten, stale...)
 		}
-		d.view.Store(view)
+		d.served.Store(view)
 		if plan, done := d.step(view); plan != nil {
 			if err := d.commit(ctx, plan, forgotten, untrue); err != nil {
 				var refused *session.CommitError

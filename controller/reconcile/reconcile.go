@@ -199,11 +199,12 @@ type datapath struct {
 	dirty chan struct{} // something calls for a pass; holds one token
 	news  chan struct{} // facts are to be recorded; holds one token
 	alien chan struct{} // somebody else changed our flows; holds one token
+	asked chan question // somebody wants to know what a pass would change
 	ended chan struct{}
 
 	learned    *learn.Table
 	neighbours *respond.Neighbours
-	view       atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
+	served     atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
 
 	mu           sync.Mutex // for what the notices change
 	ports        map[uint32]intent.SwitchPort
@@ -235,6 +236,7 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 	return &datapath{
 		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
 		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), ended: make(chan struct{}),
+		asked:   make(chan question),
 		learned: learn.NewTable(), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
 		refused: newRefusals(),
 		facts: intent.Switch{
@@ -312,6 +314,9 @@ func (d *datapath) run(ctx context.Context) {
 		case <-retry:
 		case <-d.news:
 			due = false
+		case q := <-d.asked:
+			due = false
+			d.compare(q)
 		case <-d.alien:
 			due = false
 			if recheck == nil {

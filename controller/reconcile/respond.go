@@ -42,7 +42,7 @@ func Classify(h session.Head) int {
 // asker returns the port that a packet-in came by, as the present view has it.
 func (d *datapath) asker(m *openflow.PacketIn2) (p intent.LocalPort, ok bool) {
 	no, ok := m.InPort()
-	v := d.view.Load()
+	v := d.served.Load()
 	if !ok || v == nil {
 		return p, false
 	}
@@ -125,7 +125,7 @@ func (d *datapath) advertise(ctx context.Context) {
 		case <-next.C:
 		}
 		next.Reset(respond.AdvertiseEvery)
-		v := d.view.Load()
+		v := d.served.Load()
 		for _, p := range v.Ports {
 			if !p.Up || !p.Served.RA {
 				continue

@@ -225,7 +225,7 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	for _, id := range moved {
 		p, was := now[id], now[id]
 		was.Binding.Host, was.Binding.InterfaceName = before[id].host, before[id].iface
-		tx.end.tellPort(ctx, &p, portEvent(&p, &was))
+		tx.ending.tellPort(ctx, &p, portEvent(&p, &was))
 	}
 	return nil
 }
@@ -256,7 +256,7 @@ func attachNew(ctx context.Context, tx *writeTx, list []NewPort, ids []string) e
 		found, ok := now[p.ID]
 		if ok && (found.host != p.Binding.Host || found.iface != p.Binding.InterfaceName) {
 			p.Binding.Host, p.Binding.InterfaceName = found.host, found.iface
-			tx.end.tellPort(ctx, p, intent.MACBound)
+			tx.ending.tellPort(ctx, p, intent.MACBound)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,10 +49,10 @@ var readers = map[Kind]reader{
 	KindQoSPolicy:     &qosPolicies.entity,
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
-	KindRBACPolicy:    &rbacPolicies.entity,
 	KindAddressGroup:  &addressGroups.entity,
 	KindAddressScope:  &addressScopes.entity,
 	KindSubnetPool:    &subnetPools.entity,
+	KindRBACPolicy:    &rbacPolicies.entity,
 }
 
 func (e *entity[T]) byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error) {
@@ -94,10 +95,11 @@ type objectKey struct {
 	id   string
 }
 
-// saw notes an object as it was before the transaction changed it.
+// saw notes an object as it was before the transaction changed it: as it was
+// read last, since the row is locked by then.
 func (tx *writeTx) saw(kind Kind, id string, object any) {
 	key := objectKey{kind, id}
-	if _, again := tx.seen[key]; again {
+	if _, again := tx.seen[key]; again && slices.ContainsFunc(tx.changes, func(c noted) bool { return c.Kind == kind && c.ID == id }) {
 		return
 	}
 	if tx.seen == nil {

@@ -85,7 +85,7 @@ func readdressed(ctx context.Context, tx *writeTx, portIDs []string) error {
 	}
 	for _, id := range portIDs {
 		p := now[id]
-		tx.end.tellPort(ctx, &p, intent.MACChanged)
+		tx.ending.tellPort(ctx, &p, intent.MACChanged)
 	}
 	return nil
 }

@@ -64,11 +64,17 @@ func (e *entity[T]) scoped(sc Scope, a *args) string {
 	if sc.Admin || e.visible == "true" {
 		return "true"
 	}
+	return e.seenBy(a.add(sc.TenantID))
+}
+
+// seenBy is the condition of what a tenant sees who is no administrator, given
+// as an expression.
+func (e *entity[T]) seenBy(tenant string) string {
 	visible := e.visible
 	if e.besides != "" {
 		visible += " OR " + e.besides
 	}
-	return "(" + a.bind(sc, visible) + ")"
+	return "(" + strings.ReplaceAll(visible, "$tenant", tenant) + ")"
 }
 
 // owned is the condition of what the caller may change.

@@ -97,6 +97,9 @@ func (p *publisher) run(ctx context.Context) {
 			if err := forgetChanges(ctx, p.pool, time.Now().Add(-feedReach)); err != nil && ctx.Err() == nil {
 				p.log.Warn("old changes were not removed; it will be tried again", zap.Error(unavailable(err)))
 			}
+			if err := forgetKeys(ctx, p.pool); err != nil && ctx.Err() == nil {
+				p.log.Warn("old idempotency keys were not removed; it will be tried again", zap.Error(unavailable(err)))
+			}
 			continue
 		case <-p.wake:
 		case <-again:

@@ -206,7 +206,7 @@ func (s *Store) reassign(ctx context.Context, tx *writeTx, id string) (mac.Addr,
 	if err := s.updateParts(ctx, tx, all, &p, &old); err != nil {
 		return 0, err
 	}
-	tx.end.tellPort(ctx, &p, intent.MACAllocated)
+	tx.ending.tellPort(ctx, &p, intent.MACAllocated)
 	tx.changed(KindPort, p.ID, p.TenantID, OpUpdate).to(&p)
 	var b pgx.Batch
 	b.Queue(holdConflicted, Actor(ctx), requestID(ctx), int64(c.Addr))

@@ -48,6 +48,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("error:", allocateForEver(url))
 		os.Exit(1)
 	}
+	if url := os.Getenv(envOnce); url != "" {
+		fmt.Println("error:", requestForEver(url))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

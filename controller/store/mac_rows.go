@@ -209,7 +209,7 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 			args = macArgs(list)
 		}
 		b.Queue(sql, args...).Query(eachAddr(func(a mac.Addr) {
-			tx.end.count(rows[a].segment, rows[a].tenant)
+			tx.ending.count(rows[a].segment, rows[a].tenant)
 			made(a)
 		}))
 		return

@@ -44,7 +44,8 @@ const (
 
 // allocate serves a request; done is false for one that must go the long way.
 func (g *singles) allocate(ctx context.Context, s *Store, sc Scope, req MACRequest) (_ []intent.MACAddress, done bool, _ error) {
-	plain := req.Count == 1 && req.Addr == 0 && req.SegmentID != "" && req.NetworkID == "" && len(req.DeviceID) <= 255
+	plain := req.Count == 1 && req.Addr == 0 && req.SegmentID != "" && req.NetworkID == "" && len(req.DeviceID) <= 255 &&
+		held(ctx) == nil
 	if !plain || ctx.Err() != nil {
 		return nil, false, nil
 	}

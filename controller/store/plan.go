@@ -312,7 +312,7 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell 
 		if len(macs) == 0 && len(ips) == 0 {
 			for i := range pl.ports {
 				if tell {
-					pl.tx.end.tellPort(ctx, &pl.ports[i].Port, kinds[pl.ports[i].ID])
+					pl.tx.ending.tellPort(ctx, &pl.ports[i].Port, kinds[pl.ports[i].ID])
 				}
 			}
 			return nil

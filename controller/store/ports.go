@@ -286,7 +286,7 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			return err
 		}
 		if kind := portEvent(&p, &old); kind != "" {
-			tx.end.tellPort(ctx, &p, kind)
+			tx.ending.tellPort(ctx, &p, kind)
 		}
 		return nil
 	})

@@ -83,7 +83,7 @@ const (
 	KindSecurityGroup  Kind = "security_group"
 	KindRule           Kind = "security_group_rule" // its group changes with it
 	KindSwitch         Kind = "switch"              // in a Change: whether it may connect; all else of it is fact
-	KindMACAddress     Kind = "mac_address"         // in a Change by its text, and only when no port has it
+	KindMACAddress     Kind = "mac_address"         // never in a Change: its lineage tells of it
 	KindMACConflict    Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport      Kind = "mac_import"          // never in a Change: a fact
 	KindAuditEntry     Kind = "audit_entry"         // never in a Change: it tells of one
@@ -97,7 +97,7 @@ const (
 	KindAddressScope   Kind = "address_scope"
 	KindSubnetPool     Kind = "subnetpool"
 	KindMeteringLabel  Kind = "metering_label"
-	KindMeteringRule   Kind = "metering_label_rule" // never in a Change: its label is what changes
+	KindMeteringRule   Kind = "metering_label_rule" // its label changes with it
 	KindFlavor         Kind = "flavor"
 	KindServiceProfile Kind = "service_profile"
 	KindRBACPolicy     Kind = "rbac_policy"

@@ -41,7 +41,7 @@ type writeTx struct {
 	changes []noted
 	spent   map[spending]struct{}
 	quotaOf func(Kind) int64
-	end     ending
+	ending
 	// For the audit log: how it tells objects, and what they were before.
 	describe Describer
 	seen     map[objectKey]any
@@ -49,6 +49,11 @@ type writeTx struct {
 	// that the answer of the server was lost.
 	after     []func(committed bool)
 	committed bool
+
+	// Of a transaction that several calls are parts of: see Once.
+	parts  int   // how many are done
+	told   bool  // one of them has rows in the outbox
+	failed error // why parts that were done are undone
 }
 
 const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -101,13 +106,26 @@ func (tx *writeTx) single(ctx context.Context, run func() error) error {
 // commit ends the transaction, after what is to be done at its end; all of it
 // is one round trip.
 func (tx *writeTx) commit(ctx context.Context) error {
+	var b pgx.Batch
+	if err := tx.queueEnd(ctx, &b); err != nil {
+		return err
+	}
+	return tx.end(ctx, &b)
+}
+
+// queueEnd adds what a transaction writes at its end to a batch.
+func (tx *writeTx) queueEnd(ctx context.Context, b *pgx.Batch) error {
 	if err := tx.complete(ctx); err != nil {
 		return err
 	}
-	var b pgx.Batch
-	tx.queueQuotas(&b)
-	tx.queueRecord(ctx, &b)
-	tx.end.queue(&b)
+	tx.queueQuotas(b)
+	tx.queueRecord(ctx, b)
+	tx.ending.queue(b)
+	return nil
+}
+
+// end commits after the statements of a batch.
+func (tx *writeTx) end(ctx context.Context, b *pgx.Batch) error {
 	if !tx.begun && b.Len() == 0 {
 		return nil
 	}
@@ -117,7 +135,7 @@ func (tx *writeTx) commit(ctx context.Context) error {
 		}
 		return nil
 	})
-	return tx.SendBatch(ctx, &b).Close()
+	return tx.SendBatch(ctx, b).Close()
 }
 
 // leave gives the connection back, without a transaction on it.
@@ -148,6 +166,9 @@ func (tx *writeTx) changed(kind Kind, id, tenant string, op Op) *noted {
 // sake of another one, and once when the connection turns out to be lost before
 // the commit, as those are that lay idle while the server was restarted.
 func (s *Store) write(ctx context.Context, fn func(*writeTx) error) error {
+	if tx := held(ctx); tx != nil {
+		return s.writeHeld(ctx, tx, fn)
+	}
 	var err error
 	for attempt := range writeAttempts {
 		if attempt > 0 {
@@ -174,10 +195,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	if err != nil {
 		return false, err
 	}
-	tx := &writeTx{conn: conn, quotaOf: s.quotaOf}
-	if d := s.describer.Load(); d != nil {
-		tx.describe = *d
-	}
+	tx := s.newTx(conn)
 	defer tx.leave(ctx)
 	if err = fn(tx); err != nil {
 		return isUnavailable(err), err
@@ -185,11 +203,24 @@ func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bo
 	if err := tx.commit(ctx); err != nil {
 		return false, err
 	}
+	s.ended(tx)
+	return false, nil
+}
+
+func (s *Store) newTx(conn *pgxpool.Conn) *writeTx {
+	tx := &writeTx{conn: conn, quotaOf: s.quotaOf}
+	if d := s.describer.Load(); d != nil {
+		tx.describe = *d
+	}
+	return tx
+}
+
+// ended sees to what follows a commit.
+func (s *Store) ended(tx *writeTx) {
 	tx.committed = true
-	if len(tx.changes) > 0 {
+	if tx.told || len(tx.changes) > 0 {
 		s.feed.poke()
 	}
-	return false, nil
 }
 
 // queueRecord adds the outbox rows and those of the audit log to a batch.
@@ -219,6 +250,9 @@ func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
 // read runs fn outside of a transaction, again when the connection turns out
 // to be a dead one of before a restart of the server.
 func (s *Store) read(ctx context.Context, fn func(querier) error) error {
+	if tx := held(ctx); tx != nil {
+		return mapError(fn(tx))
+	}
 	err := fn(s.pool)
 	if isUnavailable(err) && ctx.Err() == nil {
 		s.pool.Reset()

@@ -205,9 +205,9 @@ func NewField(id openflow.FieldID, value, mask []byte) (Field, error) {
 	n := id.Len()
 	switch {
 	case n == 0:
-		return Field{}, fmt.Errorf("flow: %s is not known", fieldName(id))
+		return Field{}, fmt.Errorf("flow: %s is not known", FieldName(id))
 	case len(value) != n || mask != nil && len(mask) != n:
-		return Field{}, fmt.Errorf("flow: %s has %d bytes; value has %d, mask %d", fieldName(id), n, len(value), len(mask))
+		return Field{}, fmt.Errorf("flow: %s has %d bytes; value has %d, mask %d", FieldName(id), n, len(value), len(mask))
 	}
 	var f Field
 	if mask != nil {

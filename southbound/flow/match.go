@@ -179,7 +179,7 @@ func (b *builder) read(tlv []byte) {
 	}
 	for _, part := range parts {
 		if b.fields.find(part.Field) != nil {
-			b.fail("flow: %s occurs twice in a match", fieldName(part.Field))
+			b.fail("flow: %s occurs twice in a match", FieldName(part.Field))
 			return
 		}
 		normalise(&part)

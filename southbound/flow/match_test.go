@@ -54,13 +54,13 @@ func TestNewFieldTakesTheFieldsOfTheTable(t *testing.T) {
 		value[len(value)-1] = 1
 		f, err := NewField(id.NXM(), value, nil)
 		if err != nil || f.ID() != id || f.Value()[len(value)-1] != 1 {
-			t.Errorf("%s: %v, %v", fieldName(id), f, err)
+			t.Errorf("%s: %v, %v", FieldName(id), f, err)
 		}
 		if _, err := NewField(id, append(value, 0), nil); err == nil {
-			t.Errorf("%s takes a value that is too long", fieldName(id))
+			t.Errorf("%s takes a value that is too long", FieldName(id))
 		}
 		if _, err := NewField(id, value, value[1:]); err == nil {
-			t.Errorf("%s takes a mask that is too short", fieldName(id))
+			t.Errorf("%s takes a mask that is too short", FieldName(id))
 		}
 	}
 	if _, err := NewField(0x12340005, []byte{1}, nil); err == nil {

@@ -182,8 +182,11 @@ func init() {
 	}
 }
 
-// fieldName names a field in messages.
-func fieldName(id openflow.FieldID) string {
+// FieldName returns what ovs-ofctl calls a field in a match.
+func FieldName(id openflow.FieldID) string {
+	if id == openflow.InPort {
+		return "in_port" // only a set_field has to say which of the two it means
+	}
 	if n := namingByID[id]; n != nil {
 		return n.set
 	}

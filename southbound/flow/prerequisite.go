@@ -192,7 +192,7 @@ func (b *builder) require(why, id openflow.FieldID, v uint64) {
 	if have := b.fields.find(id); have == nil {
 		b.fields = append(b.fields, f.oxm)
 	} else if *have != f.oxm {
-		b.fail("flow: %s needs %s, but the match has %s", fieldName(why), f, Field{oxm: *have})
+		b.fail("flow: %s needs %s, but the match has %s", FieldName(why), f, Field{oxm: *have})
 	}
 }
 
@@ -222,7 +222,7 @@ func (b *builder) imply(id openflow.FieldID) {
 // check fails if a prerequisite of the field id is not met.
 func (b *builder) check(id openflow.FieldID) {
 	if p := prerequisiteOf(id); !b.fields.meets(p) {
-		b.fail("flow: match on %s needs %s", fieldName(id), needs[p].words)
+		b.fail("flow: match on %s needs %s", FieldName(id), needs[p].words)
 	}
 }
 

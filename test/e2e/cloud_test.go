@@ -135,3 +135,33 @@ func (c *cloud) comes(a, b instance, reachable bool) {
 		return nil
 	})
 }
+
+// explanation is what the endpoint says becomes of a frame.
+type explanation struct {
+	Verdict, Summary string
+	Hops             []struct{ Switch string }
+	Reply            *struct{ Verdict, Summary string }
+	Warnings         []string
+}
+
+func (c *cloud) explain(from instance, query string) explanation {
+	c.t.Helper()
+	var out struct{ Explanation explanation }
+	path := "/v2.0/explain?from=" + from.portID() + "&" + query
+	status, err := c.ctl.Call(context.Background(), c.ctl.Token(), http.MethodGet, path, nil, &out)
+	if err != nil || status != http.StatusOK {
+		c.t.Errorf("GET %s: status %d, %v", path, status, err)
+	}
+	return out.Explanation
+}
+
+// explains checks that a frame is explained as delivered, with its reply, or as
+// dropped, with a reason.
+func (c *cloud) explains(from instance, query string, delivered bool) {
+	c.t.Helper()
+	got := c.explain(from, query)
+	replied := got.Reply != nil && got.Reply.Verdict == "delivered"
+	if delivered && (got.Verdict != "delivered" || !replied) || !delivered && got.Verdict != "dropped" || got.Summary == "" || len(got.Warnings) > 0 {
+		c.t.Errorf("%s, %s: explained as %+v; want it delivered: %v", from.Name, query, got, delivered)
+	}
+}

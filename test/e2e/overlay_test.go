@@ -112,6 +112,8 @@ func TestNetworksSpanHostsAndStayApart(t *testing.T) {
 					twin = twin || m.network == from.network && m.ip == to.ip
 				}
 				c.reaches(from.instance, to.instance, from.network == to.network || twin)
+				c.explains(from.instance, "to="+to.ip, from.network == to.network || twin)
+				c.explains(from.instance, "to="+to.portID(), from.network == to.network)
 			}
 		})
 	}
@@ -120,7 +122,7 @@ func TestNetworksSpanHostsAndStayApart(t *testing.T) {
 	for h, s := range all {
 		var remote int
 		for _, f := range s.lab.Flows(s.bridge) {
-			if strings.Contains(f, "table=61") && strings.Contains(f, "tun_dst") {
+			if strings.Contains(f, "table=61") && strings.Contains(f, "tun_dst") && strings.Contains(f, "output:") {
 				remote++
 			}
 		}
@@ -155,6 +157,9 @@ func TestAPortMovesToAnotherHostUnderTraffic(t *testing.T) {
 	t.Logf("moved to another host: %v", pings)
 	if len(pings.Lost) > 2 {
 		t.Errorf("lost more than two: %v", pings)
+	}
+	if got := all[0].explain(pinger, "to="+mover.portID()); got.Verdict != "delivered" || got.Hops[len(got.Hops)-1].Switch != all[1].bridge.DPID {
+		t.Errorf("after the move: explained as %+v", got)
 	}
 	mover.Unplug()
 	if got := pinger.Ping(mover.ip, lab.PingOptions{Timeout: patience}); got.Received != got.Sent {

@@ -33,11 +33,14 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 		}
 	}
 
-	c.reaches(a1, a2, true)
-	c.reaches(a2, a1, true)
-	c.reaches(g1, g3, true)
-	c.reaches(a1, g3, false)
-	c.reaches(g3, a2, false)
+	for _, pair := range []struct {
+		from, to instance
+		passes   bool
+	}{{a1, a2, true}, {a2, a1, true}, {g1, g3, true}, {a1, g3, false}, {g3, a2, false}} {
+		c.reaches(pair.from, pair.to, pair.passes)
+		c.explains(pair.from, "to="+pair.to.portID(), pair.passes)
+		c.explains(pair.from, "to="+pair.to.ip, pair.passes)
+	}
 
 	// Nor by a frame to the other tenant's very MAC, which needs no ARP. The
 	// frames after it show that it has been through the switch.
@@ -58,6 +61,11 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 	c.awaitStatus(g3, "DOWN")
 	c.comes(g1, g3, false)
 	c.reaches(g3, g1, false)
+	for _, pair := range [][2]instance{{g1, g3}, {g3, g1}} {
+		if got := c.explain(pair[0], "to="+pair[1].portID()); got.Verdict != "dropped" || !strings.Contains(got.Summary, "not bound") {
+			t.Errorf("to and from a port that is not bound: %+v", got)
+		}
+	}
 	c.ctl.Must(http.MethodPut, "/v2.0/ports/"+g3.portID(), map[string]any{"port": map[string]any{
 		"binding:host_id": dpid, "binding:profile": map[string]any{"port_no": g3.Port},
 	}})
@@ -91,6 +99,9 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 	}
 	witness := c.instance("witness", "acme", net, "10.0.0.2", map[string]any{"security_groups": []any{open}})
 
+	c.explains(thief, "to="+witness.portID(), true)
+	c.explains(thief, "src_mac=02:00:00:00:00:99&to="+witness.portID(), false)
+	c.explains(thief, "src_ip=10.0.0.99&to="+witness.portID(), false)
 	own, peer := parseMAC(thief.MAC), parseMAC(witness.MAC)
 	stolen := [6]byte{0x02, 0, 0, 0, 0, 0x99}
 	ownIP, peerIP, stolenIP := [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, [4]byte{10, 0, 0, 99}
@@ -215,6 +226,8 @@ func TestARuleOpensAndClosesAPortForOpenConnectionsToo(t *testing.T) {
 		conn.Close()
 		t.Fatal("port 80 is open without a rule")
 	}
+	c.explains(client, "protocol=tcp&dst_port=80&to="+server.portID(), false)
+	c.explains(client, "protocol=tcp&dst_port=8080&to="+server.portID(), true)
 
 	for range 2 {
 		rule := allow(80)

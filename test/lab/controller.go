@@ -267,6 +267,20 @@ func (c *Controller) Log() string {
 	return string(text)
 }
 
+// CLI runs a command of macloom as the admin would, and returns what it prints.
+func (c *Controller) CLI(args ...string) string {
+	c.l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := c.l.Command(ctx, c.binary, args...)
+	cmd.Env = append(cmd.Env, "MACLOOM_URL="+c.URL, "MACLOOM_TOKEN="+c.Token())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		c.l.t.Fatalf("lab: macloom %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
 // inspectLog fails the test for a panic or a data race that nobody noticed.
 func (c *Controller) inspectLog() {
 	text := c.Log()

@@ -25,6 +25,10 @@ func newSwitch(env Environment) *cobra.Command {
 		decideSwitch(conn, &cobra.Command{Use: "admit SWITCH…", Short: "Let switches connect"}, true),
 		decideSwitch(conn, &cobra.Command{Use: "refuse SWITCH…", Short: "End the connections of switches and let them connect no more"}, false),
 		addSwitch(conn),
+		switchPart(conn, &cobra.Command{Use: "flows SWITCH", Short: "List what a switch is to hold, in the words of ovs-ofctl, and what it comes from"}, "flows",
+			comesFrom, column{name: "text"}),
+		switchPart(conn, &cobra.Command{Use: "diff SWITCH", Short: "List what would be changed in a switch now; nothing is"}, "diff",
+			column{name: "change"}, comesFrom, column{name: "text"}),
 		switches.removeCommand(conn, &cobra.Command{Use: "remove SWITCH…", Short: "Forget switches that are not connected"}, "id"),
 	))
 }

@@ -1,0 +1,61 @@
+package intent
+
+import (
+	"iter"
+	"maps"
+	"net/netip"
+)
+
+// Port returns a port by its id.
+func (s *State) Port(id string) (p Port, ok bool) {
+	p, ok = s.ports[id]
+	return p, ok
+}
+
+// Network returns a network by its id.
+func (s *State) Network(id string) (n Network, ok bool) {
+	n, ok = s.networks[id]
+	return n, ok
+}
+
+// Group returns a security group by its id.
+func (s *State) Group(id string) (g SecurityGroup, ok bool) {
+	g, ok = s.groups[id]
+	return g, ok
+}
+
+// Ports are all ports, in no order.
+func (s *State) Ports() iter.Seq[Port] { return maps.Values(s.ports) }
+
+// Networks are all networks, in no order.
+func (s *State) Networks() iter.Seq[Network] { return maps.Values(s.networks) }
+
+// Groups are all security groups, in no order.
+func (s *State) Groups() iter.Seq[SecurityGroup] { return maps.Values(s.groups) }
+
+// Hosts are all hosts, in no order.
+func (s *State) Hosts() iter.Seq[Host] { return maps.Values(s.hosts) }
+
+// HostSegments are the segments of all hosts, in no order.
+func (s *State) HostSegments() iter.Seq[HostSegment] { return maps.Values(s.segments) }
+
+// PortsIn are the ports of a network, in no order.
+func (s *State) PortsIn(network string) iter.Seq[Port] {
+	return func(yield func(Port) bool) {
+		for id := range s.inNetwork[network] {
+			if !yield(s.ports[id]) {
+				return
+			}
+		}
+	}
+}
+
+// HostAt returns the host that has a tunnel end point.
+func (s *State) HostAt(tunnel netip.Addr) (Host, bool) {
+	for _, h := range s.hosts {
+		if h.Tunnel == tunnel {
+			return h, true
+		}
+	}
+	return Host{}, false
+}

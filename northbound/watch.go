@@ -1,0 +1,593 @@
+package northbound
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/macloom/macloom/controller/store"
+)
+
+// The words by which the query string of a list asks for a watch, and the
+// header by which one is resumed.
+const (
+	wordWatch    = "watch"
+	wordRevision = "revision"
+	headerLastID = "Last-Event-ID"
+
+	eventStream = "text/event-stream"
+)
+
+// Watches bound the watches of a server; what is 0 has a default.
+type Watches struct {
+	Most      int           // at a time
+	PerCaller int           // at a time, of one user of one tenant
+	Buffer    int           // changes that may wait for a client before it is cut off
+	KeepAlive time.Duration // between signs of life, at each of which the caller is checked
+}
+
+// Defaults of Watches, and bounds of a stream.
+const (
+	defaultWatches    = 4096
+	defaultPerCaller  = 1024
+	defaultBuffer     = 4096
+	defaultKeepAlive  = 15 * time.Second
+	watchBatch        = 1000      // changes that are read at once to catch up
+	watchPage         = 500       // objects of the state at the beginning that are read at once
+	watchChunk        = 256 << 10 // bytes that are written at once
+	watchRetry        = time.Second
+	watchWriteTimeout = 10 * time.Second
+)
+
+var (
+	errWatchMany = &apiError{http.StatusTooManyRequests, "TooManyWatches", "Too many watches of this caller are open."}
+	errWatchFull = &apiError{http.StatusServiceUnavailable, "TooManyWatches", "Too many watches are open."}
+	errTooOld    = &apiError{http.StatusGone, "RevisionTooOld", "The changes after this revision are not kept any more; list or watch anew, without a revision."}
+	errTooNew    = &apiError{http.StatusGone, "RevisionTooOld", "There has been no such revision; list or watch anew, without a revision."}
+	errUnshared  = &apiError{http.StatusGone, "RevisionTooOld", "Objects of other tenants have changed, and whether they were visible is not known; list or watch anew, without a revision."}
+	errSlow      = &apiError{http.StatusServiceUnavailable, "WatchTooSlow", "More changes wait than are kept for one client; go on from the last revision."}
+	errRights    = &apiError{http.StatusForbidden, "PolicyNotAuthorized", "The rights of the token have changed; watch anew."}
+	errClosing   = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The server ends; go on from the last revision."}
+)
+
+// readWatch says whether a list is asked for as a stream of events.
+func readWatch(query url.Values) (bool, error) {
+	text := last(query[wordWatch])
+	on, ok := truth(text)
+	switch {
+	case !ok && query.Has(wordWatch):
+		return false, invalidValue(wordWatch, "%s cannot be converted to boolean", show(text))
+	case !on && query.Has(wordRevision):
+		return false, badRequest("%s is for a watch; give watch=true with it", wordRevision)
+	}
+	return on, nil
+}
+
+// takesEvents says whether a client that takes no JSON takes what it asks for.
+func takesEvents(r *http.Request) bool {
+	if !strings.Contains(r.Header.Get("Accept"), eventStream) {
+		return false
+	}
+	on, err := readWatch(r.URL.Query())
+	return on && err == nil
+}
+
+// watching is a watch as a request asks for it.
+type watching struct {
+	*view
+	single string
+	key    string                                                  // attribute that names an object
+	owned  bool                                                    // objects tell whose they are
+	empty  bool                                                    // there is nothing in it, and never will be
+	filter bool                                                    // not all of the kind that the caller sees are in it
+	state  func(ctx context.Context, visit func(seen) error) error // hands over all objects of the view
+}
+
+// seen is an object of a view.
+type seen struct {
+	id, tenant string
+	object     []byte
+}
+
+// watchWords are the words of a list that a watch does not take.
+var watchWords = []string{wordSortKey, wordSortDir, wordLimit, wordMarker, wordReverse}
+
+// watching reads the query string of a watch.
+func (c *collection[E]) watching(r *http.Request, p principal, query url.Values) (*watching, error) {
+	if c.silent {
+		return nil, badRequest("%s cannot be watched: the change feed does not tell of them", c.plural)
+	}
+	for _, word := range watchWords {
+		if query.Has(word) {
+			return nil, badRequest("%s does not go with watch: a watch has all objects, in the order of their changes", word)
+		}
+	}
+	l, err := c.attributes.listing(query, p)
+	if err != nil {
+		return nil, err
+	}
+	if c.within != nil {
+		around, err := c.around(r, p)
+		if err != nil {
+			return nil, err
+		}
+		l.Filter[c.within.attr] = []string{around}
+	}
+	l.possible = l.possible && c.readBy.admits(p)
+	sc := p.scope()
+	list := func(ctx context.Context, q store.Query) ([]E, error) {
+		if !l.possible {
+			return nil, nil
+		}
+		return c.list(ctx, sc, q)
+	}
+	name := []string{c.path, strconv.FormatBool(p.admin)}
+	if !p.admin {
+		name = append(name, p.tenantID)
+	}
+	words := maps.Clone(query)
+	delete(words, wordWatch)
+	delete(words, wordRevision)
+	w := &watching{
+		view: &view{
+			name: strings.Join(append(name, r.URL.EscapedPath(), url.Values(words).Encode()), "\n"), kind: c.kindOf(), scope: sc, every: p.admin || c.public,
+		},
+		single: c.single, key: c.keyed(), owned: c.attributes.find("tenant_id") != nil, empty: !l.possible, filter: len(l.Filter) > 0 || c.partial,
+	}
+	w.read = func(ctx context.Context, ids []string) (map[string][]byte, error) {
+		q := store.Query{Filter: maps.Clone(l.Filter)}
+		if own, both := l.Filter[c.keyed()]; both {
+			ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !slices.Contains(own, id) })
+		}
+		if len(ids) == 0 {
+			return nil, nil
+		}
+		q.Filter[c.keyed()] = ids
+		all, err := list(ctx, q)
+		objects := make(map[string][]byte, len(all))
+		for i := range all {
+			objects[c.attributes.shown(&all[i], c.keyed())] = l.visible.append(nil, &all[i])
+		}
+		return objects, err
+	}
+	w.state = func(ctx context.Context, visit func(seen) error) error {
+		q := store.Query{Filter: l.Filter, Limit: watchPage}
+		for {
+			q.Filter = maps.Clone(l.Filter)
+			all, err := list(ctx, q)
+			if err != nil {
+				return err
+			}
+			for i := range all {
+				s := seen{id: c.attributes.shown(&all[i], c.keyed()), object: l.visible.append(nil, &all[i])}
+				if w.owned {
+					s.tenant = c.attributes.shown(&all[i], "tenant_id")
+				}
+				if err := visit(s); err != nil {
+					return err
+				}
+				q.Marker = s.id
+			}
+			if len(all) < watchPage {
+				return nil
+			}
+		}
+	}
+	// Some lists make what everybody has when they are first asked for; that of
+	// a moment could not.
+	_, err = list(r.Context(), store.Query{Filter: maps.Clone(l.Filter), Limit: 1})
+	return w, err
+}
+
+// serveWatch answers a list by a stream of its changes.
+func (c *collection[E]) serveWatch(w http.ResponseWriter, r *http.Request, s *server, query url.Values) error {
+	p := principalOf(r.Context())
+	from, resumed, err := resumeFrom(r, query)
+	if err != nil {
+		return err
+	}
+	if err := s.watches.enter(p); err != nil {
+		if errors.Is(err, errWatchMany) {
+			w.Header().Set("Retry-After", "10")
+		}
+		return err
+	}
+	defer s.watches.exit(p)
+	of, err := c.watching(r, p, query)
+	if err != nil {
+		return err
+	}
+	if resumed {
+		first, last, err := s.store.Reach(r.Context())
+		switch {
+		case err != nil:
+			return err
+		case from > last:
+			return errTooNew
+		case first > 0 && from < first-1:
+			return errTooOld
+		}
+	}
+	// It lasts as long as its client stays and the server runs.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	client := clientOf(r)
+	defer context.AfterFunc(client, func() { cancel(context.Cause(client)) })()
+	if closing, ok := client.Value(closingKey{}).(context.Context); ok {
+		defer context.AfterFunc(closing, func() { cancel(errClosing) })()
+	}
+	if rec := recordOf(ctx); rec != nil {
+		rec.lasting = true
+	}
+	x := &watcher{
+		watches: s.watches, watching: of, caller: p, r: r.WithContext(ctx), at: from,
+		sub: &subscription{view: of.view, wake: make(chan struct{}, 1)},
+		out: w, bounds: http.NewResponseController(w),
+	}
+	defer s.watches.hub.leave(x.sub)
+	err = x.run(ctx, resumed)
+	if refusal := x.why(ctx, err); refusal != nil {
+		x.cuts.WithLabelValues(refusal.kind).Inc()
+		x.fail(refusal)
+	}
+	return nil
+}
+
+// resumeFrom reads from which revision on a client wants to go; without one,
+// it begins with the state.
+func resumeFrom(r *http.Request, query url.Values) (revision int64, resumed bool, _ error) {
+	name, text := headerLastID, r.Header.Get(headerLastID)
+	if text == "" {
+		if !query.Has(wordRevision) {
+			return 0, false, nil
+		}
+		name, text = wordRevision, last(query[wordRevision])
+	}
+	revision, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || revision < 0 {
+		return 0, false, invalidValue(name, "%s is not a revision: a whole number from 0 on", show(text))
+	}
+	return revision, true, nil
+}
+
+// watcher is one client of a watch.
+type watcher struct {
+	*watches
+	*watching
+	caller principal
+	r      *http.Request
+	sub    *subscription
+
+	at   int64 // all up to this revision was told or need not be
+	told int64 // the last revision that the client has heard of
+
+	// moment is the state that known is of. It is what the client was told at
+	// the beginning, or if there was no such state, what it should know.
+	moment *store.Moment
+	began  bool // with the state
+	// known are the objects that the client has, by the hashes of their ids, of
+	// those that may enter and leave the view; nil: there are none such.
+	known   map[uint64]struct{}
+	touched map[uint64]struct{} // of a client that began without a state: those that are known for sure
+	unborn  map[uint64]struct{} // objects that were gone before their beginning could be told
+
+	out    http.ResponseWriter
+	bounds *http.ResponseController
+	b      []byte
+}
+
+// tracked says whether an object may enter and leave the view while it exists.
+func (x *watcher) tracked(tenant string) bool {
+	return x.filter || !x.every && tenant != x.scope.TenantID
+}
+
+func (x *watcher) hash(id string) uint64 { return maphash.String(x.seed, id) }
+
+// run serves a client until it goes or an error ends it.
+func (x *watcher) run(ctx context.Context, resumed bool) error {
+	_ = x.bounds.SetReadDeadline(time.Time{}) // as it would end the request
+	header := x.out.Header()
+	header.Set("Content-Type", eventStream)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // what nginx holds back is no event
+	x.b = append(x.b, "retry: "...)
+	x.b = append(strconv.AppendInt(x.b, watchRetry.Milliseconds(), 10), "\n\n"...)
+	if err := x.flush(); err != nil {
+		return err
+	}
+	if err := x.begin(ctx, resumed); err != nil {
+		return err
+	}
+	alive := time.NewTicker(x.KeepAlive)
+	defer alive.Stop()
+	for {
+		if err := x.catchUp(ctx); err != nil {
+			return err
+		}
+		for live := false; ; live = true {
+			pending, through, missed, slow, ended := x.hub.take(x.sub)
+			if err := x.tell(pending); err != nil {
+				return err
+			}
+			switch {
+			case ended != nil:
+				return ended
+			case slow && live:
+				return errSlow
+			}
+			if missed {
+				break
+			}
+			x.at = max(x.at, through)
+			if err := x.flush(); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-x.sub.wake:
+			case <-alive.C:
+				if err := x.signOfLife(ctx); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// begin tells the state, or of a client that goes on finds out what it knows.
+func (x *watcher) begin(ctx context.Context, resumed bool) error {
+	if resumed && !x.filter && (x.every || store.Private(x.kind)) {
+		x.moment = &store.Moment{}
+		return nil // its objects never come and go
+	}
+	x.began = !resumed
+	x.touched = map[uint64]struct{}{}
+	return x.hub.store.At(ctx, func(ctx context.Context, m *store.Moment) error {
+		x.moment = m
+		if !resumed {
+			x.at = m.Revision
+		}
+		err := x.state(ctx, func(s seen) error {
+			if x.tracked(s.tenant) {
+				x.know(x.hash(s.id), true)
+			}
+			if resumed {
+				return nil
+			}
+			x.event(string(store.OpCreate), 0, s.object)
+			return x.flushFull()
+		})
+		if err != nil || resumed {
+			return err
+		}
+		x.bookmark(m.Revision)
+		return x.flush()
+	})
+}
+
+func (x *watcher) know(id uint64, now bool) {
+	if !now {
+		delete(x.known, id)
+		return
+	}
+	if x.known == nil {
+		x.known = map[uint64]struct{}{}
+	}
+	x.known[id] = struct{}{}
+}
+
+// catchUp joins the hub and reads from the feed what came before.
+func (x *watcher) catchUp(ctx context.Context) error {
+	until, err := x.hub.join(ctx, x.sub)
+	if err != nil {
+		return err
+	}
+	for x.at < until {
+		changes, err := x.hub.store.Changes(ctx, x.at, watchBatch)
+		if err != nil {
+			return err
+		}
+		if k := slices.IndexFunc(changes, func(c store.Change) bool { return c.Revision > until }); k >= 0 {
+			changes = changes[:k]
+		}
+		if len(changes) == 0 {
+			return store.ErrTooOld // what the hub has had is not there any more
+		}
+		seen, err := x.hub.see(ctx, []*view{x.view}, changes)
+		if err != nil {
+			return err
+		}
+		if err := x.tell(seen[x.name]); err != nil {
+			return err
+		}
+		x.at = changes[len(changes)-1].Revision
+	}
+	return nil
+}
+
+// tell writes events of what is news to the client.
+func (x *watcher) tell(list []news) error {
+	for i := range list {
+		n := &list[i]
+		if x.empty || n.Revision <= x.at || x.began && x.moment.Holds(n.Revision) {
+			continue
+		}
+		op, err := x.judge(n)
+		if err != nil {
+			return err
+		}
+		x.at = n.Revision
+		switch op {
+		case "":
+			continue
+		case store.OpDelete:
+			x.event(string(op), n.Revision, x.gone(n))
+		default:
+			x.event(string(op), n.Revision, n.object)
+		}
+		if err := x.flushFull(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge says what a change is to the client; empty: nothing.
+func (x *watcher) judge(n *news) (store.Op, error) {
+	id := x.hash(n.ID)
+	if !x.tracked(n.TenantID) {
+		_, unborn := x.unborn[id]
+		switch {
+		case n.Op == store.OpDelete && unborn:
+			delete(x.unborn, id)
+			return "", nil
+		case n.Op == store.OpCreate && n.object == nil:
+			if x.unborn == nil {
+				x.unborn = map[uint64]struct{}{}
+			}
+			x.unborn[id] = struct{}{}
+			return "", nil
+		case n.Op != store.OpDelete && n.object == nil:
+			return "", nil // it has gone since: its end comes
+		}
+		return n.Op, nil
+	}
+	_, had := x.known[id]
+	_, sure := x.touched[id]
+	sure = sure || x.began || !x.moment.Holds(n.Revision)
+	if !sure {
+		x.touched[id] = struct{}{}
+	}
+	x.know(id, n.object != nil)
+	switch {
+	case n.object != nil && (sure && !had || n.Op == store.OpCreate):
+		return store.OpCreate, nil
+	case n.object != nil:
+		return store.OpUpdate, nil
+	case sure && had:
+		return store.OpDelete, nil
+	case sure || n.Op == store.OpCreate:
+		return "", nil
+	case x.every || n.TenantID == x.scope.TenantID:
+		return store.OpDelete, nil // perhaps it never was in the view
+	}
+	return "", errUnshared // what it cannot see is not to be named
+}
+
+// gone is what a viewer is told of an object that he sees no more.
+func (x *watcher) gone(n *news) []byte {
+	b := appendString([]byte{'{'}, x.key)
+	b = append(b, ':')
+	b = appendString(b, n.ID)
+	if x.owned && (x.every || n.TenantID == x.scope.TenantID) {
+		for _, name := range []string{"tenant_id", "project_id"} {
+			b = appendString(append(b, ','), name)
+			b = appendString(append(b, ':'), n.TenantID)
+		}
+	}
+	return append(b, '}')
+}
+
+// event writes one event; revision 0: it is none to go on from.
+func (x *watcher) event(kind string, revision int64, object []byte) {
+	x.events.WithLabelValues(kind).Inc()
+	x.b = append(append(x.b, "event: "...), kind...)
+	x.id(revision)
+	x.b = append(x.b, "\ndata: {"...)
+	x.b = append(appendString(x.b, x.single), ':')
+	x.b = append(append(x.b, object...), "}\n\n"...)
+}
+
+func (x *watcher) id(revision int64) {
+	if revision > 0 {
+		x.b = strconv.AppendInt(append(x.b, "\nid: "...), revision, 10)
+		x.told = revision
+	}
+}
+
+// bookmark tells that there is nothing else up to a revision.
+func (x *watcher) bookmark(revision int64) {
+	x.b = append(x.b, "event: bookmark\nid: "...)
+	x.b = strconv.AppendInt(x.b, revision, 10)
+	x.b = append(x.b, "\ndata: {\"revision\":"...)
+	x.b = strconv.AppendInt(x.b, revision, 10)
+	x.b = append(x.b, "}\n\n"...)
+	x.told = revision
+}
+
+// signOfLife checks the caller, and tells him that all is well.
+func (x *watcher) signOfLife(ctx context.Context) error {
+	p, err := x.callers.of(x.r)
+	if refusal, ok := errors.AsType[*apiError](err); ok && (refusal.code == http.StatusUnauthorized || refusal.code == http.StatusForbidden) {
+		return refusal
+	}
+	if err == nil && p != x.caller {
+		return errRights
+	}
+	if x.at > x.told {
+		x.bookmark(x.at)
+	} else {
+		x.b = append(x.b, ": well\n\n"...)
+	}
+	return x.flush()
+}
+
+// why says by which error the server ends a watch; nil: the client has gone.
+func (x *watcher) why(ctx context.Context, err error) *apiError {
+	refusal, known := errors.AsType[*apiError](err)
+	ending, ended := errors.AsType[*apiError](context.Cause(ctx))
+	switch {
+	case known:
+		return refusal
+	case ended:
+		return ending
+	case errors.Is(err, store.ErrTooOld):
+		return errTooOld
+	case errors.Is(err, errUnwritten), ctx.Err() != nil:
+		return nil
+	}
+	return asAPIError(ctx, x.log, err)
+}
+
+// fail ends the stream by an event that says why.
+func (x *watcher) fail(e *apiError) {
+	x.events.WithLabelValues("error").Inc()
+	x.b = append(x.b, "event: error\ndata: "...)
+	x.b = append(appendNeutronError(x.b, e), "\n\n"...)
+	_ = x.flush() // whoever has gone needs no reason
+}
+
+// errUnwritten says that the client takes nothing any more.
+var errUnwritten = errors.New("northbound: a watch was not taken")
+
+func (x *watcher) flushFull() error {
+	if len(x.b) < watchChunk {
+		return nil
+	}
+	return x.flush()
+}
+
+func (x *watcher) flush() error {
+	if len(x.b) == 0 {
+		return nil
+	}
+	// A writer without deadlines, as in tests, has none to be lifted.
+	_ = x.bounds.SetWriteDeadline(time.Now().Add(watchWriteTimeout))
+	_, err := x.out.Write(x.b)
+	if err == nil {
+		err = x.bounds.Flush()
+	}
+	x.b = x.b[:0]
+	if err != nil {
+		return errors.Join(errUnwritten, err)
+	}
+	return nil
+}
