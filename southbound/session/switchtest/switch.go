@@ -103,9 +103,17 @@ func Dial(t testing.TB, addr string, o Options) *Switch {
 // test. Hello and features are sent in the background.
 func (s *Switch) Connect(t testing.TB, addr string) {
 	t.Helper()
+	if err := s.Reconnect(addr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Disconnect)
+}
+
+// Reconnect is Connect for a process that is no test.
+func (s *Switch) Reconnect(addr string) error {
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {
-		t.Fatalf("switchtest: connect: %v", err)
+		return fmt.Errorf("switchtest: connect: %w", err)
 	}
 	l := &link{nc: nc, closed: make(chan struct{}), done: make(chan struct{}), w: bufio.NewWriterSize(nc, 64<<10)}
 	l.closing = sync.OnceFunc(func() { close(l.closed) })
@@ -118,7 +126,7 @@ func (s *Switch) Connect(t testing.TB, addr string) {
 		old.close()
 	}
 	go s.serve(l)
-	t.Cleanup(s.Disconnect)
+	return nil
 }
 
 // Disconnect closes the connection, if there is one.
