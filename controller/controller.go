@@ -28,10 +28,6 @@ import (
 // feedRetry is the pause after changes of intent could not be read.
 const feedRetry = time.Second
 
-// packetIns are the kinds of packet-ins: by now the switch answers all but what
-// is learned.
-var packetIns = []session.Kind{{Name: "learn"}}
-
 // Config is what a Controller needs from outside.
 type Config struct {
 	Store        *store.Store // migrated
@@ -42,6 +38,7 @@ type Config struct {
 	Unmanaged    intent.Unmanaged
 	MACs         store.MACUpkeep
 	AuditKeep    time.Duration     // how long the audit log is kept; 0: for ever
+	DHCPLease    time.Duration     // for which an address is given; 0: respond.DefaultLease
 	Admit        string            // AdmitAuto or AdmitListed
 	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
 	Log          *zap.Logger
@@ -69,10 +66,10 @@ func New(cfg Config) *Controller {
 	if cfg.OpenFlow != nil {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
-	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{})
+	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{Lease: cfg.DHCPLease})
 	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler, cfg.Log.Named("hypervisor")}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
-	cfg.Metrics.MustRegister(sessionCollector{c.sessions, packetIns})
+	cfg.Metrics.MustRegister(sessionCollector{c.sessions, reconcile.PacketIns})
 	return c
 }
 
@@ -96,7 +93,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error { return c.cfg.Store.MaintainAuditLog(ctx, c.cfg.AuditKeep) })
 	g.Go(func() error {
-		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: packetIns, Admit: c.gate.admitSession}
+		cfg := session.Config{Log: c.cfg.Log.Named("openflow"), Stats: c.sessions, PacketIns: reconcile.PacketIns, Classify: reconcile.Classify, Admit: c.gate.admitSession}
 		return session.Serve(ctx, c.cfg.OpenFlow, cfg, c.openflow)
 	})
 	remote := ovsdb.Config{Log: c.cfg.Log.Named("ovsdb"), TLS: c.cfg.OVSDBTLS}
@@ -116,11 +113,12 @@ func (c *Controller) Run(ctx context.Context) error {
 func (c *Controller) follow(ctx context.Context) error {
 	for {
 		err := c.cfg.Store.Watch(ctx, c.world.revision(), func(changes []store.Change) error {
-			touched, err := c.world.apply(ctx, changes)
+			touched, moved, err := c.world.apply(ctx, changes)
 			if err != nil {
 				return err
 			}
 			c.reconciler.Touch(touched)
+			c.reconciler.Moved(moved)
 			if slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.KindSwitch }) {
 				c.judgeAgain()
 			}

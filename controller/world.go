@@ -45,9 +45,13 @@ func (w *world) load(ctx context.Context) error {
 	for _, g := range snapshot.SecurityGroups {
 		state.PutGroup(g, touched)
 	}
+	for _, n := range snapshot.Subnets {
+		state.PutSubnet(n, touched)
+	}
 	for _, p := range snapshot.Ports {
 		state.PutPort(p, touched)
 	}
+	state.TakeMoved() // nobody has been told anything yet
 	state.Revision = revision
 	w.mu.Lock()
 	w.state = state
@@ -83,10 +87,24 @@ func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	return w.state.View(d, ports, unmanaged)
 }
 
+// Neighbour implements reconcile.Intent.
+func (w *world) Neighbour(q intent.Question) (intent.Neighbour, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.state.Neighbour(q)
+}
+
+// Client implements reconcile.Intent.
+func (w *world) Client(port string) (intent.Client, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.state.Client(port)
+}
+
 // apply brings the state up to a run of changes and says which switches they
-// touch. A change only names an object; its present state is read, so applying
+// touch, and which ports may have got other addresses. A change only names an object; its present state is read, so applying
 // one twice or late is harmless.
-func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touched, error) {
+func (w *world) apply(ctx context.Context, changes []store.Change) (touched intent.Touched, moved []uint32, err error) {
 	ids := map[store.Kind][]string{}
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -97,34 +115,38 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 	}
 	networks, err := w.store.NetworksByID(ctx, ids[store.KindNetwork])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	groups, err := w.store.SecurityGroupsByID(ctx, ids[store.KindSecurityGroup])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	subnets, err := w.store.SubnetsByID(ctx, ids[store.KindSubnet])
+	if err != nil {
+		return nil, nil, err
 	}
 	addressGroups, err := w.store.AddressGroupsByID(ctx, ids[store.KindAddressGroup])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	segments, err := w.store.HostSegmentsByID(ctx, ids[store.KindSegment])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	touched := intent.Touched{}
+	touched = intent.Touched{}
 	var hosts []intent.Host
 	if len(ids[store.KindSwitch]) > 0 {
 		if hosts, err = w.store.HostsByID(ctx, ids[store.KindSwitch]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		admissions, err := w.store.AdmissionsByID(ctx, ids[store.KindSwitch])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, d := range w.roster.update(ids[store.KindSwitch], admissions) {
 			touched[d] = struct{}{}
@@ -155,6 +177,13 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 			w.state.DeleteGroup(id, touched)
 		}
 	}
+	for _, id := range ids[store.KindSubnet] {
+		if n, ok := subnets[id]; ok {
+			w.state.PutSubnet(n, touched)
+		} else {
+			w.state.DeleteSubnet(id, touched)
+		}
+	}
 	for _, id := range ids[store.KindPort] {
 		if p, ok := ports[id]; ok {
 			w.state.PutPort(p, touched)
@@ -163,7 +192,7 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (intent.Touch
 		}
 	}
 	w.state.Revision = changes[len(changes)-1].Revision
-	return touched, nil
+	return touched, w.state.TakeMoved(), nil
 }
 
 // place brings the state up to changes of where hosts are and which addresses

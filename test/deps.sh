@@ -26,6 +26,9 @@ case "${1:-}" in
     need python3 have python3
     need python3-openstackclient test -d /usr/lib/python3/dist-packages/openstackclient # drives the API in test/clients
     need ansible-core have ansible-inventory # reads macloom inventory
+    need udhcpc have udhcpc     # clients that instances have
+    need isc-dhcp-client have dhclient
+    need ndisc6 have rdisc6
     need iputils-ping have ping # of mininet's hosts
     need gcc have gcc           # of the race detector
     need libc6-dev test -e /usr/include/stdlib.h

@@ -19,6 +19,7 @@ import (
 	"github.com/macloom/macloom/controller"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/respond"
 	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/northbound"
 )
@@ -41,6 +42,7 @@ type config struct {
 	DatapathType string
 	Advertise    string
 	AuditKeep    time.Duration
+	DHCPLease    time.Duration
 	TLSCert      string
 	TLSKey       string
 	TLSCA        string
@@ -94,6 +96,7 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
 	f.StringVar(&c.Advertise, "advertise", "", "host name or address at which bridges reach this controller; empty: where their host has reached it by OVSDB")
 	f.DurationVar(&c.AuditKeep, "audit-retention", 365*24*time.Hour, "how long the audit log is kept, in whole months; 0: for ever")
+	f.DurationVar(&c.DHCPLease, "dhcp-lease", respond.DefaultLease, "how long an address is given for by DHCP")
 	f.DurationVar(&c.LineageRetention, "lineage-retention", 0,
 		"how long the lineage of MAC addresses, resolved conflicts and records of imports are kept, such as 8760h; 0: for ever")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate for OpenFlow and OVSDB; empty: no TLS")
@@ -197,6 +200,9 @@ func (c *config) check() error {
 	if c.AuditKeep < 0 {
 		return fmt.Errorf("audit-retention: %s is less than nothing; 0 is for ever", c.AuditKeep)
 	}
+	if c.DHCPLease < minLease || c.DHCPLease > maxLease {
+		return fmt.Errorf("dhcp-lease: %s is not between %s and %s", c.DHCPLease, minLease, maxLease)
+	}
 	if _, err := store.ParseQuotas(c.Quota); err != nil {
 		return fmt.Errorf("quota: %w", err)
 	}
@@ -243,6 +249,13 @@ func (c *config) check() error {
 	c.DataDir = dir
 	return err
 }
+
+// Bounds of a lease: clients renew at half of it, and its seconds have 32 bits of
+// which all set stand for ever.
+const (
+	minLease = 10 * time.Second
+	maxLease = 10 * 365 * 24 * time.Hour
+)
 
 // maxRateLimit is more than a controller answers.
 const maxRateLimit = 1_000_000

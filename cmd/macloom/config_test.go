@@ -81,6 +81,7 @@ func TestABadSettingIsNamed(t *testing.T) {
 		"lineage-retention: -1h":  "lineage-retention:",
 		"lineage-retention: long": "lineage-retention:",
 		"admit: some":             "admit:",
+		"dhcp-lease: 1s":          "dhcp-lease:",
 		"datapath-type: dpdk":     "datapath-type:",
 		"bridge: a/b":             "bridge:",
 		"advertise: h/1":          "advertise:",

@@ -114,7 +114,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	ctl := controller.New(controller.Config{
 		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
 		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
-		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit, AuditKeep: cfg.AuditKeep,
+		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit, AuditKeep: cfg.AuditKeep, DHCPLease: cfg.DHCPLease,
 		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
 		MACs:        store.MACUpkeep{Retention: cfg.LineageRetention},
 		Log:         log, Metrics: metrics,

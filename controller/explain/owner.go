@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
@@ -44,11 +45,13 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 			owners[c] = owner()
 		}
 	}
-	if kinds[pipeline.KindPort] {
+	if ofPort := []pipeline.Kind{pipeline.KindPort, pipeline.KindResolve, pipeline.KindConfigure}; slices.ContainsFunc(ofPort, func(k pipeline.Kind) bool { return kinds[k] }) {
 		for p := range s.Ports() {
-			own(pipeline.KindPort, p.Num, func() Owner {
-				return Owner{Kind: "port", ID: p.ID, Name: p.Name, Detail: p.MAC.String(), tenant: p.TenantID}
-			})
+			for _, kind := range ofPort {
+				own(kind, p.Num, func() Owner {
+					return Owner{Kind: "port", ID: p.ID, Name: p.Name, Detail: p.MAC.String(), tenant: p.TenantID}
+				})
+			}
 		}
 	}
 	if kinds[pipeline.KindRule] {

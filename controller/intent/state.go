@@ -14,6 +14,7 @@ type State struct {
 	networks map[string]Network
 	ports    map[string]Port
 	groups   map[string]SecurityGroup
+	subnets  map[string]*Subnet        // replaced as a whole, never changed
 	prefixes map[string][]netip.Prefix // of address groups, by their ids
 
 	// Derived: which ports are where and in what, and which groups' rules name
@@ -27,6 +28,7 @@ type State struct {
 	scopes *scopes
 
 	overlay
+	neighbours
 }
 
 // Touched is the set of datapaths whose view a change may have altered. A nil
@@ -51,21 +53,31 @@ func (t Touched) addAll(on map[DPID]int) {
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
-		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{},
+		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(),
+		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(), neighbours: newNeighbours(),
 	}
 }
 
 // PutNetwork adds or replaces a network.
 func (s *State) PutNetwork(n Network, t Touched) {
-	s.networks[n.ID] = n
+	if old, known := s.networks[n.ID]; !known || old.VNI != n.VNI || old.AdminUp != n.AdminUp {
+		s.readdressed(n.ID)
+		if s.byVNI[old.VNI] == n.ID {
+			delete(s.byVNI, old.VNI)
+		}
+	}
+	s.networks[n.ID], s.byVNI[n.VNI] = n, n.ID
 	t.addAll(s.present[n.ID])
 }
 
 // DeleteNetwork removes a network.
 func (s *State) DeleteNetwork(id string, t Touched) {
+	if vni := s.networks[id].VNI; s.byVNI[vni] == id {
+		delete(s.byVNI, vni)
+	}
 	delete(s.networks, id)
+	s.readdressed(id)
 	t.addAll(s.present[id])
 }
 
@@ -150,11 +162,13 @@ func (s *State) indexPort(p Port, t Touched) {
 	if bound {
 		insert(s.onSwitch, d, p.ID)
 	}
+	s.addressed(p)
 	s.touchPort(p, t)
 	s.settle(p, t)
 }
 
 func (s *State) unindexPort(p Port, t Touched) {
+	s.unaddressed(p)
 	s.touchPort(p, t)
 	s.leave(p, t)
 	remove(s.inNetwork, p.NetworkID, p.ID)
@@ -210,7 +224,7 @@ func (s *State) touchHolders(remote string, t Touched) {
 // realized status, names and times do not count.
 func sameForDataPlane(a, b Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
-		a.Binding == b.Binding && a.Unguarded == b.Unguarded && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
+		a.Binding == b.Binding && a.Unguarded == b.Unguarded && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
 		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
 }
 

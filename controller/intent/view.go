@@ -78,6 +78,7 @@ type LocalPort struct {
 	IPs    []netip.Addr
 	Pairs  []LocalPair // what it may speak as besides
 	Open   bool        // no port security: it speaks as it likes, and no rule is asked
+	Served Served      // what the controller answers it
 	Up     bool        // false: administratively down, its packets are dropped
 }
 
@@ -168,7 +169,7 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 				local.IPs = append(local.IPs, ip.Addr)
 			}
 			slices.SortFunc(local.IPs, netip.Addr.Compare)
-			local.Open = p.Unguarded
+			local.Open, local.Served = p.Unguarded, s.served(p)
 			for _, pair := range p.Extras.Pairs {
 				for _, prefix := range pair.Prefixes() {
 					local.Pairs = append(local.Pairs, LocalPair{cmp.Or(pair.MAC, p.MAC), prefix})

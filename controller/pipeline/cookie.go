@@ -32,6 +32,10 @@ const (
 	KindSegment Kind = 7
 	KindHost    Kind = 8
 	KindRemotes Kind = 12
+
+	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
+	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
+	KindNeighbour Kind = 11
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -46,6 +50,9 @@ var kinds = []struct {
 	{KindFree, "unmanaged port", "its OpenFlow number"},
 	{KindSegment, "MAC segment", "number of the segment of a host"},
 	{KindHost, "peer", "slot of another host"},
+	{KindResolve, "questions for neighbours of port", "number of the tenant port that asks"},
+	{KindConfigure, "questions for configuration of port", "number of the tenant port that asks"},
+	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
 	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
@@ -92,7 +99,7 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 	}
 	for _, p := range v.Ports {
 		switch c.Kind() {
-		case KindPort:
+		case KindPort, KindResolve, KindConfigure:
 			hit[p.Num] = p.Num == c.Object()
 		case KindNetwork:
 			hit[p.Num] = p.VNI == c.Object()

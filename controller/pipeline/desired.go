@@ -28,8 +28,12 @@ const (
 	LastMeter uint32 = 0xffff
 )
 
-// Meters of the fixed flows.
-const meterLearn = firstMeter // packet-ins of the learning table
+// meterLearn is for the packet-ins of the learning table. The ids after it, as
+// many as there are ports that can be bound, are for the questions of ports.
+const meterLearn = firstMeter
+
+// askMeter is the meter of what a port asks the controller.
+func askMeter(port uint32) uint32 { return firstMeter + port }
 
 // OurGroup reports whether a group with this id was installed by us.
 func OurGroup(id uint32) bool { return id&groupMask == groupOurs }
@@ -44,9 +48,20 @@ func Compute(v *intent.View) Desired { return With(v, Flows(v)) }
 // With returns all that a switch with this view must hold, given the flows.
 func With(v *intent.View, flows flow.Set) Desired {
 	d := Desired{State: flow.State{Flows: flows}}
+	if !v.Meters {
+		return d
+	}
+	d.MeterOwners = map[uint32]Cookie{}
+	need := func(m flow.Meter, owner Cookie) {
+		d.Meters, d.MeterOwners[m.ID] = append(d.Meters, m), owner
+	}
 	if metersPacketIns(v) {
-		d.Meters = []flow.Meter{flow.PacketMeter(meterLearn, learnRate, learnRate)}
-		d.MeterOwners = map[uint32]Cookie{meterLearn: NewCookie(KindTable, uint32(tableLearn))}
+		need(flow.PacketMeter(meterLearn, learnRate, learnRate), NewCookie(KindTable, uint32(tableLearn)))
+	}
+	for _, p := range v.Ports { // by number, as meters are to be
+		if p.Up {
+			need(flow.PacketMeter(askMeter(p.OFPort), askRate, askBurst), NewCookie(KindPort, p.Num))
+		}
 	}
 	return d
 }

@@ -18,6 +18,11 @@ const (
 	protoICMPv6 uint8 = 58
 	protoSCTP   uint8 = 132
 
+	dhcp4Server uint16 = 67 // RFC 2131
+	dhcp4Client uint16 = 68
+	dhcp6Client uint16 = 546 // RFC 9915
+	dhcp6Server uint16 = 547
+
 	icmp6MLDQuery    uint8 = 130 // RFC 2710
 	icmp6MLDReport   uint8 = 131
 	icmp6MLDDone     uint8 = 132
@@ -29,6 +34,7 @@ const (
 	icmp6MLDv2Report uint8 = 143 // RFC 3810
 
 	arpRequest uint16 = 1
+	arpReply   uint16 = 2
 )
 
 // guard lets a bound port speak only as itself: untagged, from its own MAC, and
@@ -36,13 +42,14 @@ const (
 // its address pairs. A port without port security is let through, past the rules.
 var guard = Table{
 	ID: tableGuard, Name: "guard",
-	Job: "spoof guard of bound ports: MAC, VLAN tag, ARP sender, IPv4 and IPv6 source, neighbour discovery options",
+	Job: "spoof guard of bound ports: MAC, VLAN tag, ARP sender, IPv4 and IPv6 source, neighbour discovery options, DHCP servers",
 	Reads: []openflow.FieldID{
 		openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthType,
 		openflow.ARPOp, openflow.ARPSPA, openflow.ARPSHA, openflow.IPv4Src, openflow.IPv6Src,
 		openflow.IPProto, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget, openflow.NDSLL, openflow.NDTLL,
+		openflow.IPv4Dst, openflow.UDPSrc, openflow.UDPDst,
 	},
-	Next: []uint8{tableGuardND, tableEgressCT, tableSegments},
+	Next: []uint8{tableGuardND, tableRespond},
 	Miss: "drop",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up {
@@ -92,18 +99,47 @@ func speakers(p *intent.LocalPort) []speaker {
 func guardPort(p *intent.LocalPort, emit emitFunc) {
 	owner := NewCookie(KindPort, p.Num)
 	if p.Open {
-		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableSegments))
+		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableRespond))
 		return
 	}
 	for _, s := range speakers(p) {
 		guardSpeaker(p.OFPort, owner, s, emit)
 	}
+	// Who has no address yet asks for one from none (RFC 2131 §4.1); from any other only
+	// the controller hears it, which says that the address is no more.
+	ask := []flow.Field{
+		flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrc(p.MAC.Bytes()), flow.IPDst(broadcast4),
+		flow.TPSrc(protoUDP, dhcp4Client, 0xffff), flow.TPDst(protoUDP, dhcp4Server, 0xffff),
+	}
+	if len(p.Served.DHCP4) == 0 {
+		ask = append(ask, flow.IPSrc(single(netip.IPv4Unspecified())))
+	}
+	emit(prioAllow, owner, flow.NewMatch(ask...), flow.Goto(tableRespond))
+	// Whoever does not answer for the cloud is no DHCP server.
+	server := func(family flow.Field, from, to uint16) {
+		emit(prioRefuse, owner, flow.NewMatch(flow.InPort(p.OFPort), family, flow.TPSrc(protoUDP, from, 0xffff), flow.TPDst(protoUDP, to, 0xffff)))
+	}
+	four, six := families(p)
+	if four {
+		server(flow.IP(), dhcp4Server, dhcp4Client)
+	}
+	if six {
+		server(flow.IPv6(), dhcp6Server, dhcp6Client)
+	}
 	// What the guard refuses is counted per port.
 	emit(prioFallback, owner, flow.NewMatch(flow.InPort(p.OFPort)))
 }
 
+// families says of which families a port has addresses to speak from.
+func families(p *intent.LocalPort) (four, six bool) {
+	for _, s := range speakers(p) {
+		four, six = four || len(s.v4) > 0, six || len(s.v6) > 0
+	}
+	return four, six
+}
+
 func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
-	station, onward := s.mac.Bytes(), flow.Goto(tableEgressCT)
+	station, onward := s.mac.Bytes(), flow.Goto(tableRespond)
 	own := func(fields ...flow.Field) flow.Match {
 		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrc(station))...)
 	}
@@ -141,7 +177,7 @@ var guardND = Table{
 	ID: tableGuardND, Name: "guard-nd",
 	Job:   "source address of neighbour discovery",
 	Reads: []openflow.FieldID{openflow.InPort, openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
-	Next:  []uint8{tableEgressCT},
+	Next:  []uint8{tableRespond},
 	Miss:  "drop",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if !p.Up || p.Open {
@@ -153,11 +189,11 @@ var guardND = Table{
 		}
 		owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
 		for _, ip := range sources {
-			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableEgressCT))
+			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableRespond))
 		}
 		// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
 		emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
-			flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableEgressCT))
+			flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableRespond))
 		emit(prioFallback, owner, flow.NewMatch(in))
 	},
 	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableGuardND) },

@@ -48,7 +48,7 @@ func (w *walk) step() {
 		return slices.DeleteFunc(slices.Clone(ids), func(string) bool { return w.rnd.IntN(2) == 0 })
 	}
 	networks, groups := []string{"blue", "red"}, []string{"a", "b", "c"}
-	switch n(8) {
+	switch n(9) {
 	case 0:
 		i := n(2)
 		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0}, touched)
@@ -77,6 +77,11 @@ func (w *walk) step() {
 			g.Addresses = append(g.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n(3))}), 16))
 		}
 		w.state.PutAddressGroup(g, touched)
+	case 5:
+		w.state.PutSubnet(intent.Subnet{
+			Meta: intent.Meta{ID: "four"}, NetworkID: "blue", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+			Gateway: netip.AddrFrom4([4]byte{10, 0, 0, byte(250 + n(2))}), EnableDHCP: n(2) == 0,
+		}, touched)
 	case 4:
 		w.state.DeletePort(fmt.Sprint("port-", n(12)), touched)
 	default:
@@ -84,7 +89,7 @@ func (w *walk) step() {
 		p := intent.Port{
 			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: networks[n(2)], AdminUp: n(9) > 0, Unguarded: n(5) == 0,
 			MAC: mac.Addr(0x020005000000 + uint64(num%3)<<16 + uint64(num)), SecurityGroups: some(groups...),
-			FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
+			FixedIPs: []intent.FixedIP{{SubnetID: "four", Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
 			Binding:  intent.Binding{Host: (dpid + intent.DPID(n(3))).String(), PortNo: 1 + n(6)},
 		}
 		if n(4) == 0 {

@@ -46,6 +46,7 @@ const (
 	tableClassify       uint8 = 0
 	tableGuard          uint8 = 2
 	tableGuardND        uint8 = 3
+	tableRespond        uint8 = 5
 	tableLearn          uint8 = 8
 	tableEgressCT       uint8 = 10
 	tableEgressRemotes  uint8 = 11
@@ -62,7 +63,7 @@ const (
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, learnSources, egressCT, egressRemotes, egressRules,
+		classify, guard, guardND, respond, learnSources, egressCT, egressRemotes, egressRules,
 		segments, exact, ingressCT, ingressRemotes, ingressRules, output, tunnel,
 	}
 }
@@ -73,6 +74,7 @@ const (
 	prioMiss      uint16 = 0
 	prioFallback  uint16 = 10 // a drop or flood that names its owner, before the miss
 	prioPrefix    uint16 = 20 // and the length of the prefix, at most 128: the longest one wins
+	prioAsk       uint16 = 90 // a copy to the controller, of what no other flow knows
 	prioAllow     uint16 = 100
 	prioExcept    uint16 = 110 // narrower than allow
 	prioLive      uint16 = 190 // established traffic of a rule that still exists
@@ -90,6 +92,7 @@ var priorities = []struct {
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
 	{prioAllow, "what a table allows or finds"},
+	{prioAsk, "a copy to the controller of what no other flow answers"},
 	{prioPrefix, "and the length, at most 128, of a prefix: the longest wins"},
 	{prioFallback, "a drop or flood that names its owner"},
 	{prioMiss, "table miss"},

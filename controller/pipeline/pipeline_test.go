@@ -107,6 +107,7 @@ func views() map[string]*intent.View {
 		"addresses": addresses(),
 		"stateless": stateless(),
 		"stations":  stations(),
+		"served":    served(),
 	}
 }
 

@@ -57,8 +57,8 @@ func (d *datapath) notice(n session.Notice) {
 	case *openflow.FlowMonitorResumed:
 		d.doubt() // reports may be lost
 	case *openflow.Error:
-		// An answer to a flow-mod that nobody waits for: a learned flow. The
-		// station is learned again with its next frame.
+		// An answer to a flow-mod that nobody waits for: that of a packet-in. The next
+		// frame makes it come again.
 		d.r.metrics.unexpectedErrors.Inc()
 		d.log.Warn("switch reports an error", zap.Uint32("xid", n.XID), zap.Error(m))
 	}
@@ -67,6 +67,10 @@ func (d *datapath) notice(n session.Notice) {
 // expired removes the other flow of a station when one of the two was dropped
 // for lack of use.
 func (d *datapath) expired(m *openflow.FlowRemoved) {
+	if q, _, ok := pipeline.ParseNeighbour(flow.FromRemoved(*m), pipeline.Cookie(m.Cookie)); ok {
+		d.neighbours.Expired(d.r.cfg.Now(), q)
+		return
+	}
 	if m.Reason != openflow.RemovedIdleTimeout {
 		return
 	}
@@ -78,7 +82,7 @@ func (d *datapath) expired(m *openflow.FlowRemoved) {
 	if half == pipeline.DestHalf {
 		other = pipeline.LearnedSource(port, a).DeleteStrict()
 	}
-	d.send(other)
+	d.send("learn", other)
 }
 
 // learn turns frames from unknown stations into flows, a batch at a time.
@@ -87,7 +91,7 @@ func (d *datapath) learn(ctx context.Context) {
 	var mods []openflow.Message
 	for {
 		var err error
-		batch, err = d.conn.PacketIns(0).Take(ctx, batch[:0])
+		batch, err = d.conn.PacketIns(kindLearn).Take(ctx, batch[:0])
 		if err != nil {
 			return
 		}
@@ -114,19 +118,26 @@ func (d *datapath) learn(ctx context.Context) {
 				pipeline.LearnedSource(place.Port, place.MAC).Add())
 		}
 		if len(mods) > 0 {
-			d.send(mods...)
+			d.send("learn", mods...)
 		}
 	}
 }
 
-func (d *datapath) send(msgs ...openflow.Message) {
-	if err := d.conn.Send(msgs...); err != nil {
-		if d.conn.Err() == nil && !errors.Is(err, context.Canceled) {
-			d.log.Warn("flows of learned stations not sent", zap.Error(err))
-		}
-		return
+// send sends flow-mods that nobody waits for.
+func (d *datapath) send(cause string, msgs ...openflow.Message) bool {
+	sent := d.tryToSend(msgs...)
+	if sent {
+		d.r.metrics.flowMods.WithLabelValues(cause).Add(float64(len(msgs)))
 	}
-	d.r.metrics.flowMods.WithLabelValues("learn").Add(float64(len(msgs)))
+	return sent
+}
+
+func (d *datapath) tryToSend(msgs ...openflow.Message) bool {
+	err := d.conn.Send(msgs...)
+	if err != nil && d.conn.Err() == nil && !errors.Is(err, context.Canceled) {
+		d.log.Warn("answers to packet-ins not sent", zap.Error(err))
+	}
+	return err == nil
 }
 
 // origin says which station sent the frame of a packet-in, and at which port.

@@ -19,7 +19,8 @@ func packetIn(no uint32, station mac.Addr) *openflow.PacketIn {
 	data = append(data, 0x08, 0x06, 0, 0)
 	return &openflow.PacketIn{
 		BufferID: openflow.NoBuffer, TotalLen: uint16(len(data)), TableID: 8, Data: data,
-		Match: openflow.NewMatch(flow.InPort(no).OXM()),
+		Cookie: uint64(pipeline.NewCookie(pipeline.KindTable, 8)),
+		Match:  openflow.NewMatch(flow.InPort(no).OXM()),
 	}
 }
 

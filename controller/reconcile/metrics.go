@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/macloom/macloom/controller/learn"
+	"github.com/macloom/macloom/controller/respond"
 )
 
 // Metrics counts what reconciliation does.
@@ -15,6 +16,8 @@ type Metrics struct {
 	repaired         prometheus.Counter
 	unexpectedErrors prometheus.Counter
 	lessons          [learn.Lessons]prometheus.Counter
+	questions        [respond.Verdicts]prometheus.Counter
+	messages         [respond.Messages]prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -26,7 +29,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		flowMods: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "macloom_reconcile_flow_mods_total",
-			Help: "Flow-mods by cause: add and delete by reconciliation, learn by packet-ins and expiry.",
+			Help: "Flow-mods by cause: add and delete by reconciliation, learn and resolve by packet-ins, expiry and changes of addresses.",
 		}, []string{"cause"}),
 		refused: f.NewCounter(prometheus.CounterOpts{
 			Name: "macloom_reconcile_flows_refused_total", Help: "Flows, groups and meters that a switch refused.",
@@ -39,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "macloom_openflow_unexpected_errors_total", Help: "OpenFlow errors that no request was waiting for.",
 		}),
 	}
-	for _, cause := range []string{"add", "delete", "learn"} {
+	for _, cause := range []string{"add", "delete", "learn", "resolve"} {
 		m.flowMods.WithLabelValues(cause)
 	}
 	lessons := f.NewCounterVec(prometheus.CounterOpts{
@@ -48,6 +51,20 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}, []string{"result"})
 	for l := range learn.Lesson(learn.Lessons) {
 		m.lessons[l] = lessons.WithLabelValues(l.String())
+	}
+	questions := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "macloom_neighbour_questions_total",
+		Help: "ARP requests and neighbour solicitations that no flow answered by what they caused: install (a flow that answers the next), known (it is on its way), unknown, full.",
+	}, []string{"result"})
+	for v := range respond.Verdict(respond.Verdicts) {
+		m.questions[v] = questions.WithLabelValues(v.String())
+	}
+	messages := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "macloom_dhcp_messages_total",
+		Help: "Messages of DHCPv4, DHCPv6 (with a 6) and router discovery, from stations and to them, by type; malformed: none of these.",
+	}, []string{"type"})
+	for t := respond.Malformed; int(t) < respond.Messages; t++ {
+		m.messages[t] = messages.WithLabelValues(t.String())
 	}
 	return m
 }

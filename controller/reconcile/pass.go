@@ -51,6 +51,7 @@ func (d *datapath) pass(ctx context.Context) error {
 	d.full = map[uint8]bool{}
 	var drift flow.Plan
 	var forgotten []learn.Place // in any attempt
+	var untrue []flow.Key       // flows about neighbours that are not so, in any attempt
 	for attempt := 0; ; attempt++ {
 		view := d.view()
 		free := view.Free
@@ -67,14 +68,16 @@ func (d *datapath) pass(ctx context.Context) error {
 				return err
 			}
 			d.lastRead, d.readTook, d.doubted = time.Now(), time.Since(start), false
+			untrue = append(untrue, d.adopt(h)...)
 			changed, stale := d.found(h)
 			if changed.Len() > 0 {
 				drift = changed
 			}
 			forgotten = append(forgotten, stale...)
 		}
+		d.served.Store(view)
 		if plan, done := d.step(view); plan != nil {
-			if err := d.commit(ctx, plan, forgotten); err != nil {
+			if err := d.commit(ctx, plan, forgotten, untrue); err != nil {
 				var refused *session.CommitError
 				if !errors.As(err, &refused) {
 					return err
@@ -93,7 +96,7 @@ func (d *datapath) pass(ctx context.Context) error {
 		if d.refused.forgetFull(&plan) {
 			continue
 		}
-		if err := d.commit(ctx, &plan, forgotten); err != nil {
+		if err := d.commit(ctx, &plan, forgotten, untrue); err != nil {
 			if attempt < maxRefused {
 				err = d.refuse(ctx, err, &plan)
 			}
@@ -138,8 +141,8 @@ func (d *datapath) step(view *intent.View) (plan *flow.Plan, done func()) {
 // commit sends the difference, as one bundle but for meters, which no bundle
 // can hold. The plan comes first in the list, so that an index below its length is one of its
 // objects.
-func (d *datapath) commit(ctx context.Context, plan *flow.Plan, forgotten []learn.Place) error {
-	if plan.Empty() && len(forgotten) == 0 {
+func (d *datapath) commit(ctx context.Context, plan *flow.Plan, forgotten []learn.Place, untrue []flow.Key) error {
+	if plan.Empty() && len(forgotten) == 0 && len(untrue) == 0 {
 		return nil
 	}
 	msgs := plan.Messages()
@@ -147,12 +150,15 @@ func (d *datapath) commit(ctx context.Context, plan *flow.Plan, forgotten []lear
 		msgs = append(msgs, pipeline.LearnedSource(p.Port, p.MAC).DeleteStrict())
 		msgs = append(msgs, pipeline.RemoveLearnedDest(p.Port, p.MAC))
 	}
+	for _, key := range untrue {
+		msgs = append(msgs, key.DeleteStrict())
+	}
 	if err := d.conn.Commit(ctx, msgs); err != nil {
 		return err
 	}
 	d.r.metrics.flowMods.WithLabelValues("add").Add(float64(len(plan.Add)))
-	d.r.metrics.flowMods.WithLabelValues("delete").Add(float64(len(plan.Delete) + 2*len(forgotten)))
-	d.log.Info("flows changed", zap.Int("added", len(plan.Add)), zap.Int("deleted", len(plan.Delete)), zap.Int("forgotten", len(forgotten)),
+	d.r.metrics.flowMods.WithLabelValues("delete").Add(float64(len(plan.Delete) + 2*len(forgotten) + len(untrue)))
+	d.log.Info("flows changed", zap.Int("added", len(plan.Add)), zap.Int("deleted", len(plan.Delete)), zap.Int("forgotten", len(forgotten)+len(untrue)),
 		zap.Int("groups", len(plan.AddGroups)+len(plan.ModifyGroups)+len(plan.DeleteGroups)),
 		zap.Int("meters", len(plan.AddMeters)+len(plan.ModifyMeters)+len(plan.DeleteMeters)))
 	return d.flushZones(ctx, plan)

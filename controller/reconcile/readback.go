@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/learn"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
@@ -22,6 +23,8 @@ type holding struct {
 	state   flow.State // ours, but for what was learned
 	learned map[learn.Place]learn.Halves
 	foreign foreign
+
+	neighbours map[intent.Question]flow.Flow
 }
 
 // foreign counts what is not ours.
@@ -31,7 +34,7 @@ type foreign struct {
 
 // readBack asks the switch for its flows, groups and meters, all at once.
 func (d *datapath) readBack(ctx context.Context) (*holding, error) {
-	h := &holding{learned: map[learn.Place]learn.Halves{}}
+	h := &holding{learned: map[learn.Place]learn.Halves{}, neighbours: map[intent.Question]flow.Flow{}}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.readFlows(ctx, h) })
 	g.Go(func() error {
@@ -101,6 +104,10 @@ func (d *datapath) readFlows(ctx context.Context, h *holding) error {
 			f, err := flow.FromStats(s)
 			if err != nil {
 				return err
+			}
+			if q, _, ok := pipeline.ParseNeighbour(f.Key(), cookie); ok {
+				h.neighbours[q] = f
+				continue
 			}
 			switch half, port, a := pipeline.ParseLearned(f.Key(), cookie); half {
 			case pipeline.NotLearned:

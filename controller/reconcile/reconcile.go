@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +26,7 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/learn"
 	"github.com/macloom/macloom/controller/pipeline"
+	"github.com/macloom/macloom/controller/respond"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 	"github.com/macloom/macloom/southbound/session"
@@ -33,6 +35,9 @@ import (
 // Intent is where the view of a switch comes from.
 type Intent interface {
 	View(d intent.DPID, ports []intent.SwitchPort) *intent.View
+	// Neighbour and Client are what the stations of ports are answered.
+	Neighbour(intent.Question) (intent.Neighbour, bool)
+	Client(port string) (intent.Client, bool)
 }
 
 // Facts is where realized state is recorded.
@@ -49,6 +54,7 @@ type Config struct {
 	Retry   time.Duration // pause before a failed step is tried again; default 1 s
 	Timeout time.Duration // for one pass; default 30 s
 	Record  time.Duration // for writing facts to the database; default 3 s
+	Lease   time.Duration // for which DHCP gives an address; default respond.DefaultLease
 	Now     func() time.Time
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
@@ -70,6 +76,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Record == 0 {
 		c.Record = 3 * time.Second
+	}
+	if c.Lease == 0 {
+		c.Lease = respond.DefaultLease
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -193,7 +202,9 @@ type datapath struct {
 	asked chan question // somebody wants to know what a pass would change
 	ended chan struct{}
 
-	learned *learn.Table
+	learned    *learn.Table
+	neighbours *respond.Neighbours
+	served     atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
 
 	mu           sync.Mutex // for what the notices change
 	ports        map[uint32]intent.SwitchPort
@@ -226,7 +237,7 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
 		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), ended: make(chan struct{}),
 		asked:   make(chan question),
-		learned: learn.NewTable(), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
+		learned: learn.NewTable(), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
 		refused: newRefusals(),
 		facts: intent.Switch{
 			DPID: id, Address: c.RemoteAddr().String(), Connected: true, ConnectedAt: r.cfg.Now(),
@@ -287,6 +298,9 @@ func (d *datapath) run(ctx context.Context) {
 			// and all that is not urgent when the switch is served.
 			started = true
 			wg.Go(func() { d.learn(ctx) })
+			wg.Go(func() { d.resolve(ctx) })
+			wg.Go(func() { d.configure(ctx) })
+			wg.Go(func() { d.advertise(ctx) })
 			wg.Go(func() { d.watch(ctx) })
 			wg.Go(func() { d.probe(ctx) })
 		}

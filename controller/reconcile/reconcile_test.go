@@ -74,7 +74,9 @@ func (r *rig) start() {
 	r.reconciler = New(r, r, log, r.metrics, r.cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- session.Serve(ctx, ln, session.Config{Log: log}, r.reconciler.Serve) }()
+	go func() {
+		done <- session.Serve(ctx, ln, session.Config{Log: log, PacketIns: PacketIns, Classify: Classify}, r.reconciler.Serve)
+	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -101,6 +103,18 @@ func (r *rig) clock() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.now
+}
+
+func (r *rig) Neighbour(q intent.Question) (intent.Neighbour, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Neighbour(q)
+}
+
+func (r *rig) Client(port string) (intent.Client, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Client(port)
 }
 
 func (r *rig) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
@@ -157,9 +171,10 @@ func (r *rig) change(f func(s *intent.State, t intent.Touched)) {
 	r.mu.Lock()
 	f(r.state, touched)
 	r.state.Revision++
-	revision := r.state.Revision
+	revision, moved := r.state.Revision, r.state.TakeMoved()
 	r.mu.Unlock()
 	r.reconciler.Touch(touched)
+	r.reconciler.Moved(moved)
 	r.await(fmt.Sprintf("revision %d to be realized", revision), func() bool { return r.saved.Realized == revision })
 }
 

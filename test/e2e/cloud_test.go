@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +102,12 @@ func (c *cloud) awaitStatus(i instance, want string) {
 		}
 		return nil
 	})
+}
+
+// intended are the flows of the bridge that follow from intent, without those
+// that stations have caused by asking for others.
+func (c *cloud) intended() []string {
+	return slices.DeleteFunc(c.lab.Flows(c.bridge), func(f string) bool { return strings.Contains(f, "cookie=0x5d0b") })
 }
 
 // reaches checks that pings from a to b pass, or that none does.

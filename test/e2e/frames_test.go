@@ -16,6 +16,10 @@ func ethernet(dst, src [6]byte, etherType uint16, payload []byte) []byte {
 	return append(frame, make([]byte, max(0, 60-len(frame)))...)
 }
 
+// nobody is an address of the tests' networks that no station has: a request for
+// it goes to all of the network, as no switch can answer it.
+var nobody = [4]byte{10, 0, 0, 200}
+
 // arp is an ARP request (RFC 826) in a broadcast frame.
 func arp(src, sha [6]byte, spa, tpa [4]byte) []byte {
 	head := []byte{0, 1, 8, 0, 6, 4, 0, 1}
@@ -33,6 +37,16 @@ func ipv4(src, dst [6]byte, from, to [4]byte) []byte {
 	head := slices.Concat([]byte{0x45, 0, 0, byte(20 + len(icmp)), 0, 1, 0, 0, 64, 1, 0, 0}, from[:], to[:])
 	binary.BigEndian.PutUint16(head[10:], checksum(head))
 	return ethernet(dst, src, 0x0800, append(head, icmp...))
+}
+
+// udp is a datagram without contents.
+func udp(src, dst [6]byte, from, to [4]byte, srcPort, dstPort byte) []byte {
+	frame := ipv4(src, dst, from, to)
+	frame[14+9] = 17
+	binary.BigEndian.PutUint16(frame[14+10:], 0)
+	binary.BigEndian.PutUint16(frame[14+10:], checksum(frame[14:34]))
+	copy(frame[34:], []byte{0, srcPort, 0, dstPort, 0, 8, 0, 0})
+	return frame
 }
 
 // ipv6 is a packet without contents (next header 59) from fd00::1 to fd00::2.

@@ -61,7 +61,7 @@ func TestFlowsDeletedByHandAreRepairedAndReported(t *testing.T) {
 	network := c.network("acme", "blue", "10.0.0.0/24")
 	a, b := c.instance("a", "acme", network, "10.0.0.1", nil), c.instance("b", "acme", network, "10.0.0.2", nil)
 	c.reaches(a, b, true)
-	before := c.lab.Flows(c.bridge)
+	before := c.intended()
 	c.lab.Ofctl("del-flows", "br0")
 	lab.Wait(t, "the flows to be repaired", patience, func() error {
 		if n := c.ctl.Metric("macloom_reconcile_repaired_flows_total"); int(n) != len(before) {
@@ -69,7 +69,7 @@ func TestFlowsDeletedByHandAreRepairedAndReported(t *testing.T) {
 		}
 		return nil
 	})
-	if after := c.lab.Flows(c.bridge); fmt.Sprint(after) != fmt.Sprint(before) {
+	if after := c.intended(); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("flows before:\n%v\nafter:\n%v", before, after)
 	}
 	c.comes(a, b, true)

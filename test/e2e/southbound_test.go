@@ -133,7 +133,7 @@ func TestForeignFlowsStayAndLostOnesComeBack(t *testing.T) {
 	c := newCloud(t, lab.ControllerOptions{})
 	network := c.network("acme", "blue", "10.0.0.0/24")
 	a, b := c.instance("a", "acme", network, "10.0.0.1", nil), c.instance("b", "acme", network, "10.0.0.2", nil)
-	before := c.lab.Flows(c.bridge)
+	before := c.intended()
 	c.ctl.Kill9()
 	c.lab.Ofctl("add-flow", "br0", "table=99,priority=7,cookie=0x1234,ip,actions=drop")
 	c.lab.Ofctl("--strict", "del-flows", "br0", "table=60,priority=0")
@@ -148,10 +148,10 @@ func TestForeignFlowsStayAndLostOnesComeBack(t *testing.T) {
 		return nil
 	})
 	c.comes(a, b, true)
-	if n := c.ctl.Metric("macloom_openflow_flow_mods_total"); n != 1 {
+	if n := c.ctl.Metric("macloom_reconcile_flow_mods_total", "cause=add") + c.ctl.Metric("macloom_reconcile_flow_mods_total", "cause=delete"); n != 1 {
 		t.Errorf("%v flow-mods, want one: the flow that was lost", n)
 	}
-	after := slices.DeleteFunc(c.lab.Flows(c.bridge), func(f string) bool { return strings.Contains(f, "table=99") })
+	after := slices.DeleteFunc(c.intended(), func(f string) bool { return strings.Contains(f, "table=99") })
 	if len(after) != len(before) {
 		t.Errorf("%d flows of ours before, %d after", len(before), len(after))
 	}

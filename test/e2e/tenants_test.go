@@ -47,10 +47,10 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 	seen, sentinel, last := g3.Capture(marked(1)), a2.Capture(marked(2)), g3.Capture(marked(3))
 	own := parseMAC(a1.MAC)
 	a1.SendFrame(mark(to(parseMAC(g3.MAC), arp(own, own, [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 3})), 1))
-	a1.SendFrame(mark(arp(own, own, [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}), 2))
+	a1.SendFrame(mark(arp(own, own, [4]byte{10, 0, 0, 1}, nobody), 2))
 	sentinel.Wait(1, patience)
 	peer := parseMAC(g1.MAC)
-	g1.SendFrame(mark(arp(peer, peer, [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 3}), 3))
+	g1.SendFrame(mark(arp(peer, peer, [4]byte{10, 0, 0, 1}, nobody), 3))
 	last.Wait(1, patience)
 	if n := len(seen.Stop()); n != 0 {
 		t.Errorf("%d frames reached another tenant by its MAC", n)
@@ -111,16 +111,17 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 		legal bool
 	}{
 		{"its own IP", ipv4(own, peer, ownIP, peerIP), true},
-		{"its own ARP", arp(own, own, ownIP, peerIP), true},
-		{"ARP probe", arp(own, own, [4]byte{}, peerIP), true},
+		{"its own ARP", arp(own, own, ownIP, nobody), true},
+		{"ARP probe", arp(own, own, [4]byte{}, nobody), true},
 		{"a stolen MAC", ipv4(stolen, peer, ownIP, peerIP), false},
 		{"a stolen IP", ipv4(own, peer, stolenIP, peerIP), false},
-		{"ARP from a stolen MAC", arp(stolen, stolen, ownIP, peerIP), false},
-		{"ARP with a stolen sender MAC", arp(own, stolen, ownIP, peerIP), false},
-		{"ARP with a stolen sender IP", arp(own, own, stolenIP, peerIP), false},
+		{"ARP from a stolen MAC", arp(stolen, stolen, ownIP, nobody), false},
+		{"ARP with a stolen sender MAC", arp(own, stolen, ownIP, nobody), false},
+		{"ARP with a stolen sender IP", arp(own, own, stolenIP, nobody), false},
 		{"a VLAN tag", vlan(ipv4(own, peer, ownIP, peerIP)), false},
 		{"IPv6 without an IPv6 address", ipv6(own, peer), false},
 		{"a later fragment of a stolen IP", fragment(ipv4(own, peer, stolenIP, peerIP)), false},
+		{"what a DHCP server says", udp(own, peer, ownIP, peerIP, 67, 68), false},
 		{"LLDP", ethernet([6]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, own, 0x88cc, make([]byte, 30)), false},
 	}
 	for i, f := range frames {
@@ -128,7 +129,7 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 		thief.SendFrame(mark(f.frame, i))
 		// The sentinel leaves by the same port afterwards: once it is there, the frame would be, too.
 		sentinel := witness.Capture(marked(1000 + i))
-		thief.SendFrame(mark(arp(own, own, ownIP, peerIP), 1000+i))
+		thief.SendFrame(mark(arp(own, own, ownIP, nobody), 1000+i))
 		sentinel.Wait(1, patience)
 		sentinel.Stop()
 		if got := len(seen.Stop()) > 0; got != f.legal {
@@ -163,29 +164,29 @@ func TestPortsSpeakAsTheirPairsOrWithoutPortSecurityAsTheyLike(t *testing.T) {
 			t.Errorf("frame of %s with %s arrived: %v, want %v", from.Name, name, got, legal)
 		}
 	}
-	ask := arp(own, own, ownIP, peerIP)
+	ask := arp(own, own, ownIP, nobody)
 	for i, f := range []struct {
 		name  string
 		frame []byte
 		legal bool
 	}{
 		{"the IP of a pair", ipv4(own, peer, vip, peerIP), true},
-		{"ARP for the IP of a pair", arp(own, own, vip, peerIP), true},
+		{"ARP for the IP of a pair", arp(own, own, vip, nobody), true},
 		{"the MAC of a pair", ipv4(vmac, peer, vip, peerIP), true},
-		{"ARP from the MAC of a pair", arp(vmac, vmac, vip, peerIP), true},
+		{"ARP from the MAC of a pair", arp(vmac, vmac, vip, nobody), true},
 		{"the MAC of a pair and a stolen IP", ipv4(vmac, peer, stolenIP, peerIP), false},
-		{"ARP from the MAC of a pair for a stolen IP", arp(vmac, vmac, stolenIP, peerIP), false},
+		{"ARP from the MAC of a pair for a stolen IP", arp(vmac, vmac, stolenIP, nobody), false},
 		{"a stolen MAC", ipv4(stolen, peer, vip, peerIP), false},
 	} {
 		try(router, bare, i, f.name, f.frame, ask, f.legal)
 	}
-	say := arp(peer, peer, peerIP, ownIP)
+	say := arp(peer, peer, peerIP, nobody)
 	for i, f := range []struct {
 		name  string
 		frame []byte
 		legal bool
 	}{
-		{"ARP that is not its own", arp(stolen, stolen, stolenIP, ownIP), true},
+		{"ARP that is not its own", arp(stolen, stolen, stolenIP, nobody), true},
 		{"ARP for the MAC of a pair", to(vmac, arp(stolen, stolen, stolenIP, vip)), true},
 		{"ARP for a MAC that nobody has", to(stolen, say), false},
 		{"IP that no rule of the receiver allows", ipv4(stolen, own, stolenIP, ownIP), false},

@@ -245,6 +245,9 @@ func (c *Controller) Restart() {
 // API is an HTTP client that dials inside the controller's namespace.
 func (c *Controller) API() *http.Client { return c.client }
 
+// Binary is the path of the macloom under test.
+func (c *Controller) Binary() string { return c.binary }
+
 // Token is the admin token that the controller made at its first start.
 func (c *Controller) Token() string {
 	c.l.t.Helper()
