@@ -450,6 +450,9 @@ func (x *watcher) judge(n *news) (store.Op, error) {
 			delete(x.unborn, id)
 			return "", nil
 		case n.Op == store.OpCreate && n.object == nil:
+			if !x.began {
+				return "", nil // the state that the client began with may have had it: its end is told
+			}
 			if x.unborn == nil {
 				x.unborn = map[uint64]struct{}{}
 			}
@@ -464,6 +467,9 @@ func (x *watcher) judge(n *news) (store.Op, error) {
 	_, sure := x.touched[id]
 	sure = sure || x.began || !x.moment.Holds(n.Revision)
 	if !sure {
+		if n.Op == store.OpCreate && n.object == nil && (x.every || n.TenantID == x.scope.TenantID) {
+			return "", nil // as above
+		}
 		x.touched[id] = struct{}{}
 	}
 	x.know(id, n.object != nil)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -343,14 +344,20 @@ func TestWatchesUnderWritersHaveNeitherGapsNorDoubles(t *testing.T) {
 			var reading errgroup.Group
 			final := make(chan struct{})
 			var last int64
+			var left atomic.Int64
+			left.Store(int64(len(clients)))
 			reading.Go(func() error {
-				defer close(final)
 				_ = work.Wait()
 				last = a.elsewhere()
+				close(final)
+				for left.Load() > 0 { // whoever has heard of the last revision hears of another
+					a.elsewhere()
+				}
 				return nil
 			})
 			for _, c := range clients {
 				reading.Go(func() error {
+					defer left.Add(-1)
 					for n := 1; ; n++ {
 						s := c.w.next()
 						if s.kind == "" {

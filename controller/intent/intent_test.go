@@ -229,6 +229,12 @@ func TestChangesThatTheDataPlaneDoesNotSeeTouchNothing(t *testing.T) {
 	if len(touched) != 0 {
 		t.Errorf("touched %v", touched)
 	}
+	// But for a port that was unbound and bound again: its status is to be told.
+	p.Status = PortDown
+	s.PutPort(p, touched)
+	if diff := cmp.Diff(Touched{dpid: {}}, touched); diff != "" {
+		t.Errorf("a status that was reset (-want +got):\n%s", diff)
+	}
 }
 
 // Any history of changes must end in the view that a fresh load would give, and

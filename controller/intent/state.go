@@ -86,6 +86,11 @@ func (s *State) PutPort(p Port, t Touched) {
 	if old, ok := s.ports[p.ID]; ok {
 		if sameForDataPlane(old, p) {
 			s.ports[p.ID] = p
+			// What was unbound and bound again between two looks is as it was, but
+			// for its status: that is to be recorded anew.
+			if d, bound := p.Binding.DPID(); bound && p.Status == PortDown {
+				t.add(d)
+			}
 			return
 		}
 		s.unindexPort(old, t)
