@@ -21,9 +21,7 @@ type page struct {
 
 func (a *api) page(path, token string) page {
 	a.t.Helper()
-	if strings.HasPrefix(path, a.url) {
-		path = path[len(a.url):]
-	}
+	path = strings.TrimPrefix(path, a.url)
 	got := a.want(http.StatusOK, "GET", path, token, "")
 	var root map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(got.text), &root); err != nil {

@@ -137,7 +137,7 @@ func (c *collection[E]) watching(r *http.Request, p principal, query url.Values)
 	delete(words, wordRevision)
 	w := &watching{
 		view: &view{
-			name: strings.Join(append(name, r.URL.EscapedPath(), url.Values(words).Encode()), "\n"), kind: c.kindOf(), scope: sc, every: p.admin || c.public,
+			name: strings.Join(append(name, r.URL.EscapedPath(), words.Encode()), "\n"), kind: c.kindOf(), scope: sc, every: p.admin || c.public,
 		},
 		single: c.single, key: c.keyed(), owned: c.attributes.find("tenant_id") != nil, empty: !l.possible, filter: len(l.Filter) > 0 || c.partial,
 	}

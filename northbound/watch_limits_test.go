@@ -170,7 +170,7 @@ func TestAWatchFromARevisionThatIsNotKeptIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for revision, want := range map[int64]int{0: 410, last - 2: 410, last - 1: 200, last: 200, last + 1: 410} {
-		w, resp := a.openWatch(fmt.Sprintf("networks?watch=true&revision=%d", revision), "red", 0)
+		w, resp := a.openWatch(fmt.Sprintf("networks?watch=true&revision=%d", revision), "red", 0) //nolint:bodyclose // by w.close
 		if resp.StatusCode != want {
 			t.Errorf("revision %d of %d: %d, want %d", revision, last, resp.StatusCode, want)
 		}
@@ -199,7 +199,7 @@ func TestWatchesAreLimitedByCallerAndInAll(t *testing.T) {
 	}
 	first.close()
 	for { // until the server has noticed
-		w, resp := a.openWatch("networks?watch=true", "red", 0)
+		w, resp := a.openWatch("networks?watch=true", "red", 0) //nolint:bodyclose // by w.close
 		if resp.StatusCode == 200 {
 			return
 		}

@@ -63,7 +63,7 @@ func (a *api) openWatch(path, token string, last int64) (*watched, *http.Respons
 // watch opens a watch that must be admitted.
 func (a *api) watch(path, token string, last int64) *watched {
 	a.t.Helper()
-	w, resp := a.openWatch(path, token, last)
+	w, resp := a.openWatch(path, token, last) //nolint:bodyclose // by w.close
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != eventStream {
 		text, _ := io.ReadAll(resp.Body)
 		a.t.Fatalf("GET %s: %d %s", path, resp.StatusCode, text)
