@@ -272,6 +272,7 @@ type watcher struct {
 	// the beginning, or if there was no such state, what it should know.
 	moment *store.Moment
 	began  bool // with the state
+	steady bool // of others the client has seen nothing since that it does not see now
 	// known are the objects that the client has, by the hashes of their ids, of
 	// those that may enter and leave the view; nil: there are none such.
 	known   map[uint64]struct{}
@@ -350,12 +351,16 @@ func (x *watcher) begin(ctx context.Context, resumed bool) error {
 	}
 	x.began = !resumed
 	x.touched = map[uint64]struct{}{}
-	return x.hub.store.At(ctx, func(ctx context.Context, m *store.Moment) error {
+	return x.hub.store.At(ctx, func(ctx context.Context, m *store.Moment) (err error) {
 		x.moment = m
 		if !resumed {
 			x.at = m.Revision
+		} else if !x.every {
+			if x.steady, err = x.hub.store.Steady(ctx, x.kind, x.scope.TenantID, x.at); err != nil {
+				return err
+			}
 		}
-		err := x.state(ctx, func(s seen) error {
+		err = x.state(ctx, func(s seen) error {
 			if x.tracked(s.tenant) {
 				x.know(x.hash(s.id), true)
 			}
@@ -484,6 +489,8 @@ func (x *watcher) judge(n *news) (store.Op, error) {
 		return "", nil
 	case x.every || n.TenantID == x.scope.TenantID:
 		return store.OpDelete, nil // perhaps it never was in the view
+	case x.steady:
+		return "", nil // it never was
 	}
 	return "", errUnshared // what it cannot see is not to be named
 }

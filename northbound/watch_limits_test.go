@@ -378,3 +378,34 @@ func cutConnections(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 }
+
+// Who resumes is not sent back to the beginning because others have changed what
+// is theirs alone; but he is if he may have seen it.
+func TestAMemberResumesWhileOthersChangeWhatIsTheirs(t *testing.T) {
+	t.Parallel()
+	a := lively(t, nil)
+	blue := idOf(a.make("/v2.0/networks", "blue", `{"network": {"name": "blue"}}`))
+	red := idOf(a.make("/v2.0/networks", "red", `{"network": {"name": "red"}}`))
+	from := a.latest()
+	port := idOf(a.make("/v2.0/ports", "blue", `{"port": {"network_id": "`+blue+`"}}`))
+	a.want(200, "PUT", "/v2.0/ports/"+port, "blue", `{"port": {"name": "p"}}`)
+	a.want(200, "PUT", "/v2.0/networks/"+blue, "blue", `{"network": {"name": "other"}}`)
+	mine := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+red+`", "name": "mine"}}`))
+	a.want(204, "DELETE", "/v2.0/ports/"+port, "blue", "")
+	a.want(204, "DELETE", "/v2.0/networks/"+blue, "blue", "")
+	a.want(200, "PUT", "/v2.0/networks/"+red, "red", `{"network": {"name": "renamed"}}`)
+	a.watch("networks?watch=true", "red", from).want("update", "renamed")
+	ports := a.watch("ports?watch=true", "red", from)
+	ports.want("create", "mine")
+	a.want(204, "DELETE", "/v2.0/ports/"+mine, "red", "")
+	ports.want("delete", "")
+
+	shared := idOf(a.make("/v2.0/networks", "blue", `{"network": {"name": "shared"}}`))
+	policy := idOf(a.make("/v2.0/rbac-policies", "blue", `{"rbac_policy": {"object_type": "network", "object_id": "`+shared+`", "action": "access_as_shared", "target_tenant": "red"}}`))
+	from = a.latest()
+	a.want(204, "DELETE", "/v2.0/rbac-policies/"+policy, "blue", "")
+	a.latest()
+	if s := a.watch("networks?watch=true", "red", from).change(); s.kind != "error" || !strings.Contains(s.data, "RevisionTooOld") {
+		t.Errorf("what it may have seen ends: %s %s", s.kind, s.data)
+	}
+}

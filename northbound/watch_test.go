@@ -290,7 +290,7 @@ func (p *replica) wantList(a *api, path, token string) {
 		list[idOf(o)] = o
 	}
 	if diff := cmp.Diff(list, p.objects); diff != "" {
-		a.t.Errorf("(-list +events)\n%s", diff)
+		a.t.Errorf("%s of %s, told %v (-list +events)\n%s", path, token, p.told, diff)
 	}
 }
 

@@ -96,7 +96,7 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 		"datapath of bridges that are made: auto (of the kernel, where it has one), system (of the kernel) or netdev (userspace)")
 	f.StringVar(&c.Advertise, "advertise", "", "host name or address at which bridges reach this controller; empty: where their host has reached it by OVSDB")
 	f.DurationVar(&c.AuditKeep, "audit-retention", 365*24*time.Hour, "how long the audit log is kept, in whole months; 0: for ever")
-	f.DurationVar(&c.DHCPLease, "dhcp-lease", respond.DefaultLease, "how long an address is given for by DHCP")
+	f.DurationVar(&c.DHCPLease, "dhcp-lease", respond.DefaultLease, "how long an address is given for by DHCP; 0: the default")
 	f.DurationVar(&c.LineageRetention, "lineage-retention", 0,
 		"how long the lineage of MAC addresses, resolved conflicts and records of imports are kept, such as 8760h; 0: for ever")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate for OpenFlow and OVSDB; empty: no TLS")
@@ -200,7 +200,7 @@ func (c *config) check() error {
 	if c.AuditKeep < 0 {
 		return fmt.Errorf("audit-retention: %s is less than nothing; 0 is for ever", c.AuditKeep)
 	}
-	if c.DHCPLease < minLease || c.DHCPLease > maxLease {
+	if c.DHCPLease != 0 && (c.DHCPLease < minLease || c.DHCPLease > maxLease) { // 0: not a flag of the command, or the default
 		return fmt.Errorf("dhcp-lease: %s is not between %s and %s", c.DHCPLease, minLease, maxLease)
 	}
 	if _, err := store.ParseQuotas(c.Quota); err != nil {

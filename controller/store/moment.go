@@ -104,6 +104,24 @@ func (s *Store) Reach(ctx context.Context) (first, last int64, err error) {
 	return first, last, err
 }
 
+// Steady says whether a tenant has seen nothing of others of a kind since a
+// revision that it does not see now: no policy has changed by which it could.
+func (s *Store) Steady(ctx context.Context, kind Kind, tenant string, since int64) (steady bool, err error) {
+	condition := `NOT EXISTS (SELECT FROM outbox WHERE kind = '` + string(KindRBACPolicy) + `' AND (revision > $1 OR revision IS NULL))`
+	switch kind {
+	case KindNetwork, KindSubnet, KindSecurityGroup, KindRule, KindAddressGroup, KindAddressScope, KindSubnetPool, KindQoSPolicy, KindQoSRule:
+		condition += ` AND $2 <> ''`
+	case KindPort: // those on networks of one's own, which others may only use if they are shared
+		condition += ` AND NOT EXISTS (SELECT FROM rbac_policies p JOIN networks n ON n.id = p.network_id WHERE n.tenant_id = $2)`
+	default:
+		return false, nil
+	}
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRow(ctx, `SELECT `+condition, since, tenant).Scan(&steady)
+	})
+	return steady, err
+}
+
 // sight says who may see objects of a kind.
 type sight interface {
 	private() bool
