@@ -32,9 +32,7 @@ func (s *Store) DescribeBy(d Describer) { s.describer.Store(&d) }
 type reader interface {
 	// byIDs returns pointers to those that exist, of all tenants.
 	byIDs(ctx context.Context, q querier, ids []string) (map[string]any, error)
-	// private says whether nobody but their owners and administrators ever see
-	// them.
-	private() bool
+	sight
 }
 
 // readers are the kinds whose objects the audit log can read for itself.

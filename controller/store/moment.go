@@ -124,35 +124,31 @@ func (s *Store) Steady(ctx context.Context, kind Kind, tenant string, since int6
 
 // sight says who may see objects of a kind.
 type sight interface {
+	// private says whether nobody but their owners and administrators ever see
+	// them.
 	private() bool
 	viewers(ctx context.Context, q querier, ids, tenants []string) (map[string][]string, error)
 }
 
-// sights are the kinds that others than their owners may see.
+// sights are the kinds without a reader that others than their owners may see.
 var sights = map[Kind]sight{
-	KindTenant:         &tenants,
-	KindSegment:        &segments,
-	KindNetwork:        &networks,
-	KindSubnet:         &subnets,
-	KindPort:           &ports,
-	KindSecurityGroup:  &groups,
-	KindRule:           &rules,
-	KindQoSPolicy:      &qosPolicies.entity,
-	KindQoSRule:        &qosRules.entity,
-	KindTrunk:          &trunks.entity,
-	KindAddressGroup:   &addressGroups.entity,
-	KindAddressScope:   &addressScopes.entity,
-	KindSubnetPool:     &subnetPools.entity,
 	KindMeteringLabel:  &meteringLabels.entity,
 	KindMeteringRule:   &meteringRules.entity,
 	KindFlavor:         &flavors.entity,
 	KindServiceProfile: &serviceProfiles.entity,
 }
 
+func sightOf(kind Kind) sight {
+	if r, ok := readers[kind]; ok {
+		return r
+	}
+	return sights[kind]
+}
+
 // Private says whether nobody but their owners and administrators ever see
 // objects of a kind.
 func Private(kind Kind) bool {
-	of := sights[kind]
+	of := sightOf(kind)
 	return of == nil || of.private()
 }
 
@@ -179,7 +175,7 @@ func (s *Store) Visible(ctx context.Context, kind Kind, owners map[string]string
 		ids = append(ids, id)
 	}
 	err = s.read(ctx, func(q querier) (err error) {
-		seen, err = sights[kind].viewers(ctx, q, ids, tenants)
+		seen, err = sightOf(kind).viewers(ctx, q, ids, tenants)
 		return err
 	})
 	return seen, err

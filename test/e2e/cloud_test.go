@@ -165,3 +165,21 @@ func (c *cloud) explains(from instance, query string, delivered bool) {
 		c.t.Errorf("%s, %s: explained as %+v; want it delivered: %v", from.Name, query, got, delivered)
 	}
 }
+
+// six makes an IPv6 network and returns what makes instances on it.
+func (c *cloud) six() func(name, ip string) instance {
+	c.t.Helper()
+	network := c.create("networks", "network", map[string]any{"name": "six", "tenant_id": "acme"})["id"].(string)
+	c.create("subnets", "subnet", map[string]any{"network_id": network, "tenant_id": "acme", "ip_version": 6, "cidr": "fd00:5d::/64", "gateway_ip": nil})
+	return func(name, ip string) instance {
+		port := c.create("ports", "port", map[string]any{
+			"name": name, "tenant_id": "acme", "network_id": network, "fixed_ips": []any{map[string]any{"ip_address": ip}},
+			"binding:host_id": dpid, "binding:profile": map[string]any{"interface_name": name},
+		})
+		i := instance{port: port, ip: ip, Host: c.lab.Host(c.bridge, name, lab.HostOptions{
+			MAC: port["mac_address"].(string), Addrs: []string{ip + "/64"}, IPv6: true,
+		})}
+		c.awaitStatus(i, "ACTIVE")
+		return i
+	}
+}

@@ -432,19 +432,7 @@ func TestRulesAskForMACAddressesAndSegments(t *testing.T) {
 func TestIPv6IsGuardedAndFiltered(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, lab.ControllerOptions{})
-	network := c.create("networks", "network", map[string]any{"name": "six", "tenant_id": "acme"})["id"].(string)
-	c.create("subnets", "subnet", map[string]any{"network_id": network, "tenant_id": "acme", "ip_version": 6, "cidr": "fd00:5d::/64", "gateway_ip": nil})
-	host := func(name, ip string) instance {
-		port := c.create("ports", "port", map[string]any{
-			"name": name, "tenant_id": "acme", "network_id": network, "fixed_ips": []any{map[string]any{"ip_address": ip}},
-			"binding:host_id": dpid, "binding:profile": map[string]any{"interface_name": name},
-		})
-		i := instance{port: port, ip: ip, Host: c.lab.Host(c.bridge, name, lab.HostOptions{
-			MAC: port["mac_address"].(string), Addrs: []string{ip + "/64"}, IPv6: true,
-		})}
-		c.awaitStatus(i, "ACTIVE")
-		return i
-	}
+	host := c.six()
 	a, b := host("a", "fd00:5d::a"), host("b", "fd00:5d::b")
 	c.reaches(a, b, true)
 	if out, err := b.Exec(context.Background(), "ip", "addr", "add", "fd00:5d::bad/64", "dev", "eth0", "nodad"); err != nil {

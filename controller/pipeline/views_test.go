@@ -1,0 +1,227 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
+)
+
+// town is an intent with a bit of everything: two networks with the same
+// addresses, a port of both families, an administratively down one, single and
+// combined groups, rules of every form.
+func town(shuffle *rand.Rand) *intent.State {
+	net := func(id string, vni uint32) intent.Network {
+		return intent.Network{Meta: intent.Meta{ID: id}, VNI: vni, AdminUp: true}
+	}
+	port := func(num uint32, network string, no uint32, groups []string, ips ...string) intent.Port {
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: network, AdminUp: true,
+			MAC: mac.Addr(0x020005000000 + uint64(num)), SecurityGroups: groups,
+			Binding: intent.Binding{Host: dpid.String(), PortNo: no},
+		}
+		for _, ip := range ips {
+			p.FixedIPs = append(p.FixedIPs, intent.FixedIP{Addr: netip.MustParseAddr(ip)})
+		}
+		return p
+	}
+	rule := func(num uint32, group string, dir intent.Direction, e intent.EtherType, r intent.Rule) intent.Rule {
+		r.Num, r.GroupID, r.Direction, r.EtherType = num, group, dir, e
+		return r
+	}
+	down := port(14, "blue", 4, []string{"open"}, "10.0.0.4")
+	down.AdminUp = false
+
+	s, touched := intent.NewState(), intent.Touched{}
+	steps := []func(){
+		func() { s.PutNetwork(net("blue", 77), touched) },
+		func() { s.PutNetwork(net("red", 78), touched) },
+		func() {
+			s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "open"}, Num: 1, Rules: []intent.Rule{
+				rule(101, "open", intent.Egress, intent.IPv4, intent.Rule{}),
+				rule(102, "open", intent.Egress, intent.IPv6, intent.Rule{}),
+				rule(103, "open", intent.Ingress, intent.IPv4, intent.Rule{RemoteGroupID: "open"}),
+			}}, touched)
+		},
+		func() {
+			s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "web"}, Num: 2, Rules: []intent.Rule{
+				rule(201, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoTCP), PortMin: number(uint16(80)), PortMax: number(uint16(80))}),
+				rule(202, "web", intent.Ingress, intent.IPv4, intent.Rule{
+					Protocol: number(protoUDP), PortMin: number(uint16(5000)), PortMax: number(uint16(5010)), RemotePrefix: netip.MustParsePrefix("10.9.0.0/16"),
+				}),
+				rule(203, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoICMP), PortMin: number(uint16(8)), PortMax: number(uint16(0))}),
+				rule(204, "web", intent.Ingress, intent.IPv6, intent.Rule{Protocol: number(protoICMPv6), PortMin: number(uint16(128))}),
+				rule(205, "web", intent.Ingress, intent.IPv4, intent.Rule{Protocol: number(protoTCP), PortMin: number(uint16(80)), PortMax: number(uint16(80))}),
+				rule(206, "web", intent.Egress, intent.IPv4, intent.Rule{Protocol: number(uint8(47)), RemotePrefix: netip.MustParsePrefix("192.0.2.0/24")}),
+			}}, touched)
+		},
+		func() { s.PutPort(port(11, "blue", 1, []string{"open"}, "10.0.0.1"), touched) },
+		func() { s.PutPort(port(12, "blue", 2, []string{"open", "web"}, "10.0.0.2", "fd00::2"), touched) },
+		func() { s.PutPort(port(13, "red", 3, nil, "10.0.0.1"), touched) },
+		func() { s.PutPort(down, touched) },
+	}
+	if shuffle != nil {
+		shuffle.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
+	}
+	for _, step := range steps {
+		step()
+	}
+	return s
+}
+
+func townPorts() []intent.SwitchPort {
+	ports := []intent.SwitchPort{{No: intent.LocalPortNo, Name: "br0"}}
+	for no := uint32(1); no <= 6; no++ {
+		ports = append(ports, intent.SwitchPort{No: no, Name: fmt.Sprintf("eth%d", no), Up: true})
+	}
+	return ports
+}
+
+func views() map[string]*intent.View {
+	return map[string]*intent.View{
+		"empty":     intent.NewState().View(dpid, nil, intent.UnmanagedLearn),
+		"learn":     intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn),
+		"drop":      intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
+		"town":      town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
+		"meter":     metered(),
+		"pairs":     pairs(),
+		"cloud":     cloud(),
+		"addresses": addresses(),
+		"stateless": stateless(),
+		"stations":  stations(),
+		"served":    served(),
+	}
+}
+
+// cloud is the view of one of four hosts: a port of another host's segment has
+// come here, one of ours has gone, and one has an address of no host's.
+func cloud() *intent.View {
+	s, touched := town(nil), intent.Touched{}
+	for i := range uint32(4) {
+		d := dpid + intent.DPID(i)
+		s.PutHost(intent.Host{DPID: d, Slot: 1 + i, Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})}, touched)
+		block, err := mac.NewSegment(mac.Addr(0x020005000000+uint64(i)<<16), 32)
+		if err != nil {
+			panic(err)
+		}
+		s.PutHostSegment(intent.HostSegment{ID: fmt.Sprint(i), Num: 500 + i, Block: block, Host: d}, touched)
+	}
+	there := func(num uint32, network string, host int, a string) {
+		s.PutPort(intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.MustParse(a),
+			Binding: intent.Binding{Host: (dpid + intent.DPID(host)).String(), PortNo: 5},
+		}, touched)
+	}
+	there(21, "blue", 1, "02:00:05:01:00:01")
+	there(22, "red", 1, "02:00:05:01:00:02")
+	there(23, "blue", 2, "02:00:05:00:00:77") // ours, gone
+	there(24, "blue", 2, "fa:16:3e:00:00:01") // of no host
+	there(25, "blue", 0, "02:00:05:03:00:01") // come here
+	there(26, "red", 2, "02:00:05:01:00:03")  // from one peer to another
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "green"}, VNI: 79, AdminUp: true}, touched)
+	there(27, "green", 3, "02:00:05:03:00:02") // nothing in common with us
+	return s.View(dpid, append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true}), intent.UnmanagedDrop)
+}
+
+// pairs is a network with a port that has address pairs and one without port
+// security.
+func pairs() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "open"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "open", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "open"},
+	}}, touched)
+	port := func(num uint32) intent.Port {
+		return intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: "blue", AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(num)),
+			Binding: intent.Binding{Host: dpid.String(), PortNo: num},
+		}
+	}
+	paired := port(1)
+	paired.SecurityGroups = []string{"open"}
+	paired.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}
+	paired.Extras.Pairs = []intent.AddressPair{
+		{Address: "10.0.0.100"},
+		{Address: "10.0.0.1"}, // says nothing new
+		{Address: "10.9.0.7/24", MAC: mac.MustParse("00:00:5e:00:01:07")},
+		{Address: "fd00::/64", MAC: mac.MustParse("00:00:5e:00:02:07")},
+	}
+	s.PutPort(paired, touched)
+	wide := port(2)
+	wide.SecurityGroups = []string{"open"}
+	wide.Extras.Pairs = []intent.AddressPair{{Address: "0.0.0.0/0"}, {Address: "10.9.0.7", MAC: mac.MustParse("00:00:5e:00:01:07")}}
+	s.PutPort(wide, touched)
+	bare := port(3)
+	bare.Unguarded = true
+	bare.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("fd00::3")}}
+	s.PutPort(bare, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// addresses is a network with a port whose rules name address groups.
+func addresses() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "offices"}, Addresses: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("192.0.2.128/25"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8::/32"),
+	}}, touched)
+	s.PutAddressGroup(intent.AddressGroup{Meta: intent.Meta{ID: "all"}, Addresses: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "web"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteAddressGroupID: "offices"},
+		{Num: 102, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv6, RemoteAddressGroupID: "offices"},
+		{Num: 103, GroupID: "web", Direction: intent.Egress, EtherType: intent.IPv4, RemoteAddressGroupID: "all"},
+		{Num: 104, GroupID: "web", Direction: intent.Ingress, EtherType: intent.IPv6, RemoteAddressGroupID: "all"}, // none of the family
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"web"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// stateless is a port whose group looks at no connections.
+func stateless() *intent.View {
+	s, touched := intent.NewState(), intent.Touched{}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, touched)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "dns"}, Num: 1, Stateless: true, Rules: []intent.Rule{
+		{Num: 101, GroupID: "dns", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoUDP), PortMin: number(uint16(53)), PortMax: number(uint16(53))},
+		{Num: 102, GroupID: "dns", Direction: intent.Egress, EtherType: intent.IPv4, RemoteGroupID: "dns"},
+	}}, touched)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"dns"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, touched)
+	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// stations is a port whose rules ask for MAC addresses.
+func stations() *intent.View {
+	s := intent.NewState()
+	block := func(base string, bits int) mac.Segment {
+		b, err := mac.NewSegment(mac.MustParse(base), bits)
+		if err != nil {
+			panic(err)
+		}
+		return b
+	}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "db"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "db", Direction: intent.Ingress, EtherType: intent.IPv4, Protocol: number(protoTCP), RemoteBlock: block("02:00:07:00:00:00", 40)},
+		{Num: 102, GroupID: "db", Direction: intent.Egress, EtherType: intent.IPv4, RemoteMAC: mac.MustParse("02:00:05:00:00:02"), RemoteBlock: block("02:00:05:00:00:02", 48)},
+		{Num: 103, GroupID: "db", Direction: intent.Ingress, EtherType: intent.IPv4, RemoteGroupID: "db", RemoteBlock: block("02:00:05:00:00:00", 40)},
+	}}, nil)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "port-1"}, Num: 1, NetworkID: "blue", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:01"), SecurityGroups: []string{"db"},
+		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
+	}, nil)
+	return s.View(dpid, townPorts(), intent.UnmanagedDrop)
+}
+
+// metered is the view of a switch that has meters.
+func metered() *intent.View {
+	v := intent.NewState().View(dpid, townPorts(), intent.UnmanagedLearn)
+	v.Meters = true
+	return v
+}
