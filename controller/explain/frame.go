@@ -229,9 +229,7 @@ func holder(s *intent.State, network string, a netip.Addr) (found intent.Port, a
 		for _, pair := range p.Extras.Pairs {
 			if prefix := pair.Prefix(); !mine && prefix.IsSingleIP() && prefix.Addr() == a {
 				paired = true
-				if pair.MAC != 0 {
-					with = pair.MAC
-				}
+				with = pair.Block(p.MAC).Base() // of a prefix any will do
 			}
 		}
 		better := !ok || mine && !own || mine == own && p.Num < found.Num

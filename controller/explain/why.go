@@ -69,8 +69,8 @@ func (e *explainer) forged(s *station, step *walk.Step) string {
 	var prefixes []netip.Prefix
 	own := src == p.MAC
 	for _, pair := range p.Pairs {
-		own = own || src == pair.MAC
-		if pair.MAC == src {
+		if pair.Block.Contains(src) {
+			own = true
 			prefixes = append(prefixes, pair.Prefix)
 		}
 	}
@@ -87,6 +87,8 @@ func (e *explainer) forged(s *station, step *walk.Step) string {
 		return a
 	}
 	switch kind := etherType(step); {
+	case slices.Contains(p.Others, src):
+		return fmt.Sprintf("source MAC %s is that of another port of the network", src)
 	case !own:
 		return fmt.Sprintf("source MAC %s is not the port's, which is %s", src, p.MAC)
 	case step.Uint(openflow.VLANVID) != 0:

@@ -4,6 +4,7 @@
 package intent
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -215,6 +216,18 @@ func (x *PortExtras) IsZero() bool {
 type AddressPair struct {
 	Address string   `json:"address"` // an IP address or prefix, as the client gave it
 	MAC     mac.Addr `json:"mac"`     // 0: that of the port
+	// MACBits is how many bits of the MAC count, which is then the base of a
+	// segment; 0: all of them.
+	MACBits int `json:"mac_bits,omitempty"`
+}
+
+// Block is the MAC addresses of a pair of a port with a MAC of its own.
+func (p AddressPair) Block(own mac.Addr) mac.Segment {
+	if p.MACBits == 0 {
+		return cmp.Or(p.MAC, own).Segment()
+	}
+	block, _ := mac.NewSegment(p.MAC, p.MACBits)
+	return block
 }
 
 // Prefix is the addresses of the pair.

@@ -64,12 +64,18 @@ type overlay struct {
 
 	present map[string]map[DPID]int        // bound ports by network and host
 	strays  map[string]map[string]struct{} // by network
+	homes   map[string]DPID                // of strays: the host that their address belongs to
+	away    map[DPID]map[string]struct{}   // the same by host
+
+	paired    map[string]map[mac.Segment]map[string]struct{} // bound ports by network and what their pairs have besides their own MAC
+	stationed map[mac.Addr]string                            // bound ports that are up
 }
 
 func newOverlay() overlay {
 	return overlay{
 		hosts: map[DPID]Host{}, segments: map[string]HostSegment{}, byBlock: map[mac.Segment]HostSegment{}, ofHost: map[DPID]map[string]struct{}{},
-		present: map[string]map[DPID]int{}, strays: map[string]map[string]struct{}{},
+		present: map[string]map[DPID]int{}, strays: map[string]map[string]struct{}{}, homes: map[string]DPID{}, away: map[DPID]map[string]struct{}{},
+		paired: map[string]map[mac.Segment]map[string]struct{}{}, stationed: map[mac.Addr]string{},
 	}
 }
 
@@ -128,8 +134,15 @@ func (s *State) segmentsChanged(g HostSegment, t Touched) {
 		if !g.Block.Contains(p.MAC) {
 			continue
 		}
-		s.placeStray(p)
+		s.placeStray(p, t)
 		t.addAll(s.present[p.NetworkID])
+	}
+	for network, shared := range s.paired {
+		for block := range shared {
+			if block.Overlaps(g.Block) {
+				t.addAll(s.present[network])
+			}
+		}
 	}
 	s.touchPeers(g.Host, t)
 }
@@ -160,19 +173,40 @@ func (s *State) touchPeers(d DPID, t Touched) {
 	}
 }
 
-// placeStray notes whether a port is elsewhere than its address says.
-func (s *State) placeStray(p Port) (stray bool) {
+// placeStray notes whether a port is elsewhere than its address says. The host
+// that the address belongs to hears of it, whatever it has of the network: others
+// may send there.
+func (s *State) placeStray(p Port, t Touched) (stray bool) {
+	s.forgetStray(p, t)
 	d, bound := p.Binding.DPID()
-	if bound {
-		g, ofHost := s.segmentOf(p.MAC)
-		stray = !ofHost || g.Host != d
+	if !bound {
+		return false
 	}
-	if stray {
-		insert(s.strays, p.NetworkID, p.ID)
-	} else {
-		remove(s.strays, p.NetworkID, p.ID)
+	g, ofHost := s.segmentOf(p.MAC)
+	if ofHost && g.Host == d {
+		return false
 	}
-	return stray
+	insert(s.strays, p.NetworkID, p.ID)
+	if ofHost {
+		s.homes[p.ID] = g.Host
+		insert(s.away, g.Host, p.ID)
+		t.add(g.Host)
+	}
+	return true
+}
+
+func (s *State) forgetStray(p Port, t Touched) (stray bool) {
+	_, stray = s.strays[p.NetworkID][p.ID]
+	if !stray {
+		return false
+	}
+	remove(s.strays, p.NetworkID, p.ID)
+	if home, ofHost := s.homes[p.ID]; ofHost {
+		delete(s.homes, p.ID)
+		remove(s.away, home, p.ID)
+		t.add(home)
+	}
+	return true
 }
 
 // settle notes where a port has come to be. The other hosts of its network
@@ -182,8 +216,8 @@ func (s *State) settle(p Port, t Touched) {
 	if !bound {
 		return
 	}
-	first := count(s.present, p.NetworkID, d, 1) == 1
-	if s.placeStray(p) || first {
+	first, stray, paired := count(s.present, p.NetworkID, d, 1) == 1, s.placeStray(p, t), s.pair(p)
+	if first || stray || paired {
 		t.addAll(s.present[p.NetworkID])
 	}
 }
@@ -194,10 +228,9 @@ func (s *State) leave(p Port, t Touched) {
 	if !bound {
 		return
 	}
-	_, stray := s.strays[p.NetworkID][p.ID]
-	remove(s.strays, p.NetworkID, p.ID)
+	stray, paired := s.forgetStray(p, t), s.unpair(p)
 	others := s.present[p.NetworkID]
-	if count(s.present, p.NetworkID, d, -1) == 0 || stray {
+	if count(s.present, p.NetworkID, d, -1) == 0 || stray || paired {
 		t.addAll(others)
 		t.add(d)
 	}
@@ -208,43 +241,55 @@ func (s *State) addOverlay(v *View) {
 	if own := s.hosts[v.DPID]; !own.Tunnel.IsValid() {
 		v.Tunnel = 0
 	}
+	near := map[DPID]Peer{} // those with a network in common
 	// peer is the slot of another host, 0 if it cannot be reached.
 	peer := func(d DPID) uint32 {
-		if h := s.hosts[d]; v.Tunnel != 0 && d != v.DPID && h.Tunnel.IsValid() {
-			return h.Slot
+		h := s.hosts[d]
+		if v.Tunnel == 0 || d == v.DPID || !h.Tunnel.IsValid() {
+			return 0
 		}
-		return 0
+		near[d] = Peer{Slot: h.Slot, Tunnel: h.Tunnel}
+		return h.Slot
 	}
-	near := map[DPID]Peer{} // those with a network in common
 	blocks := map[uint32]HostSegment{}
+	of := func(a mac.Addr) (g HostSegment, ok bool) {
+		if g, ok = s.segmentOf(a); ok {
+			blocks[g.Num] = g
+		}
+		return g, ok
+	}
+	s.addLeft(v)
 	for i := range v.Networks {
 		n := &v.Networks[i]
 		networks := map[string]bool{} // one, but while a VNI passes from one to another
 		for _, p := range n.Ports {
 			networks[s.ports[p.ID].NetworkID] = true
-			if g, ok := s.segmentOf(p.MAC); ok {
-				blocks[g.Num] = g
-			}
+			of(p.MAC)
 		}
 		for id := range networks {
 			for d := range s.present[id] {
 				if slot := peer(d); slot != 0 {
 					n.Peers = append(n.Peers, slot)
-					near[d] = Peer{Slot: slot, Tunnel: s.hosts[d].Tunnel}
 				}
 			}
+			s.addShared(n, id, peer, of)
+		}
+		if len(networks) == 0 {
+			networks[s.byVNI[n.VNI]] = true
+		}
+		for id := range networks {
 			for port := range s.strays[id] {
 				p := s.ports[port]
 				d, _ := p.Binding.DPID()
-				stray := Stray{Num: p.Num, VNI: n.VNI, MAC: p.MAC, Host: peer(d)}
-				if stray.Host == 0 {
+				g, ofHost := s.segmentOf(p.MAC)
+				stray := Stray{Num: p.Num, VNI: n.VNI, MAC: p.MAC, Prefix: s.slotOf(id, p.MAC), Home: ofHost && g.Host == v.DPID}
+				if len(n.Ports) == 0 && !stray.Home {
 					continue
 				}
-				if g, ok := s.segmentOf(p.MAC); ok {
-					blocks[g.Num] = g
-					stray.Prefix, stray.Home = g.Num, g.Host == v.DPID
+				if stray.Host = peer(d); stray.Host != 0 {
+					of(p.MAC)
+					v.Strays = append(v.Strays, stray)
 				}
-				v.Strays = append(v.Strays, stray)
 			}
 		}
 		slices.Sort(n.Peers)
@@ -262,4 +307,23 @@ func (s *State) addOverlay(v *View) {
 	v.Peers = slices.SortedFunc(maps.Values(near), func(a, b Peer) int { return cmp.Compare(a.Slot, b.Slot) })
 	slices.SortFunc(v.Prefixes, func(a, b Prefix) int { return cmp.Compare(a.Slot, b.Slot) })
 	slices.SortFunc(v.Strays, func(a, b Stray) int { return cmp.Compare(a.Num, b.Num) })
+}
+
+// addLeft adds the networks of which ports have left the view's switch and none
+// is there any more: who has not heard that they moved sends to it.
+func (s *State) addLeft(v *View) {
+	if v.Tunnel == 0 {
+		return
+	}
+	here := map[uint32]bool{}
+	for _, n := range v.Networks {
+		here[n.VNI] = true
+	}
+	for port := range s.away[v.DPID] {
+		if n, ok := s.networks[s.ports[port].NetworkID]; ok && n.AdminUp && !here[n.VNI] {
+			here[n.VNI] = true
+			v.Networks = append(v.Networks, LocalNetwork{VNI: n.VNI})
+		}
+	}
+	slices.SortFunc(v.Networks, func(a, b LocalNetwork) int { return cmp.Compare(a.VNI, b.VNI) })
 }

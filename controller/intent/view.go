@@ -74,25 +74,28 @@ type LocalPort struct {
 	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
 	Scope  uint32 // slot of the scope of that; 0: no rule names a remote group
 	MAC    mac.Addr
-	Prefix uint32 // slot of the host's segment that the MAC is of; 0: of none
+	Prefix uint32 // slot of the host's segment, or of the shared block, that the MAC is of; 0: of none
 	IPs    []netip.Addr
 	Pairs  []LocalPair // what it may speak as besides
+	Others []mac.Addr  // of other ports of the network, in blocks of the pairs: never to speak as these
 	Open   bool        // no port security: it speaks as it likes, and no rule is asked
 	Served Served      // what the controller answers it
 	Up     bool        // false: administratively down, its packets are dropped
 }
 
-// LocalPair is a MAC and addresses that a port may speak as besides its own.
+// LocalPair is MACs and addresses that a port may speak as besides its own.
 type LocalPair struct {
-	MAC    mac.Addr
+	Block  mac.Segment  // mostly of one MAC
 	Prefix netip.Prefix // never of length 0
 }
 
 // LocalNetwork is a network with ports on this switch.
 type LocalNetwork struct {
 	VNI   uint32
-	Ports []LocalPort // those that are up
+	Ports []LocalPort // those that are up; none: the host passes on what is for those that have left it
 	Peers []uint32    // slots of the other hosts that have ports of it
+
+	Shared []SharedBlock // what ports of it may speak as, here or elsewhere
 }
 
 // GroupSet is a distinct set of security groups that ports of this switch have.
@@ -162,9 +165,7 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 				state.Reason = "administratively down"
 			}
 			local := LocalPort{ID: p.ID, Num: p.Num, OFPort: no, Zone: uint16(no), VNI: network.VNI, MAC: p.MAC, Up: up}
-			if g, ok := s.segmentOf(p.MAC); ok {
-				local.Prefix = g.Num
-			}
+			local.Prefix, local.Others = s.slotOf(p.NetworkID, p.MAC), s.othersIn(p)
 			for _, ip := range p.FixedIPs {
 				local.IPs = append(local.IPs, ip.Addr)
 			}
@@ -172,7 +173,7 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 			local.Open, local.Served = p.Unguarded, s.served(p)
 			for _, pair := range p.Extras.Pairs {
 				for _, prefix := range pair.Prefixes() {
-					local.Pairs = append(local.Pairs, LocalPair{cmp.Or(pair.MAC, p.MAC), prefix})
+					local.Pairs = append(local.Pairs, LocalPair{pair.Block(p.MAC), prefix})
 				}
 			}
 			v.Ports = append(v.Ports, local)

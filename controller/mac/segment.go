@@ -2,6 +2,7 @@ package mac
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -66,6 +67,9 @@ func MustParseSegment(s string) Segment {
 	return v
 }
 
+// Segment is the segment of one address, which must be a station's.
+func (a Addr) Segment() Segment { return Segment{base: a, bits: MaxPrefixLen} }
+
 // Base is the lowest address.
 func (s Segment) Base() Addr { return s.base }
 
@@ -94,6 +98,21 @@ func (s Segment) Overlaps(o Segment) bool {
 		return s.Contains(o.base)
 	}
 	return o.Contains(s.base)
+}
+
+// Within reports whether all addresses of s are of o, too.
+func (s Segment) Within(o Segment) bool { return s.bits >= o.bits && o.Contains(s.base) }
+
+// LinkLocal returns the prefix of the IPv6 link-local addresses that stations of
+// the segment form of their EUI-64 (RFC 4291 §2.5.6): exactly these if the
+// segment is of one vendor, that is has 24 bits or more. ff:fe in the middle is
+// no part of the prefix of a wider one.
+func (s Segment) LinkLocal() netip.Prefix {
+	bits := 64 + s.Bits()
+	if s.Bits() >= 24 {
+		bits += 16
+	}
+	return netip.PrefixFrom(s.base.LinkLocal(), bits).Masked()
 }
 
 // At returns the address at an offset from the base; the offset must be below

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/macloom/macloom/controller/intent"
@@ -36,7 +35,7 @@ func cut(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]openf
 // every megaflow.
 var segments = Table{
 	ID: tableSegments, Name: "segments",
-	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host",
+	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host; MAC prefix of address pairs → its number",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regPart)},
 	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regSegment), reg(regHost)},
 	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput, tableTunnel},
@@ -60,6 +59,13 @@ var segments = Table{
 			copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
 		}
 		flood(originLocal, copies)
+		for _, b := range n.Shared {
+			if b.Block.Bits() < mac.MaxPrefixLen {
+				emit(prioPrefix+uint16(b.Block.Bits()), NewCookie(KindNetwork, n.VNI),
+					flow.NewMatch(flow.Metadata(uint64(n.VNI)), flow.EthDstMasked(b.Block.Base().Bytes(), b.Block.Mask().Bytes())),
+					flow.Apply(flow.SetReg(regSegment, b.Slot)), flow.Goto(tableExact))
+			}
+		}
 	},
 	prefix: func(_ intent.Setting, p *intent.Prefix, emit emitFunc) {
 		emit(prioPrefix+uint16(p.Block.Bits()), NewCookie(KindSegment, p.Slot),
@@ -74,7 +80,7 @@ var segments = Table{
 // it a tenant could reach another's port on the same switch by its MAC.
 var exact = Table{
 	ID: tableExact, Name: "exact",
-	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; flood of the learning domain",
+	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; MACs of address pairs: a copy to every port that may speak as them; flood of the learning domain",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
 	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regHost)},
 	Next:   []uint8{tableExact, tableIngressCT, tableOutput, tableTunnel},
@@ -84,7 +90,11 @@ var exact = Table{
 			emit(prioAllow, NewCookie(KindPort, p.Num), station(p.Prefix, p.VNI, p.MAC), flow.Apply(receiver(p)...), flow.Goto(delivery(p)))
 		}
 	},
-	network: func(_ intent.Setting, n *intent.LocalNetwork, emit emitFunc) { sharedStations(n, emit) },
+	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
+		for _, b := range n.Shared {
+			sharedStations(in, n, b, emit)
+		}
+	},
 	stray: func(_ intent.Setting, p *intent.Stray, emit emitFunc) {
 		m := station(p.Prefix, p.VNI, p.MAC)
 		// What came by a tunnel goes on only from the host that the address
@@ -110,25 +120,34 @@ var exact = Table{
 	},
 }
 
-// sharedStations sends what is for a MAC that is only in address pairs to every
-// port that may speak as it: which one does so now, a standby router say, is for
-// them to know.
-func sharedStations(n *intent.LocalNetwork, emit emitFunc) {
-	owned, copies := map[mac.Addr]bool{}, map[mac.Addr][][]openflow.Action{}
-	for _, p := range n.Ports {
-		owned[p.MAC] = true
-	}
+// sharedStations sends what is for MACs that are only in address pairs to every
+// port that may speak as them, and to every peer that has some: which one does so
+// now, a standby router say, is for them to know. Peers keep it to themselves
+// (split horizon). Of a prefix, which the table before has found, what is a
+// port's own is an exact match and comes first.
+func sharedStations(in intent.Setting, n *intent.LocalNetwork, b intent.SharedBlock, emit emitFunc) {
+	var copies [][]openflow.Action
 	for i := range n.Ports {
-		p := &n.Ports[i]
-		for _, s := range speakers(p) {
-			if !owned[s.mac] {
-				copies[s.mac] = append(copies[s.mac], append(receiver(p), flow.Resubmit(delivery(p))))
-			}
+		if p := &n.Ports[i]; p.Speaks(b.Block) {
+			copies = append(copies, append(receiver(p), flow.Resubmit(delivery(p))))
 		}
 	}
-	for _, m := range slices.Sorted(maps.Keys(copies)) {
-		cut(emit, tableExact, prioAllow, NewCookie(KindNetwork, n.VNI), copies[m], flow.Metadata(uint64(n.VNI)), flow.EthDst(m.Bytes()))
+	priority, match := prioAllow, []flow.Field{flow.Reg(regSegment, b.Slot), flow.Metadata(uint64(n.VNI))}
+	if b.Block.Bits() < mac.MaxPrefixLen {
+		priority = prioPrefix
+	} else {
+		match = append(match, flow.EthDst(b.Block.Base().Bytes()))
 	}
+	send := func(origin uint32, copies [][]openflow.Action) {
+		cut(emit, tableExact, priority, NewCookie(KindNetwork, n.VNI), copies, append(match[:len(match):len(match)], flow.Reg(regOrigin, origin))...)
+	}
+	if in.Tunnel != 0 {
+		send(originTunnel, copies)
+	}
+	for _, host := range b.Peers {
+		copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
+	}
+	send(originLocal, copies)
 }
 
 // delivery is the table after forwarding: no rule is asked for a port without

@@ -59,20 +59,21 @@ var guard = Table{
 	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableGuard) },
 }
 
-// speaker is a MAC with the addresses that a port may speak from with it.
+// speaker is a MAC, or a block of them, with the addresses that a port may speak
+// from with it.
 type speaker struct {
-	mac    mac.Addr
+	block  mac.Segment
 	v4, v6 []netip.Prefix
 }
 
 // speakers are the port itself and what its address pairs add, by MAC. Who has
-// an IPv6 address speaks from the link-local one that goes with the MAC, too.
+// an IPv6 address speaks from the link-local ones that go with the MACs, too.
 func speakers(p *intent.LocalPort) []speaker {
-	list := []speaker{{mac: p.MAC}}
-	add := func(m mac.Addr, prefix netip.Prefix) {
-		at := slices.IndexFunc(list, func(s speaker) bool { return s.mac == m })
+	list := []speaker{{block: p.MAC.Segment()}}
+	add := func(block mac.Segment, prefix netip.Prefix) {
+		at := slices.IndexFunc(list, func(s speaker) bool { return s.block == block })
 		if at < 0 {
-			at, list = len(list), append(list, speaker{mac: m})
+			at, list = len(list), append(list, speaker{block: block})
 		}
 		into := &list[at].v4
 		if prefix.Addr().Is6() {
@@ -83,14 +84,14 @@ func speakers(p *intent.LocalPort) []speaker {
 		}
 	}
 	for _, ip := range p.IPs {
-		add(p.MAC, single(ip))
+		add(p.MAC.Segment(), single(ip))
 	}
 	for _, pair := range p.Pairs {
-		add(pair.MAC, pair.Prefix)
+		add(pair.Block, pair.Prefix)
 	}
 	for i := range list {
 		if own := &list[i]; len(own.v6) > 0 {
-			add(own.mac, single(own.mac.LinkLocal()))
+			add(own.block, own.block.LinkLocal())
 		}
 	}
 	return list
@@ -105,6 +106,7 @@ func guardPort(p *intent.LocalPort, emit emitFunc) {
 	for _, s := range speakers(p) {
 		guardSpeaker(p.OFPort, owner, s, emit)
 	}
+	guardOthers(p, owner, emit)
 	// Who has no address yet asks for one from none (RFC 2131 §4.1); from any other only
 	// the controller hears it, which says that the address is no more.
 	ask := []flow.Field{
@@ -139,34 +141,58 @@ func families(p *intent.LocalPort) (four, six bool) {
 }
 
 func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
-	station, onward := s.mac.Bytes(), flow.Goto(tableRespond)
+	onward := flow.Goto(tableRespond)
+	station, mask := s.block.Base().Bytes(), s.block.Mask().Bytes()
 	own := func(fields ...flow.Field) flow.Match {
-		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrc(station))...)
+		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrcMasked(station, mask))...)
 	}
+	// An absent option reads as zero.
+	options := []struct{ lla, mask [6]byte }{{station, mask}, {[6]byte{}, mac.Max.Bytes()}}
 	for _, from := range s.v4 {
 		emit(prioAllow, owner, own(flow.IP(), flow.IPSrc(from)), onward)
-		emit(prioAllow, owner, own(flow.ARP(), flow.ARPSHA(station), flow.ARPSPAIn(from)), onward)
+		emit(prioAllow, owner, own(flow.ARP(), flow.ARPSHAMasked(station, mask), flow.ARPSPAIn(from)), onward)
 	}
 	// An ARP probe asks whether an address is free before it is used (RFC 5227 §2.1.1).
-	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHA(station), flow.ARPSPA(netip.IPv4Unspecified())), onward)
+	emit(prioAllow, owner, own(flow.ARP(), flow.ARPOp(arpRequest), flow.ARPSHAMasked(station, mask), flow.ARPSPA(netip.IPv4Unspecified())), onward)
 	if len(s.v6) == 0 {
 		return
 	}
 	for _, from := range s.v6 {
 		emit(prioAllow, owner, own(flow.IPv6(), flow.IPSrc(from)), onward)
 		// Neighbour advertisements speak for the speaker's own addresses only, with its own MAC or none.
-		for _, tll := range [][6]byte{station, {}} {
+		for _, o := range options {
 			emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighAdv), flow.ICMP6Code(0),
-				flow.NDTargetIn(from), flow.NDTLL(tll)), flow.Goto(tableGuardND))
+				flow.NDTargetIn(from), flow.NDTLLMasked(o.lla, o.mask)), flow.Goto(tableGuardND))
 		}
 	}
-	// An absent option reads as zero.
-	for _, sll := range [][6]byte{station, {}} {
+	for _, o := range options {
 		emit(prioExcept, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol), flow.ICMP6Code(0),
-			flow.NDSLL(sll)), flow.Goto(tableGuardND))
+			flow.NDSLLMasked(o.lla, o.mask)), flow.Goto(tableGuardND))
 	}
 	for _, t := range []uint8{icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv, icmp6Redirect} {
 		emit(prioExcept-1, owner, own(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(t)))
+	}
+}
+
+// guardOthers keeps a port with blocks of MACs from speaking as another port of
+// the network that has one of these, or of the link-local address that goes with it.
+func guardOthers(p *intent.LocalPort, owner Cookie, emit emitFunc) {
+	refuse := func(fields ...flow.Field) {
+		emit(prioRefuse, owner, flow.NewMatch(append(fields, flow.InPort(p.OFPort))...))
+	}
+	_, six := families(p)
+	for _, other := range p.Others {
+		station := other.Bytes()
+		refuse(flow.EthSrc(station))
+		refuse(flow.ARP(), flow.ARPSHA(station))
+		if !six {
+			continue
+		}
+		refuse(flow.IPv6(), flow.IPSrc(single(other.LinkLocal())))
+		neighbour := []flow.Field{flow.IPv6(), flow.IPProto(protoICMPv6)}
+		refuse(append(neighbour, flow.ICMP6Type(icmp6NeighSol), flow.NDSLL(station))...)
+		refuse(append(neighbour, flow.ICMP6Type(icmp6NeighAdv), flow.NDTLL(station))...)
+		refuse(append(neighbour, flow.ICMP6Type(icmp6NeighAdv), flow.NDTarget(other.LinkLocal()))...)
 	}
 }
 

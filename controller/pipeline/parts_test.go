@@ -95,6 +95,11 @@ func (w *walk) step() {
 		if n(4) == 0 {
 			p.Extras.Pairs = []intent.AddressPair{{Address: "10.0.0.100"}, {Address: "10.9.0.0/24", MAC: mac.MustParse("00:00:5e:00:01:07")}}
 		}
+		if n(4) == 0 {
+			p.Extras.Pairs = append(p.Extras.Pairs, intent.AddressPair{Address: "10.9.0.0/24", MAC: mac.MustParse("02:00:04:00:00:00"), MACBits: 23 + int(n(2))*24},
+				intent.AddressPair{Address: "fd00:9::/64", MAC: 0x020006000000, MACBits: 40})
+			p.MAC += mac.Addr(n(2)) << 24 // of no host
+		}
 		w.state.PutPort(p, touched)
 	}
 }

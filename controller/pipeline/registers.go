@@ -12,7 +12,7 @@ import (
 const (
 	regSenderZone   = 0  // conntrack zone of the sending port
 	regOrigin       = 3  // where the packet entered: one of the origins below
-	regSegment      = 5  // segment that the destination is of; 0: none of a host
+	regSegment      = 5  // segment of a host that the destination is of, or MAC prefix of address pairs; 0: neither
 	regPart         = 6  // part of a flow with many copies that is due
 	regHost         = 7  // peer that has the destination
 	regSet          = 8  // group set of the port whose rules are looked up: the sender's until table 31, then the receiver's
@@ -37,7 +37,7 @@ var registers = []register{
 	{"metadata", "network: its VNI, 24 bits; 0 is the learning domain of unmanaged ports"},
 	{"reg0", "conntrack zone of the sending port"},
 	{"reg3", "origin: 1 bound port, 2 tunnel, 3 unmanaged port"},
-	{"reg5", "number of the MAC segment that the destination is of"},
+	{"reg5", "number of the MAC segment that the destination is of: a host's, or, from 0x80000000 on, a MAC prefix of address pairs of its network"},
 	{"reg6", "part of a flow with many copies that is due"},
 	{"reg7", "peer that has the destination: its slot"},
 	{"reg8", "group set whose rules are looked up: the sender's in tables 10-12, the receiver's in 40-42"},

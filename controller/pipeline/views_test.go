@@ -92,6 +92,7 @@ func views() map[string]*intent.View {
 		"stateless": stateless(),
 		"stations":  stations(),
 		"served":    served(),
+		"nested":    nested(),
 	}
 }
 
@@ -158,6 +159,49 @@ func pairs() *intent.View {
 	bare.FixedIPs = []intent.FixedIP{{Addr: netip.MustParseAddr("fd00::3")}}
 	s.PutPort(bare, touched)
 	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// nested is the view of one of three hosts. Ports here and on another host may speak
+// as one MAC, and as MAC prefixes of which one lies in the other; two ports, one of
+// them elsewhere, have addresses of such a prefix themselves. The last port of another
+// network has left the host.
+func nested() *intent.View {
+	s := intent.NewState()
+	for i := range uint32(3) {
+		d := dpid + intent.DPID(i)
+		s.PutHost(intent.Host{DPID: d, Slot: 1 + i, Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})}, nil)
+		block, err := mac.NewSegment(mac.Addr(0x020005000000+uint64(i)<<16), 32)
+		if err != nil {
+			panic(err)
+		}
+		s.PutHostSegment(intent.HostSegment{ID: fmt.Sprint(i), Num: 500 + i, Block: block, Host: d}, nil)
+	}
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "green"}, VNI: 79, AdminUp: true}, nil)
+	s.PutGroup(intent.SecurityGroup{Meta: intent.Meta{ID: "open"}, Num: 1, Rules: []intent.Rule{
+		{Num: 101, GroupID: "open", Direction: intent.Ingress, EtherType: intent.IPv4}, {Num: 102, GroupID: "open", Direction: intent.Ingress, EtherType: intent.IPv6},
+		{Num: 103, GroupID: "open", Direction: intent.Egress, EtherType: intent.IPv4}, {Num: 104, GroupID: "open", Direction: intent.Egress, EtherType: intent.IPv6},
+	}}, nil)
+	port := func(num uint32, network string, host intent.DPID, a string, pairs ...intent.AddressPair) {
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.MustParse(a), SecurityGroups: []string{"open"},
+			FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}}, Binding: intent.Binding{Host: (dpid + host).String(), PortNo: num},
+		}
+		p.Extras.Pairs = pairs
+		s.PutPort(p, nil)
+	}
+	shared := intent.AddressPair{Address: "10.0.0.100", MAC: mac.MustParse("00:00:5e:00:01:07")}
+	machines := func(ip string, bits int) intent.AddressPair {
+		return intent.AddressPair{Address: ip, MAC: mac.MustParse("52:54:00:00:00:00"), MACBits: bits}
+	}
+	port(1, "blue", 0, "02:00:05:00:00:01", shared, machines("10.9.0.0/24", 24), machines("fd00:9::/64", 24))
+	port(2, "blue", 0, "02:00:05:00:00:02", machines("10.9.1.0/24", 32))
+	port(3, "blue", 0, "52:54:00:00:00:03")
+	port(21, "blue", 1, "02:00:05:01:00:01", shared, machines("10.9.1.0/24", 32))
+	port(22, "blue", 1, "02:00:05:01:00:02", intent.AddressPair{Address: "10.0.0.101", MAC: mac.MustParse("02:00:05:00:00:02")}) // a port's own
+	port(23, "blue", 2, "52:54:00:00:00:17")
+	port(31, "green", 2, "02:00:05:00:00:31")
+	return s.View(dpid, append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true}), intent.UnmanagedDrop)
 }
 
 // addresses is a network with a port whose rules name address groups.

@@ -127,12 +127,46 @@ func sendings() map[string][]sent {
 		{"without port security, to the MAC of a pair", 3, 0, with(ask(station6(77), "203.0.113.1", "10.0.0.1"), func(f *softswitch.Frame) { f.Dst = virtual }), "1 2"},
 		{"without port security, to one whose group has a member that speaks as anybody", 3, 0, from(bare, own, "10.99.0.3", "10.0.0.1", protoTCP), "1"},
 	}
+	// A machine with a MAC of a prefix, and one with an address of the narrower prefix in it.
+	machine, narrow, neighbour := [6]byte{0x52, 0x54, 0, 0x12, 0, 5}, [6]byte{0x52, 0x54, 0, 0, 0, 5}, [6]byte{0x52, 0x54, 0, 0, 0, 3}
+	to := func(dst [6]byte) softswitch.Frame { return from(station6(2), dst, "10.0.0.2", "10.9.0.5", protoTCP) }
+	away := from([6]byte{2, 0, 5, 1, 0, 1}, machine, "10.0.0.21", "10.9.0.5", protoTCP)
+	nested := []sent{
+		{"a MAC that ports on two hosts may speak as", 3, 0, from(neighbour, virtual, "10.0.0.3", "10.0.0.100", protoTCP), "1 900 77 192.0.2.2"},
+		{"the same, in by the tunnel: never on to others", 900, 77, there(away, "00:00:5e:00:01:07"), "1"},
+		{"a MAC of a prefix", 2, 0, to(machine), "1"},
+		{"a MAC of a prefix that is another host's, too", 3, 0, from(neighbour, narrow, "10.0.0.3", "10.9.0.5", protoTCP), "1 2 900 77 192.0.2.2"},
+		{"a MAC of a prefix, in by the tunnel", 900, 77, away, "1"},
+		{"a MAC of two prefixes, in by the tunnel", 900, 77, with(away, func(f *softswitch.Frame) { f.Dst = narrow }), "1 2"},
+		{"a port with an address of a prefix", 2, 0, to(neighbour), "3"},
+		{"a port with an address of a prefix on another host", 2, 0, there(to(machine), "52:54:00:00:00:17"), "900 77 192.0.2.3"},
+		{"a port whose MAC another may speak as", 3, 0, from(neighbour, station6(2), "10.0.0.3", "10.0.0.2", protoTCP), "2"},
+		{"from a machine", 1, 0, from(machine, station6(2), "10.9.0.5", "10.0.0.2", protoTCP), "2"},
+		{"from a machine, to another host", 1, 0, there(from(machine, machine, "10.9.0.5", "10.0.0.21", protoTCP), "02:00:05:01:00:02"), "900 77 192.0.2.2"},
+		{"ARP of a machine", 1, 0, ask(machine, "10.9.0.5", "10.0.0.2"), "2 3 900 77 192.0.2.2 900 77 192.0.2.3 controller"},
+		{"ARP probe of a machine", 1, 0, ask(machine, "0.0.0.0", "10.9.0.5"), "2 3 900 77 192.0.2.2 900 77 192.0.2.3"},
+		{"a machine with a stolen IP", 1, 0, from(machine, station6(2), "10.0.0.1", "10.0.0.2", protoTCP), ""},
+		{"a machine of another prefix", 1, 0, there(from([6]byte{0x52, 0x54, 1, 0, 0, 5}, machine, "10.9.0.5", "10.0.0.2", protoTCP), "02:00:05:00:00:02"), ""},
+		{"a machine with the MAC of a port here", 1, 0, from(neighbour, station6(2), "10.9.0.5", "10.0.0.2", protoTCP), ""},
+		{"a machine with the MAC of a port elsewhere", 1, 0, from([6]byte{0x52, 0x54, 0, 0, 0, 0x17}, station6(2), "10.9.0.5", "10.0.0.2", protoTCP), ""},
+		{"ARP of a machine with the sender MAC of a port", 1, 0, with(ask(machine, "10.9.0.5", "10.0.0.2"), func(f *softswitch.Frame) { f.SHA = neighbour }), ""},
+		{"solicitation of a machine", 1, 0, nd(icmp6NeighSol, machine, "fd00:9::5", "fd00::1", 1, machine), "2 3 900 77 192.0.2.2 900 77 192.0.2.3 controller"},
+		{"solicitation of a machine from its link-local address", 1, 0, nd(icmp6NeighSol, machine, "fe80::5054:ff:fe12:5", "fd00::1", 1, machine), "2 3 900 77 192.0.2.2 900 77 192.0.2.3 controller"},
+		{"solicitation of a machine from a link-local address of another prefix", 1, 0, nd(icmp6NeighSol, machine, "fe80::5054:1ff:fe12:5", "fd00::1", 1, machine), ""},
+		{"solicitation of a machine from the link-local address of a port", 1, 0, nd(icmp6NeighSol, machine, "fe80::5054:ff:fe00:3", "fd00::1", 1, machine), ""},
+		{"solicitation of a machine with the option of a port", 1, 0, nd(icmp6NeighSol, machine, "fd00:9::5", "fd00::1", 1, neighbour), ""},
+		{"advertisement of a machine", 1, 0, nd(icmp6NeighAdv, machine, "fd00:9::5", "fd00:9::5", 2, machine), "2 3 900 77 192.0.2.2 900 77 192.0.2.3"},
+		{"advertisement of a machine with the option of a port", 1, 0, nd(icmp6NeighAdv, machine, "fd00:9::5", "fd00:9::5", 2, neighbour), ""},
+		{"advertisement of a machine of the link-local address of a port", 1, 0, nd(icmp6NeighAdv, machine, "fd00:9::5", "fe80::5054:ff:fe00:3", 2, machine), ""},
+		{"in by the tunnel for the last port of a network, which has left", 900, 79, there(away, "02:00:05:00:00:31"), "900 79 192.0.2.3"},
+		{"in by the tunnel to all of that network", 900, 79, ask([6]byte{2, 0, 5, 1, 0, 1}, "10.0.0.21", "10.0.0.2"), ""},
+	}
 	unmanaged := []sent{
 		{"a frame floods the learning domain", 1, 0, ping, "2 3 4 5 6 -2 controller"},
 		{"a bridge's own protocols end here", 1, 0, softswitch.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
 		{"a group address as source", 1, 0, with(ping, func(f *softswitch.Frame) { f.Src = [6]byte{1} }), ""},
 	}
-	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
+	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
 
 // left is where a frame went, in words.
