@@ -48,6 +48,9 @@ func (w *world) load(ctx context.Context) error {
 	for _, n := range snapshot.Subnets {
 		state.PutSubnet(n, touched)
 	}
+	for _, l := range snapshot.MACAllowLists {
+		state.PutMACAllowList(l, touched)
+	}
 	for _, p := range snapshot.Ports {
 		state.PutPort(p, touched)
 	}
@@ -129,6 +132,10 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 	if err != nil {
 		return nil, nil, err
 	}
+	lists, err := w.store.MACAllowListsByID(ctx, ids[store.KindMACAllowList])
+	if err != nil {
+		return nil, nil, err
+	}
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
 		return nil, nil, err
@@ -182,6 +189,13 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 			w.state.PutSubnet(n, touched)
 		} else {
 			w.state.DeleteSubnet(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindMACAllowList] {
+		if l, ok := lists[id]; ok {
+			w.state.PutMACAllowList(l, touched)
+		} else {
+			w.state.DeleteMACAllowList(id, touched)
 		}
 	}
 	for _, id := range ids[store.KindPort] {

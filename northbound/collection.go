@@ -29,7 +29,7 @@ type collection[E any] struct {
 	readBy         audience              // to anybody else the collection is empty
 	writeBy        audience              // create, update, delete
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
-	ownerless      bool                  // an object without tenant_id belongs to the operator, not to the caller
+	ownerless      bool                  // an object without tenant_id is not the caller's, but the operator's or that of what it is a part of
 	public         bool                  // whoever reads sees every object
 	silent         bool                  // the change feed does not tell of its objects
 	partial        bool                  // other collections have objects of the same kind

@@ -22,6 +22,7 @@ var extensionParts = map[string]string{
 	"address-scope":                        `address_scope\.\w+|/address-scopes.*|subnetpool\.address_scope_id|network\.ipv[46]_address_scope`,
 	"agent":                                `agent\.\w+|/agents.*`,
 	"allowed-address-pairs":                `port\.allowed_address_pairs`,
+	"allowed-address-pairs-mac-prefix":     ``,
 	"audit-log":                            `audit_entry\.\w+|/audit-log.*`,
 	"availability_zone":                    `availability_zone\.\w+|/availability_zones.*|agent\.availability_zone`,
 	"availability_zone_filter":             ``,
@@ -40,6 +41,7 @@ var extensionParts = map[string]string{
 	"ip-substring-filtering":               ``,
 	"l2_adjacency":                         `network\.l2_adjacency`,
 	"mac-address":                          `mac_address\.\w+|/mac-addresses(/\{id\})?|/mac-addresses/release`,
+	"mac-allow-list":                       `mac_allow_list\.\w+|/mac-allow-lists.*`,
 	"mac-conflict":                         `mac_conflict\.\w+|/mac-conflicts.*`,
 	"mac-import":                           `mac_import\.\w+|/mac-imports.*|/mac-addresses/export`,
 	"mac-keep":                             ``,
@@ -169,6 +171,13 @@ var extensionHabits = map[string]func(a *api, network, port map[string]any){
 	"rbac-subnetpool":      shares("subnetpool", "subnetpools", `{"subnetpool": {"prefixes": ["10.77.0.0/24"]}}`),
 	"security-groups-shared-filtering": func(a *api, _, _ map[string]any) {
 		a.finds("security-groups?shared=true&name=no-such-group", 0)
+	},
+	"allowed-address-pairs-mac-prefix": func(a *api, _, port map[string]any) {
+		pair := `{"ip_address": "10.9.0.0/24", "mac_address": "52:54:00:00:00:00/24"}`
+		got := a.want(200, "PUT", "/v2.0/ports/"+idOf(port), "red", `{"port": {"allowed_address_pairs": [`+pair+`]}}`).text
+		if !strings.Contains(got, `"mac_address":"52:54:00:00:00:00/24"`) {
+			a.t.Errorf("the pairs: %s", got)
+		}
 	},
 	"availability_zone_filter": func(a *api, _, _ map[string]any) {
 		a.finds("availability_zones?name=no-such-zone", 0)

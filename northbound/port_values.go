@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -164,11 +165,11 @@ func appendValue(b []byte, v any) []byte {
 	return append(b, '}')
 }
 
-// addressPair is {"ip_address": address or prefix, "mac_address": address}.
+// addressPair is {"ip_address": address or prefix, "mac_address": address or prefix}.
 var addressPair = valueType[intent.AddressPair]{
-	name:  `{"ip_address": IP address or prefix, "mac_address": MAC address}`,
-	shows: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address": macSchema}),
-	takes: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address?": station.taken().orNull()}).closed().
+	name:  `{"ip_address": IP address or prefix, "mac_address": MAC address or prefix}`,
+	shows: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address": anyOf(macSchema, macPrefixSchema)}),
+	takes: objectOf(map[string]schema{"ip_address": anyOf(ipSchema, prefixSchema), "mac_address?": anyOf(station.taken(), macPrefixSchema).orNull()}).closed().
 		with(schema{"examples": []any{map[string]any{"ip_address": "10.0.0.100"}}}),
 	parse: func(v any) (pair intent.AddressPair, err error) {
 		o, ok := v.(object)
@@ -181,7 +182,7 @@ var addressPair = valueType[intent.AddressPair]{
 				pair.Address, err = readAddressOrPrefix(m.value)
 			case "mac_address":
 				if m.value != nil {
-					pair.MAC, err = station.parse(m.value)
+					pair.MAC, pair.MACBits, err = readStations(m.value)
 				}
 			default:
 				err = fmt.Errorf("unexpected key '%s'; the keys are ip_address and mac_address", clip(m.key))
@@ -199,9 +200,29 @@ var addressPair = valueType[intent.AddressPair]{
 		b = append(b, `{"ip_address":`...)
 		b = appendString(b, pair.Address)
 		b = append(b, `,"mac_address":`...)
-		b = appendMAC(b, pair.MAC)
+		b = appendString(b, stationWords(pair))
 		return append(b, '}')
 	},
+}
+
+// readStations reads a MAC address, or a prefix with its length; 0: an address.
+func readStations(v any) (a mac.Addr, bits int, err error) {
+	if s, _ := v.(string); !strings.Contains(s, "/") {
+		if a, err = station.parse(v); err != nil {
+			err = fmt.Errorf("mac_address: %w; a prefix is written BASE/BITS, such as 52:54:00:00:00:00/24", err)
+		}
+		return a, 0, err
+	}
+	block, err := macPrefix.parse(v)
+	switch {
+	case err != nil:
+		return 0, 0, fmt.Errorf("mac_address: %w", err)
+	case block.Bits() < mac.MaxPrefixLen:
+		return block.Base(), block.Bits(), nil
+	case block.Base() == 0:
+		return 0, 0, fmt.Errorf("mac_address: %s is not the address of a station", show(v))
+	}
+	return block.Base(), 0, nil
 }
 
 // readAddressOrPrefix reads what may be either, and keeps which it was.
@@ -227,19 +248,27 @@ func shownPairs(p *store.NewPort) []intent.AddressPair {
 	return pairs
 }
 
+// stationWords is the MAC or the MAC prefix of a shown pair.
+func stationWords(pair intent.AddressPair) string {
+	if pair.MACBits == 0 {
+		return pair.MAC.String()
+	}
+	return pair.Block(0).String()
+}
+
 func checkPairs(p *store.NewPort) error {
 	if len(p.Extras.Pairs) > maxPairs {
 		return invalid("AllowedAddressPairExhausted", "The number of allowed address pair exceeds the maximum %d (allowed_address_pairs).", maxPairs)
 	}
 	type key struct {
 		address string
-		mac     mac.Addr
+		station string
 	}
 	seen := map[key]bool{}
 	for _, pair := range shownPairs(p) {
-		k := key{pair.Prefix().String(), pair.MAC}
+		k := key{pair.Prefix().String(), stationWords(pair)}
 		if seen[k] {
-			return invalid("DuplicateAddressPairInRequest", "Request contains duplicate address pair: mac_address %s ip_address %s (allowed_address_pairs).", pair.MAC, pair.Address)
+			return invalid("DuplicateAddressPairInRequest", "Request contains duplicate address pair: mac_address %s ip_address %s (allowed_address_pairs).", stationWords(pair), pair.Address)
 		}
 		seen[k] = true
 	}

@@ -59,7 +59,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			mapped("port_security_enabled", boolean, func(p *port) bool { return !p.Unguarded }, func(p *port, v bool) { p.Unguarded, p.Security = !v, &v },
 				access{post: optional, put: true}, "Whether the spoof guard and security groups apply; if not given, as its network says. Without, a port has neither groups nor address pairs."),
 			mapped("allowed_address_pairs", list(addressPair, maxListed), shownPairs, func(p *port, v []intent.AddressPair) { p.Extras.Pairs = v },
-				access{post: optional, put: true}, "What it may speak as besides its own addresses, at most 10; `mac_address` is its own if not given. Members of a `remote_group_id` count with these addresses, too."),
+				access{post: optional, put: true}, "What it may speak as besides its own addresses, at most 10; `mac_address` is its own if not given, and may be a prefix such as `52:54:00:00:00:00/24`, for machines inside of the instance: what lies in no MAC segment or in one of the tenant or the network, but never addresses that other ports of the network have. Members of a `remote_group_id` count with these addresses, too."),
 			mapped("extra_dhcp_opts", list(dhcpOption, maxListed), func(p *port) []dhcpChange { return shownOptions(p.Extras.DHCPOptions) },
 				func(p *port, v []dhcpChange) { p.Extras.DHCPOptions = mergeOptions(p.Extras.DHCPOptions, v) }, access{post: optional, put: true},
 				"Options that DHCP tells the instance besides or instead of those of its subnet: `opt_name` is a name of dnsmasq or a number. PUT changes those that it names and leaves the others; `opt_value` null removes one."),

@@ -12,6 +12,7 @@ func resources(st *store.Store) []resource {
 		tenants(st),
 		macSegments(st),
 		macAddresses(st),
+		macAllowLists(st),
 		macConflicts(st),
 		macImports(st),
 		networks(st),

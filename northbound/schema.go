@@ -105,10 +105,12 @@ var ipv6Text = func() string {
 }()
 
 var (
-	uuidSchema   = matching(`^` + uuidText + `$`).with(schema{"format": "uuid", "examples": []any{"7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b11"}})
-	macSchema    = matching(`^` + macText + `$`).with(schema{"examples": []any{"02:00:05:00:00:01"}})
-	ipSchema     = anyOf(schema{"type": "string", "format": "ipv4", "examples": []any{"10.0.0.1"}}, schema{"type": "string", "format": "ipv6", "not": schema{"type": "string", "pattern": mapped4}})
-	prefixSchema = matching(`^(` + ipv4Text + prefix4Len + `|` + ipv6Text + prefix6Len + `)$`).
+	uuidSchema = matching(`^` + uuidText + `$`).with(schema{"format": "uuid", "examples": []any{"7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b11"}})
+	macSchema  = matching(`^` + macText + `$`).with(schema{"examples": []any{"02:00:05:00:00:01"}})
+	// macPrefixSchema says nothing of alignment, which a pattern cannot.
+	macPrefixSchema = matching(`^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}/([89]|[123][0-9]|4[0-8])$`).with(schema{"examples": []any{"52:54:00:00:00:00/24"}})
+	ipSchema        = anyOf(schema{"type": "string", "format": "ipv4", "examples": []any{"10.0.0.1"}}, schema{"type": "string", "format": "ipv6", "not": schema{"type": "string", "pattern": mapped4}})
+	prefixSchema    = matching(`^(` + ipv4Text + prefix4Len + `|` + ipv6Text + prefix6Len + `)$`).
 			with(schema{"not": schema{"type": "string", "pattern": mapped4}, "examples": []any{"10.0.0.0/24"}})
 	timeSchema = schema{"type": "string", "format": "date-time", "examples": []any{"2026-05-04T12:00:00Z"}}
 )

@@ -340,6 +340,21 @@ var station = valueType[mac.Addr]{
 	filter: filterMAC,
 }
 
+// macPrefix is an aligned block of addresses that stations can have.
+var macPrefix = valueType[mac.Segment]{
+	name:  "MAC prefix BASE/BITS",
+	shows: macPrefixSchema,
+	parse: func(v any) (mac.Segment, error) {
+		s, _ := v.(string)
+		block, err := mac.ParseSegment(s)
+		if err != nil {
+			return block, fmt.Errorf("%s is not a MAC prefix such as 52:54:00:00:00:00/24: %s", show(v), strings.TrimPrefix(err.Error(), "mac: "))
+		}
+		return block, nil
+	},
+	append: func(b []byte, block mac.Segment) []byte { return appendString(b, block.String()) },
+}
+
 // macAddress is any MAC address.
 var macAddress = valueType[mac.Addr]{
 	name:  "MAC address",

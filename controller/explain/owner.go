@@ -11,7 +11,7 @@ import (
 
 // Owner is the resource that a flow exists for.
 type Owner struct {
-	Kind string // "port", "security_group_rule", "network", "mac_segment", "switch", "table" or what the pipeline calls it
+	Kind string // "port", "security_group_rule", "network", "mac_segment", "mac_allow_list", "switch", "table" or what the pipeline calls it
 	ID   string // empty: it has none, or the asker may not know
 	Name string
 	// Of a rule.
@@ -72,6 +72,11 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 			})
 		}
 	}
+	if kinds[pipeline.KindAllow] {
+		for n := range s.Networks() {
+			own(pipeline.KindAllow, n.VNI, func() Owner { return ofLists(n, s.MACAllowLists(n.ID)) })
+		}
+	}
 	if kinds[pipeline.KindSegment] {
 		for g := range s.HostSegments() {
 			own(pipeline.KindSegment, g.Num, func() Owner {
@@ -87,6 +92,20 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 		}
 	}
 	return owners
+}
+
+// ofLists is the MAC allow lists of a network, of which mostly there is one.
+func ofLists(n intent.Network, lists []intent.MACAllowList) Owner {
+	o := Owner{Kind: "mac_allow_list", Detail: "of network " + nameOr(n.Name, n.ID), tenant: n.TenantID}
+	var names []string
+	for _, l := range lists {
+		names = append(names, nameOr(l.Name, l.ID))
+	}
+	if len(lists) == 1 {
+		o.ID = lists[0].ID
+	}
+	o.Name = strings.Join(names, ", ")
+	return o
 }
 
 // ruleWords describe a rule: "ingress IPv4 tcp 80 from group web".

@@ -40,6 +40,8 @@ func (e *explainer) why(s *station, step *walk.Step, frame walk.Frame) string {
 		return "the controller does not know the switch port"
 	case "guard", "guard-nd":
 		return e.forged(s, step)
+	case "allow":
+		return e.unlisted(step)
 	case "egress-ct", "ingress-ct":
 		return fmt.Sprintf("%s is neither ARP nor IP", etherType(step))
 	case "egress-rules":
@@ -109,6 +111,36 @@ func (e *explainer) forged(s *station, step *walk.Step) string {
 		return fmt.Sprintf("%s is neither ARP nor IP", kind)
 	}
 	return "the spoof guard of the port does not allow it"
+}
+
+// unlisted says which MAC allow lists do not have the source of a frame.
+func (e *explainer) unlisted(step *walk.Step) string {
+	var names []string
+	e.w.Read(func(state *intent.State) {
+		n, _ := networkOf(state, uint32(step.Uint(openflow.Metadata)))
+		for _, l := range state.MACAllowLists(n.ID) {
+			if !e.sees(l.TenantID) {
+				names = append(names, "of another tenant")
+				continue
+			}
+			names = append(names, nameOr(l.Name, l.ID))
+		}
+	})
+	noun := "list"
+	if len(names) > 1 {
+		noun = "lists"
+	}
+	return fmt.Sprintf("source MAC %s is not in MAC allow %s %s", source(step), noun, strings.Join(names, ", "))
+}
+
+// networkOf finds the network with a VNI.
+func networkOf(s *intent.State, vni uint32) (intent.Network, bool) {
+	for n := range s.Networks() {
+		if n.VNI == vni {
+			return n, true
+		}
+	}
+	return intent.Network{}, false
 }
 
 func isND(step *walk.Step) bool {
@@ -185,11 +217,7 @@ func (e *explainer) lost(s *station, step *walk.Step) string {
 	var holder, elsewhere intent.Port
 	var there string
 	e.w.Read(func(state *intent.State) {
-		for n := range state.Networks() {
-			if n.VNI == vni {
-				network = n
-			}
-		}
+		network, _ = networkOf(state, vni)
 		for p := range state.Ports() {
 			switch {
 			case p.MAC != dst:

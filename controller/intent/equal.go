@@ -8,12 +8,12 @@ import "slices"
 // Equal reports whether two ports give the same flows.
 func (p *LocalPort) Equal(q *LocalPort) bool {
 	return p.ID == q.ID && p.Num == q.Num && p.OFPort == q.OFPort && p.Zone == q.Zone && p.VNI == q.VNI && p.Set == q.Set && p.Scope == q.Scope &&
-		p.MAC == q.MAC && p.Prefix == q.Prefix && p.Open == q.Open && p.Up == q.Up && slices.Equal(p.IPs, q.IPs) && slices.Equal(p.Pairs, q.Pairs) && slices.Equal(p.Others, q.Others) && p.Served.Equal(q.Served)
+		p.MAC == q.MAC && p.Prefix == q.Prefix && p.Open == q.Open && p.Listed == q.Listed && p.Up == q.Up && slices.Equal(p.IPs, q.IPs) && slices.Equal(p.Pairs, q.Pairs) && slices.Equal(p.Others, q.Others) && p.Served.Equal(q.Served)
 }
 
 // Equal reports whether two networks give the same flows.
 func (n *LocalNetwork) Equal(m *LocalNetwork) bool {
-	return n.VNI == m.VNI && slices.Equal(n.Peers, m.Peers) && slices.EqualFunc(n.Shared, m.Shared, SharedBlock.equal) &&
+	return n.VNI == m.VNI && slices.Equal(n.Peers, m.Peers) && slices.EqualFunc(n.Shared, m.Shared, SharedBlock.equal) && n.Listed == m.Listed && slices.Equal(n.Allowed, m.Allowed) &&
 		slices.EqualFunc(n.Ports, m.Ports, func(p, q LocalPort) bool { return p.Equal(&q) })
 }
 

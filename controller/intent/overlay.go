@@ -173,6 +173,17 @@ func (s *State) touchPeers(d DPID, t Touched) {
 	}
 }
 
+// touchNetwork marks all switches with ports of a network, and those that ports of it
+// have left.
+func (s *State) touchNetwork(id string, t Touched) {
+	t.addAll(s.present[id])
+	for port := range s.strays[id] {
+		if home, ofHost := s.homes[port]; ofHost {
+			t.add(home)
+		}
+	}
+}
+
 // placeStray notes whether a port is elsewhere than its address says. The host
 // that the address belongs to hears of it, whatever it has of the network: others
 // may send there.
@@ -273,6 +284,7 @@ func (s *State) addOverlay(v *View) {
 				}
 			}
 			s.addShared(n, id, peer, of)
+			n.Allowed, n.Listed = s.allowed(id)
 		}
 		if len(networks) == 0 {
 			networks[s.byVNI[n.VNI]] = true

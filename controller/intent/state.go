@@ -17,6 +17,9 @@ type State struct {
 	subnets  map[string]*Subnet        // replaced as a whole, never changed
 	prefixes map[string][]netip.Prefix // of address groups, by their ids
 
+	allowLists map[string]MACAllowList
+	allowOf    map[string]map[string]struct{} // lists by network
+
 	// Derived: which ports are where and in what, and which groups' rules name
 	// which group as remote.
 	onSwitch  map[DPID]map[string]struct{}   // ports by datapath
@@ -55,7 +58,7 @@ func NewState() *State {
 	return &State{
 		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), overlay: newOverlay(), neighbours: newNeighbours(),
+		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), allowLists: map[string]MACAllowList{}, allowOf: map[string]map[string]struct{}{}, overlay: newOverlay(), neighbours: newNeighbours(),
 	}
 }
 
@@ -68,7 +71,7 @@ func (s *State) PutNetwork(n Network, t Touched) {
 		}
 	}
 	s.networks[n.ID], s.byVNI[n.VNI] = n, n.ID
-	t.addAll(s.present[n.ID])
+	s.touchNetwork(n.ID, t)
 }
 
 // DeleteNetwork removes a network.
@@ -78,7 +81,7 @@ func (s *State) DeleteNetwork(id string, t Touched) {
 	}
 	delete(s.networks, id)
 	s.readdressed(id)
-	t.addAll(s.present[id])
+	s.touchNetwork(id, t)
 }
 
 // PutPort adds or replaces a port.

@@ -79,6 +79,7 @@ type LocalPort struct {
 	Pairs  []LocalPair // what it may speak as besides
 	Others []mac.Addr  // of other ports of the network, in blocks of the pairs: never to speak as these
 	Open   bool        // no port security: it speaks as it likes, and no rule is asked
+	Listed bool        // its network has MAC allow lists: what else it speaks as must be in one of them
 	Served Served      // what the controller answers it
 	Up     bool        // false: administratively down, its packets are dropped
 }
@@ -96,6 +97,9 @@ type LocalNetwork struct {
 	Peers []uint32    // slots of the other hosts that have ports of it
 
 	Shared []SharedBlock // what ports of it may speak as, here or elsewhere
+
+	Listed  bool          // it has MAC allow lists
+	Allowed []mac.Segment // what is in them
 }
 
 // GroupSet is a distinct set of security groups that ports of this switch have.
@@ -170,7 +174,7 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 				local.IPs = append(local.IPs, ip.Addr)
 			}
 			slices.SortFunc(local.IPs, netip.Addr.Compare)
-			local.Open, local.Served = p.Unguarded, s.served(p)
+			local.Open, local.Served, local.Listed = p.Unguarded, s.served(p), len(s.allowOf[p.NetworkID]) > 0
 			for _, pair := range p.Extras.Pairs {
 				for _, prefix := range pair.Prefixes() {
 					local.Pairs = append(local.Pairs, LocalPair{pair.Block(p.MAC), prefix})

@@ -32,6 +32,7 @@ const (
 	KindSegment Kind = 7
 	KindHost    Kind = 8
 	KindRemotes Kind = 12
+	KindAllow   Kind = 13
 
 	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
 	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
@@ -53,6 +54,7 @@ var kinds = []struct {
 	{KindResolve, "questions for neighbours of port", "number of the tenant port that asks"},
 	{KindConfigure, "questions for configuration of port", "number of the tenant port that asks"},
 	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
+	{KindAllow, "MAC allow lists of network", "its VNI"},
 	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
@@ -101,7 +103,7 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 		switch c.Kind() {
 		case KindPort, KindResolve, KindConfigure:
 			hit[p.Num] = p.Num == c.Object()
-		case KindNetwork:
+		case KindNetwork, KindAllow:
 			hit[p.Num] = p.VNI == c.Object()
 		case KindRule:
 			hit[p.Num] = ruled[p.Set]

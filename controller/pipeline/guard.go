@@ -49,7 +49,7 @@ var guard = Table{
 		openflow.IPProto, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget, openflow.NDSLL, openflow.NDTLL,
 		openflow.IPv4Dst, openflow.UDPSrc, openflow.UDPDst,
 	},
-	Next: []uint8{tableGuardND, tableRespond},
+	Next: []uint8{tableGuardND, tableAllow, tableRespond},
 	Miss: "drop",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up {
@@ -100,11 +100,11 @@ func speakers(p *intent.LocalPort) []speaker {
 func guardPort(p *intent.LocalPort, emit emitFunc) {
 	owner := NewCookie(KindPort, p.Num)
 	if p.Open {
-		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableRespond))
+		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(afterGuard(p, false)))
 		return
 	}
 	for _, s := range speakers(p) {
-		guardSpeaker(p.OFPort, owner, s, emit)
+		guardSpeaker(p, owner, s, emit)
 	}
 	guardOthers(p, owner, emit)
 	// Who has no address yet asks for one from none (RFC 2131 §4.1); from any other only
@@ -140,11 +140,20 @@ func families(p *intent.LocalPort) (four, six bool) {
 	return four, six
 }
 
-func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
-	onward := flow.Goto(tableRespond)
+// afterGuard is where what passes the guard goes on. The port's own MAC could not
+// have attached if it were in no list; all else has to be in one.
+func afterGuard(p *intent.LocalPort, own bool) uint8 {
+	if p.Listed && !own {
+		return tableAllow
+	}
+	return tableRespond
+}
+
+func guardSpeaker(p *intent.LocalPort, owner Cookie, s speaker, emit emitFunc) {
+	onward := flow.Goto(afterGuard(p, s.block == p.MAC.Segment()))
 	station, mask := s.block.Base().Bytes(), s.block.Mask().Bytes()
 	own := func(fields ...flow.Field) flow.Match {
-		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrcMasked(station, mask))...)
+		return flow.NewMatch(append(fields, flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrcMasked(station, mask))...)
 	}
 	// An absent option reads as zero.
 	options := []struct{ lla, mask [6]byte }{{station, mask}, {[6]byte{}, mac.Max.Bytes()}}
@@ -203,7 +212,7 @@ var guardND = Table{
 	ID: tableGuardND, Name: "guard-nd",
 	Job:   "source address of neighbour discovery",
 	Reads: []openflow.FieldID{openflow.InPort, openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
-	Next:  []uint8{tableRespond},
+	Next:  []uint8{tableAllow, tableRespond},
 	Miss:  "drop",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if !p.Up || p.Open {
@@ -214,12 +223,13 @@ var guardND = Table{
 			return
 		}
 		owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
+		onward := flow.Goto(afterGuard(p, len(speakers(p)) == 1))
 		for _, ip := range sources {
-			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableRespond))
+			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), onward)
 		}
 		// Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
 		emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6NeighSol),
-			flow.IPSrc(single(netip.IPv6Unspecified()))), flow.Goto(tableRespond))
+			flow.IPSrc(single(netip.IPv6Unspecified()))), onward)
 		emit(prioFallback, owner, flow.NewMatch(in))
 	},
 	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableGuardND) },

@@ -41,14 +41,14 @@ func (w *walk) view() *intent.View {
 	return w.state.View(dpid, ports, intent.UnmanagedDrop)
 }
 
-func (w *walk) step() {
+func (w *walk) step() intent.Touched {
 	touched := intent.Touched{}
 	n := func(n int) uint32 { return uint32(w.rnd.IntN(n)) }
 	some := func(ids ...string) (kept []string) {
 		return slices.DeleteFunc(slices.Clone(ids), func(string) bool { return w.rnd.IntN(2) == 0 })
 	}
 	networks, groups := []string{"blue", "red"}, []string{"a", "b", "c"}
-	switch n(9) {
+	switch n(10) {
 	case 0:
 		i := n(2)
 		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0}, touched)
@@ -82,14 +82,22 @@ func (w *walk) step() {
 			Meta: intent.Meta{ID: "four"}, NetworkID: "blue", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
 			Gateway: netip.AddrFrom4([4]byte{10, 0, 0, byte(250 + n(2))}), EnableDHCP: n(2) == 0,
 		}, touched)
+	case 9:
+		l := intent.MACAllowList{Meta: intent.Meta{ID: fmt.Sprint("list-", n(3))}, NetworkID: "blue"}
+		for range n(3) {
+			l.Entries = append(l.Entries, intent.MACAllowEntry{Block: mac.Addr(0x020005000000 + uint64(n(3))<<16).Segment()})
+		}
+		if w.state.PutMACAllowList(l, touched); n(2) == 0 {
+			w.state.DeleteMACAllowList(l.ID, touched)
+		}
 	case 4:
 		w.state.DeletePort(fmt.Sprint("port-", n(12)), touched)
 	default:
-		num := n(12)
+		num, network := n(12), networks[n(2)]
 		p := intent.Port{
-			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: networks[n(2)], AdminUp: n(9) > 0, Unguarded: n(5) == 0,
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: network, AdminUp: n(9) > 0, Unguarded: n(5) == 0,
 			MAC: mac.Addr(0x020005000000 + uint64(num%3)<<16 + uint64(num)), SecurityGroups: some(groups...),
-			FixedIPs: []intent.FixedIP{{SubnetID: "four", Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
+			FixedIPs: []intent.FixedIP{{SubnetID: map[string]string{"blue": "four"}[network], Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
 			Binding:  intent.Binding{Host: (dpid + intent.DPID(n(3))).String(), PortNo: 1 + n(6)},
 		}
 		if n(4) == 0 {
@@ -102,6 +110,7 @@ func (w *walk) step() {
 		}
 		w.state.PutPort(p, touched)
 	}
+	return touched
 }
 
 // Whatever changes, the flows of the changed parts turn the old flows into the
@@ -131,6 +140,30 @@ func TestAChangeGivesTheSameFlowsAsAllAnew(t *testing.T) {
 	}
 	if told < 1000 {
 		t.Errorf("only %d changes were told by their parts", told)
+	}
+}
+
+// A change touches every switch whose flows it changes.
+func TestAChangeTouchesAllThatItConcerns(t *testing.T) {
+	t.Parallel()
+	ports := append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true})
+	for seed := range uint64(30) {
+		w := newWalk(seed)
+		flows := func(i int) flow.Set {
+			return Flows(w.state.View(dpid+intent.DPID(i), ports, intent.UnmanagedDrop))
+		}
+		var before [3]flow.Set
+		for step := range 60 {
+			touched := w.step()
+			for i := range before {
+				after := flows(i)
+				if _, told := touched[dpid+intent.DPID(i)]; !told && step > 0 && !slices.Equal(before[i], after) {
+					plan := flow.Diff(flow.State{Flows: before[i]}, flow.State{Flows: after})
+					t.Fatalf("seed %d, step %d: host %d is not touched, but these come: %v\nand these go: %v", seed, step, i, plan.Add, plan.Delete)
+				}
+				before[i] = after
+			}
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 	tableClassify       uint8 = 0
 	tableGuard          uint8 = 2
 	tableGuardND        uint8 = 3
+	tableAllow          uint8 = 4
 	tableRespond        uint8 = 5
 	tableLearn          uint8 = 8
 	tableEgressCT       uint8 = 10
@@ -63,7 +64,7 @@ const (
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, respond, learnSources, egressCT, egressRemotes, egressRules,
+		classify, guard, guardND, allow, respond, learnSources, egressCT, egressRemotes, egressRules,
 		segments, exact, ingressCT, ingressRemotes, ingressRules, output, tunnel,
 	}
 }

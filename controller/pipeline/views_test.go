@@ -93,6 +93,7 @@ func views() map[string]*intent.View {
 		"stations":  stations(),
 		"served":    served(),
 		"nested":    nested(),
+		"listed":    listed(),
 	}
 }
 
@@ -202,6 +203,42 @@ func nested() *intent.View {
 	port(23, "blue", 2, "52:54:00:00:00:17")
 	port(31, "green", 2, "02:00:05:00:00:31")
 	return s.View(dpid, append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true}), intent.UnmanagedDrop)
+}
+
+// listed is a network with MAC allow lists, that have a block and one address of
+// those that ports may speak as, and one with an empty list.
+func listed() *intent.View {
+	s := intent.NewState()
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true}, nil)
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "red"}, VNI: 78, AdminUp: true}, nil)
+	port := func(num uint32, network string, change func(*intent.Port)) {
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprintf("port-%d", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(num)),
+			FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}}, Binding: intent.Binding{Host: dpid.String(), PortNo: num},
+		}
+		change(&p)
+		s.PutPort(p, nil)
+	}
+	port(1, "blue", func(p *intent.Port) {
+		p.Extras.Pairs = []intent.AddressPair{
+			{Address: "10.9.0.0/24", MAC: mac.MustParse("52:54:00:00:00:00"), MACBits: 24}, {Address: "10.9.0.0/24", MAC: mac.MustParse("00:00:5e:00:01:07")},
+			{Address: "fd00:9::/64", MAC: mac.MustParse("52:54:00:00:00:00"), MACBits: 24},
+		}
+	})
+	port(2, "blue", func(p *intent.Port) { p.Unguarded = true })
+	port(3, "red", func(p *intent.Port) { p.Unguarded = true })
+	port(4, "red", func(p *intent.Port) { p.Unguarded = true })
+	list := func(id, network string, blocks ...string) {
+		l := intent.MACAllowList{Meta: intent.Meta{ID: id, Name: id}, NetworkID: network}
+		for _, b := range blocks {
+			l.Entries = append(l.Entries, intent.MACAllowEntry{Block: mac.MustParseSegment(b)})
+		}
+		s.PutMACAllowList(l, nil)
+	}
+	list("hosts", "blue", "02:00:05:00:00:00/32", "52:54:00:00:00:07/48")
+	list("more", "blue", "02:00:05:00:00:00/32", "52:54:00:12:00:00/32")
+	list("none", "red")
+	return s.View(dpid, townPorts(), intent.UnmanagedDrop)
 }
 
 // addresses is a network with a port whose rules name address groups.

@@ -161,12 +161,25 @@ func sendings() map[string][]sent {
 		{"in by the tunnel for the last port of a network, which has left", 900, 79, there(away, "02:00:05:00:00:31"), "900 79 192.0.2.3"},
 		{"in by the tunnel to all of that network", 900, 79, ask([6]byte{2, 0, 5, 1, 0, 1}, "10.0.0.21", "10.0.0.2"), ""},
 	}
+	foreign := [6]byte{0x52, 0x54, 0, 0x13, 0, 5}
+	listed := []sent{
+		{"its own MAC", 1, 0, ask(own, "10.0.0.1", "10.0.0.2"), "2 controller"},
+		{"a machine whose MAC is in a list", 1, 0, ask(machine, "10.9.0.5", "10.0.0.2"), "2 controller"},
+		{"a machine whose MAC is the address of a list", 1, 0, ask([6]byte{0x52, 0x54, 0, 0, 0, 7}, "10.9.0.5", "10.0.0.2"), "2 controller"},
+		{"a machine whose MAC is in no list", 1, 0, ask(foreign, "10.9.0.5", "10.0.0.2"), ""},
+		{"solicitation of a machine whose MAC is in a list", 1, 0, nd(icmp6NeighSol, machine, "fd00:9::5", "fd00::1", 1, machine), "2 controller"},
+		{"solicitation of a machine whose MAC is in no list", 1, 0, nd(icmp6NeighSol, foreign, "fd00:9::5", "fd00::1", 1, foreign), ""},
+		{"the MAC of a pair that is in no list", 1, 0, ask(virtual, "10.9.0.5", "10.0.0.2"), ""},
+		{"without port security, from a MAC in a list", 2, 0, ask(machine, "203.0.113.1", "10.0.0.1"), "1 controller"},
+		{"without port security, from a MAC in no list", 2, 0, ask(foreign, "203.0.113.1", "10.0.0.1"), ""},
+		{"without port security, where the list is empty", 3, 0, ask(machine, "203.0.113.1", "10.0.0.1"), ""},
+	}
 	unmanaged := []sent{
 		{"a frame floods the learning domain", 1, 0, ping, "2 3 4 5 6 -2 controller"},
 		{"a bridge's own protocols end here", 1, 0, softswitch.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
 		{"a group address as source", 1, 0, with(ping, func(f *softswitch.Frame) { f.Src = [6]byte{1} }), ""},
 	}
-	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
+	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "listed": listed, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
 
 // left is where a frame went, in words.

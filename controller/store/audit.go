@@ -47,6 +47,7 @@ var readers = map[Kind]reader{
 	KindQoSPolicy:     &qosPolicies.entity,
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
+	KindMACAllowList:  &allowLists.entity,
 	KindAddressGroup:  &addressGroups.entity,
 	KindAddressScope:  &addressScopes.entity,
 	KindSubnetPool:    &subnetPools.entity,

@@ -45,6 +45,7 @@ type State struct {
 	Ports          []intent.Port
 	SecurityGroups []intent.SecurityGroup // with their rules
 	AddressGroups  []intent.AddressGroup
+	MACAllowLists  []intent.MACAllowList
 	Admissions     []intent.Admission
 	Hosts          []intent.Host
 	HostSegments   []intent.HostSegment
@@ -296,6 +297,9 @@ func (s *Store) Snapshot(ctx context.Context) (State, int64, error) {
 		if state.AddressGroups, err = addressGroups.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
+		if state.MACAllowLists, err = allowLists.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
 		if state.SecurityGroups, err = groups.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
@@ -349,6 +353,16 @@ func (s *Store) PortsByID(ctx context.Context, ids []string) (m map[string]inten
 func (s *Store) AddressGroupsByID(ctx context.Context, ids []string) (m map[string]intent.AddressGroup, err error) {
 	err = s.read(ctx, func(q querier) (err error) {
 		m, err = addressGroups.byID(ctx, q, ids, func(g *intent.AddressGroup) string { return g.ID })
+		return err
+	})
+	return m, err
+}
+
+// MACAllowListsByID returns those of the MAC allow lists that exist, of all
+// tenants.
+func (s *Store) MACAllowListsByID(ctx context.Context, ids []string) (m map[string]intent.MACAllowList, err error) {
+	err = s.read(ctx, func(q querier) (err error) {
+		m, err = allowLists.byID(ctx, q, ids, func(l *intent.MACAllowList) string { return l.ID })
 		return err
 	})
 	return m, err

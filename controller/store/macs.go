@@ -27,6 +27,7 @@ import (
 type macSource struct {
 	id, tenant, network, host string // the last three may be empty
 	shared                    bool
+	listed                    bool // serves only where a MAC allow list names it
 	block                     mac.Segment
 	strategy                  mac.Strategy
 	rested                    []mac.Addr        // released ones, held by this transaction
@@ -64,6 +65,7 @@ type macPlan struct {
 	known   map[mac.Addr]*knownMAC  // of those asked for
 	kept    []*knownMAC             // reservations for the instances
 	limits  map[string]int64        // quotas of the tenants that have one
+	lists   map[string]*macLists    // of the networks that have MAC allow lists
 	doubted []string                // segments of leases that may have been lost
 	mine    map[mac.Addr]struct{}   // that this transaction is to give or has tried
 	claimed []mac.Addr              // of these, those that nobody else in this process is to try
@@ -72,7 +74,7 @@ type macPlan struct {
 }
 
 func newMACPlan(s *Store, tx *writeTx) *macPlan {
-	pl := &macPlan{store: s, tx: tx, around: map[mac.Addr][]ownBlock{}, known: map[mac.Addr]*knownMAC{}, limits: map[string]int64{}, mine: map[mac.Addr]struct{}{}}
+	pl := &macPlan{store: s, tx: tx, around: map[mac.Addr][]ownBlock{}, known: map[mac.Addr]*knownMAC{}, lists: map[string]*macLists{}, limits: map[string]int64{}, mine: map[mac.Addr]struct{}{}}
 	tx.after = append(tx.after, pl.end)
 	return pl
 }
@@ -112,14 +114,8 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 		       OR s.network_id IS NULL AND s.host = '' AND (s.tenant_id = ANY($2::text[]) OR s.shared))
 		  AND NOT EXISTS (SELECT FROM mac_segments c WHERE c.parent_id = s.id)
 		ORDER BY lower(s.block)`, sc.networks, sc.tenants, sc.hosts, sc.segments).Query(func(rows pgx.Rows) error {
-		var src macSource
-		var lower, upper int64
-		_, err := pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.shared, &src.strategy, &lower, &upper}, func() (err error) {
-			found := src
-			found.block, err = blockOf(lower, upper)
-			pl.serving = append(pl.serving, &found)
-			return err
-		})
+		found, err := collectSources(rows)
+		pl.serving = append(pl.serving, found...)
 		return err
 	})
 	if len(sc.devices) > 0 {
@@ -150,6 +146,18 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 	})
 }
 
+func collectSources(rows pgx.Rows) (list []*macSource, err error) {
+	var src macSource
+	var lower, upper int64
+	_, err = pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.shared, &src.strategy, &lower, &upper}, func() (err error) {
+		found := src
+		found.block, err = blockOf(lower, upper)
+		list = append(list, &found)
+		return err
+	})
+	return list, err
+}
+
 const knownMACs = `
 	SELECT m.address, coalesce(m.segment_id::text, ''), m.tenant_id, coalesce(m.port_id::text, ''), coalesce(m.network_id::text, ''), m.device_id,
 		m.state, m.origin, m.free_at, coalesce(m.free_at <= now(), false) OR coalesce(m.expires_at <= now(), false)
@@ -173,7 +181,7 @@ func eachKnownMAC(rows pgx.Rows, f func(*knownMAC)) error {
 func (pl *macPlan) segmentsOf(row *macRow, host string) (ofHost, serving []*macSource, whose string) {
 	pick := func(fits func(*macSource) bool) (list []*macSource) {
 		for _, s := range pl.serving {
-			if fits(s) {
+			if !s.listed && fits(s) {
 				list = append(list, s)
 			}
 		}
@@ -240,15 +248,22 @@ func (pl *macPlan) settle(w *wantedMAC) error {
 	} else {
 		ofHost, serving, whose = pl.segmentsOf(&w.row, w.host)
 	}
+	lists := pl.lists[w.row.network]
 	if w.row.addr != 0 {
-		return pl.settleGiven(w, slices.Concat(ofHost, serving), whose)
+		if err := pl.settleGiven(w, slices.Concat(ofHost, serving, lists.serving()), whose); err != nil {
+			return err
+		}
+		return lists.refuse(w)
 	}
 	if k := pl.keptFor(&w.row); k != nil {
 		k.given = true
 		w.row.addr, w.row.segment, w.hold, w.owned, w.kind = k.addr, k.segment, true, true, intent.MACTaken
 		return nil
 	}
-	if w.from = slices.Concat(ofHost, serving); len(w.from) == 0 {
+	if w.from = lists.narrow(slices.Concat(ofHost, serving)); lists != nil && len(w.from) == 0 {
+		return lists.nothing(w)
+	}
+	if len(w.from) == 0 {
 		return &Conflict{"MacAddressGenerationFailure", w.attr,
 			w.attr + ": there is no MAC segment to take an address from; create one or name the address"}
 	}
@@ -262,7 +277,7 @@ func (pl *macPlan) keptFor(row *macRow) (found *knownMAC) {
 		return nil
 	}
 	for _, k := range pl.kept {
-		if k.given || k.tenant != row.tenant || k.device != row.device || k.network != "" && k.network != row.network {
+		if k.given || k.tenant != row.tenant || k.device != row.device || k.network != "" && k.network != row.network || !pl.lists[row.network].has(k.addr) {
 			continue
 		}
 		if k.network != "" {

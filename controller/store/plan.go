@@ -101,10 +101,14 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 	groups.queueUse(&b, sc, groupIDs, &groupUses)
 	qosPolicies.queueUse(&b, sc, policyIDs, &policyUses)
 	pl.macs.queue(&b, macs)
+	pl.macs.queueLists(&b, networkIDs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
 	if err := pl.addShared(ctx, sc, networkIDs); err != nil {
+		return nil, err
+	}
+	if err := pl.macs.addListed(ctx); err != nil {
 		return nil, err
 	}
 	if err := groups.useShared(ctx, tx, sc, groupUses); err != nil {
@@ -142,6 +146,7 @@ func (pl *plan) addShared(ctx context.Context, sc Scope, ids []string) error {
 	}
 	var b pgx.Batch
 	pl.queueNetworks(&b, Scope{Admin: true}, u.missing)
+	pl.macs.queueLists(&b, u.missing) // again, now that they are held
 	if err := pl.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
@@ -199,9 +204,14 @@ func theOnly(lists []any) []any {
 }
 
 // insertPorts writes the ports of the plan with all their parts.
-func (pl *plan) insertPorts(ctx context.Context) error {
+func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
 	if err := pl.settleSecurity(); err != nil {
 		return err
+	}
+	for i := range pl.ports {
+		if err := checkPairBlocks(ctx, pl.tx, sc, &pl.ports[i].Port); err != nil {
+			return err
+		}
 	}
 	if err := pl.chooseGroups(ctx); err != nil {
 		return err

@@ -190,7 +190,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 		if err != nil {
 			return err
 		}
-		if err := pl.insertPorts(ctx); err != nil {
+		if err := pl.insertPorts(ctx, sc); err != nil {
 			return err
 		}
 		if len(named) > 0 {
@@ -253,6 +253,11 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		}
 		if err := refuseLiberty(ctx, tx, sc, &p, &old); err != nil {
 			return err
+		}
+		if !slices.Equal(p.Extras.Pairs, old.Extras.Pairs) {
+			if err := checkPairBlocks(ctx, tx, sc, &p); err != nil {
+				return err
+			}
 		}
 		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
 			return err

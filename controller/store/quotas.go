@@ -30,7 +30,7 @@ type TenantQuotas struct {
 // floating IPs there are none yet; their limits are kept.
 var QuotaResources = []Kind{
 	KindNetwork, KindSubnet, KindPort, "router", "floatingip", KindSubnetPool, KindSecurityGroup, KindRule, KindRBACPolicy, KindTrunk,
-	KindSegment, KindMACAddress,
+	KindSegment, KindMACAddress, KindMACAllowList,
 }
 
 // maxQuota is more than there are addresses.

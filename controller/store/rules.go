@@ -183,8 +183,11 @@ func useSegments(ctx context.Context, tx *writeTx, sc Scope, ids []string) error
 }
 
 // touchNaming counts the change of a segment as one of the groups whose rules
-// name it.
+// name it, and of the MAC allow lists that do.
 func touchNaming(ctx context.Context, tx *writeTx, segment string) error {
+	if err := segmentListed(ctx, tx, segment); err != nil {
+		return err
+	}
 	rows, err := tx.Query(ctx, `SELECT DISTINCT group_id::text FROM security_group_rules WHERE remote_mac_segment_id = $1`, segment)
 	if err != nil {
 		return err

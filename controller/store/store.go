@@ -101,6 +101,7 @@ const (
 	KindFlavor         Kind = "flavor"
 	KindServiceProfile Kind = "service_profile"
 	KindRBACPolicy     Kind = "rbac_policy"
+	KindMACAllowList   Kind = "mac_allow_list"
 )
 
 // Op is what happened to an object.

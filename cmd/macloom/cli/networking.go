@@ -21,6 +21,7 @@ var (
 	securityGroups = collection{path: "security-groups", single: "security_group", plural: "security_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
 	groupRules     = collection{path: "security-group-rules", single: "security_group_rule", plural: "security_group_rules", isID: isUUID}
 	addressGroups  = collection{path: "address-groups", single: "address_group", plural: "address_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	macAllowLists  = collection{path: "mac-allow-lists", single: "mac_allow_list", plural: "mac_allow_lists", isID: isUUID, names: []func(string) url.Values{by("name")}}
 	qosPolicies    = collection{path: "qos/policies", single: "policy", plural: "policies", isID: isUUID, names: []func(string) url.Values{by("name")}}
 )
 
@@ -53,7 +54,7 @@ var (
 // networking returns the commands of the Networking API.
 func networking(env Environment) []*cobra.Command {
 	var cmds []*cobra.Command
-	for _, r := range []resource{tenantResource, networkResource, subnetResource, portResource, securityGroupResource, ruleResource} {
+	for _, r := range []resource{tenantResource, networkResource, subnetResource, portResource, securityGroupResource, ruleResource, allowListResource} {
 		cmds = append(cmds, r.commands(env))
 	}
 	return cmds
@@ -160,7 +161,7 @@ var portResource = resource{
 		{flag: "interface", attribute: "binding:profile", doc: "the interface of the switch, with --host", on: onWrite, read: func(_ *call, text string) (any, error) {
 			return map[string]any{"interface_name": text}, nil
 		}},
-		option{flag: "pair", attribute: "allowed_address_pairs", doc: "an address that it may use besides, IP or IP=MAC", on: onWrite, read: readPair}.repeated(),
+		option{flag: "pair", attribute: "allowed_address_pairs", doc: "an address that it may use besides, IP or IP=MAC or IP=MACPREFIX", on: onWrite, read: readPair}.repeated(),
 		textOption(onWrite, "dns-name", "dns_name", "its name in the domain of the network"),
 	},
 	deletion: []option{{flag: "keep-mac", attribute: "keep_mac", doc: "reserve the MAC for the next port of the same device on the same network"}},
@@ -204,6 +205,27 @@ var ruleResource = resource{
 	},
 	finish:   completeRule,
 	examples: map[string]string{"create": "  macloom security-group-rule create web --protocol tcp --port 80:81 --remote-ip 0.0.0.0/0"},
+}
+
+var allowListResource = resource{
+	collection: macAllowLists, use: "mac-allow-list", short: "Say which MAC addresses may attach to networks", word: nameWord,
+	columns: []string{"id", "name", "tenant_id", "network_id", "entries"},
+	options: []option{
+		renamed, describedAs, ofTenant, onNetwork,
+		option{flag: "mac", attribute: "entries", doc: "a MAC address or prefix (BASE/BITS) that may attach", on: onWrite, read: readAllowed}.repeated(),
+		option{flag: "segment", attribute: "entries", doc: "a MAC segment whose addresses may attach", on: onWrite, read: func(c *call, text string) (any, error) {
+			id, err := segments.find(c, text)
+			return map[string]any{"mac_segment_id": id}, err
+		}}.repeated(),
+	},
+	examples: map[string]string{"create": "  macloom mac-allow-list create lab --network front --segment 02:00:05:00:00:00/24 --mac 52:54:00:00:00:00/24"},
+}
+
+func readAllowed(_ *call, text string) (any, error) {
+	if strings.Contains(text, "/") {
+		return map[string]any{"prefix": text}, nil
+	}
+	return map[string]any{"mac_address": text}, nil
 }
 
 // portRange is no attribute: completeRule makes two of it.
