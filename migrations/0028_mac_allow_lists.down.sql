@@ -7,3 +7,5 @@ ALTER TABLE quotas
         'security_group_rule', 'rbac_policy', 'trunk', 'mac_segment', 'mac_address'));
 DROP TABLE mac_allow_list_entries;
 DROP TABLE mac_allow_lists;
+DROP FUNCTION mac_allow_lists_mark_network();
+ALTER TABLE networks DROP COLUMN mac_listed;

@@ -39,6 +39,18 @@ CREATE INDEX mac_allow_list_entries_segment ON mac_allow_list_entries (mac_segme
 COMMENT ON TABLE mac_allow_list_entries IS 'What the lists have: an address or a prefix, or whatever a segment has.';
 COMMENT ON COLUMN mac_allow_list_entries.n IS 'Place in the list.';
 
+-- Whoever makes a port reads the row of its network anyway, and holds it.
+ALTER TABLE networks ADD COLUMN mac_listed boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN networks.mac_listed IS 'Whether it has MAC allow lists; kept by a trigger of these.';
+CREATE FUNCTION mac_allow_lists_mark_network() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE networks SET mac_listed = EXISTS (SELECT FROM mac_allow_lists l WHERE l.network_id = networks.id)
+    WHERE id = coalesce(NEW.network_id, OLD.network_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mac_allow_lists_mark_network AFTER INSERT OR DELETE ON mac_allow_lists
+    FOR EACH ROW EXECUTE FUNCTION mac_allow_lists_mark_network();
+
 ALTER TABLE quotas
     DROP CONSTRAINT quotas_resource_known,
     ADD CONSTRAINT quotas_resource_known CHECK (resource IN ('network', 'subnet', 'port', 'router', 'floatingip', 'subnetpool', 'security_group',

@@ -64,66 +64,61 @@ func (l *macLists) nothing(w *wantedMAC) error {
 		w.attr, l.network, strings.Join(l.names, ", "), w.attr)}
 }
 
-// queueLists reads what may attach to networks. The transaction holds these by
-// then, so that it stays as it is.
-func (pl *macPlan) queueLists(b *pgx.Batch, networks []string) {
+// addLists reads what may attach to networks, with the segments that their lists
+// name and that can give addresses. The transaction holds the networks, so that it
+// stays as it is.
+func (pl *macPlan) addLists(ctx context.Context, networks []string) error {
+	var b pgx.Batch
 	b.Queue(`
 		SELECT l.network_id::text, l.id::text, l.name, e.n IS NULL, coalesce(lower(coalesce(e.block, s.block)), 0), coalesce(upper(coalesce(e.block, s.block)), 0)
 		FROM mac_allow_lists l LEFT JOIN mac_allow_list_entries e ON e.list_id = l.id LEFT JOIN mac_segments s ON s.id = e.mac_segment_id
-		WHERE l.network_id = ANY($1::uuid[]) ORDER BY l.id`, networks).Query(func(rows pgx.Rows) error {
-		var network, id, name, last string
-		var empty bool
-		var lower, upper int64
-		for _, id := range networks {
-			delete(pl.lists, id)
-		}
-		_, err := pgx.ForEachRow(rows, []any{&network, &id, &name, &empty, &lower, &upper}, func() error {
-			of := pl.lists[network]
-			if of == nil {
-				of = &macLists{network: network}
-				pl.lists[network] = of
-			}
-			if id != last {
-				last = id
-				if name != "" {
-					name += " "
-				}
-				of.names = append(of.names, name+"("+id+")")
-			}
-			if empty {
-				return nil
-			}
-			block, err := blockOf(lower, upper)
-			of.blocks = append(of.blocks, block)
-			return err
-		})
-		return err
-	})
-}
-
-// addListed finds the segments that lists name, and can give addresses.
-func (pl *macPlan) addListed(ctx context.Context) error {
-	for network, of := range pl.lists {
-		rows, err := pl.tx.Query(ctx, macSources+`
+		WHERE l.network_id = ANY($1::uuid[]) ORDER BY l.id`, networks).Query(pl.takeLists)
+	for _, network := range networks {
+		b.Queue(macSources+`
 			WHERE NOT EXISTS (SELECT FROM mac_segments c WHERE c.parent_id = s.id)
 			  AND EXISTS (SELECT FROM mac_allow_lists l JOIN mac_allow_list_entries e ON e.list_id = l.id JOIN mac_segments g ON g.id = e.mac_segment_id
 			              WHERE l.network_id = $1 AND s.block <@ g.block)
-			ORDER BY lower(s.block)`, network)
-		if err != nil {
-			return err
-		}
-		found, err := collectSources(rows)
-		if err != nil {
-			return err
-		}
-		for _, src := range found {
-			at := slices.IndexFunc(pl.serving, func(s *macSource) bool { return s.id == src.id })
-			if at < 0 {
-				src.listed = true
-				at, pl.serving = len(pl.serving), append(pl.serving, src)
-			}
-			of.sources = append(of.sources, pl.serving[at])
-		}
+			ORDER BY lower(s.block)`, network).Query(func(rows pgx.Rows) error { return pl.takeListed(rows, pl.lists[network]) })
 	}
-	return nil
+	return pl.tx.SendBatch(ctx, &b).Close()
+}
+
+func (pl *macPlan) takeLists(rows pgx.Rows) error {
+	var network, id, name, last string
+	var empty bool
+	var lower, upper int64
+	_, err := pgx.ForEachRow(rows, []any{&network, &id, &name, &empty, &lower, &upper}, func() error {
+		of := pl.lists[network]
+		if of == nil {
+			of = &macLists{network: network}
+			pl.lists[network] = of
+		}
+		if id != last {
+			last = id
+			if name != "" {
+				name += " "
+			}
+			of.names = append(of.names, name+"("+id+")")
+		}
+		if empty {
+			return nil
+		}
+		block, err := blockOf(lower, upper)
+		of.blocks = append(of.blocks, block)
+		return err
+	})
+	return err
+}
+
+func (pl *macPlan) takeListed(rows pgx.Rows, of *macLists) error {
+	found, err := collectSources(rows)
+	for _, src := range found {
+		at := slices.IndexFunc(pl.serving, func(s *macSource) bool { return s.id == src.id })
+		if at < 0 {
+			src.listed = true
+			at, pl.serving = len(pl.serving), append(pl.serving, src)
+		}
+		of.sources = append(of.sources, pl.serving[at])
+	}
+	return err
 }

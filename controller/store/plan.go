@@ -34,6 +34,7 @@ type planNetwork struct {
 	owner     string
 	unguarded bool   // new ports have no port security
 	qosPolicy string // may be empty
+	listed    bool   // it has MAC allow lists
 }
 
 // subnetAddr is an address in the place where it is unique.
@@ -101,14 +102,13 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 	groups.queueUse(&b, sc, groupIDs, &groupUses)
 	qosPolicies.queueUse(&b, sc, policyIDs, &policyUses)
 	pl.macs.queue(&b, macs)
-	pl.macs.queueLists(&b, networkIDs)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
 	if err := pl.addShared(ctx, sc, networkIDs); err != nil {
 		return nil, err
 	}
-	if err := pl.macs.addListed(ctx); err != nil {
+	if err := pl.addLists(ctx); err != nil {
 		return nil, err
 	}
 	if err := groups.useShared(ctx, tx, sc, groupUses); err != nil {
@@ -120,11 +120,11 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 // queueNetworks reads networks that are the caller's, and holds them.
 func (pl *plan) queueNetworks(b *pgx.Batch, sc Scope, ids []string) {
 	b.Queue(`
-		SELECT id, tenant_id, NOT port_security, coalesce(qos_policy_id::text, '') FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
+		SELECT id, tenant_id, NOT port_security, coalesce(qos_policy_id::text, ''), mac_listed FROM networks WHERE id = ANY($1::uuid[]) AND (tenant_id = $2 OR $3)
 		ORDER BY id FOR KEY SHARE`, ids, sc.TenantID, sc.Admin).Query(func(rows pgx.Rows) error {
 		var id string
 		var n planNetwork
-		_, err := pgx.ForEachRow(rows, []any{&id, &n.owner, &n.unguarded, &n.qosPolicy}, func() error { pl.networks[id] = n; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&id, &n.owner, &n.unguarded, &n.qosPolicy, &n.listed}, func() error { pl.networks[id] = n; return nil })
 		return err
 	})
 }
@@ -146,11 +146,24 @@ func (pl *plan) addShared(ctx context.Context, sc Scope, ids []string) error {
 	}
 	var b pgx.Batch
 	pl.queueNetworks(&b, Scope{Admin: true}, u.missing)
-	pl.macs.queueLists(&b, u.missing) // again, now that they are held
 	if err := pl.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
 	return pl.refuseLiberties(sc)
+}
+
+// addLists reads what may attach to the networks, which are held by now.
+func (pl *plan) addLists(ctx context.Context) error {
+	var listed []string
+	for id, n := range pl.networks {
+		if n.listed {
+			listed = append(listed, id)
+		}
+	}
+	if len(listed) == 0 {
+		return nil
+	}
+	return pl.macs.addLists(ctx, listed)
 }
 
 // refuseLiberties keeps from networks of others what only their owners may
