@@ -30,6 +30,7 @@ func owned(a *api) (ids, bodies map[string]string) {
 	add("security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+ids["security-groups"]+`", "direction": "ingress"}}`)
 	add("ports", "red", `{"port": {"network_id": "`+ids["networks"]+`", "security_groups": ["`+ids["security-groups"]+`"], "fixed_ips": [{"subnet_id": "`+ids["subnets"]+`"}]}}`)
 	add("mac-segments", "admin", `{"mac_segment": {"tenant_id": "red", "base_address": "02:00:05:00:00:00", "prefix_length": 24}}`)
+	add("mac-allow-lists", "red", `{"mac_allow_list": {"network_id": "`+ids["networks"]+`", "entries": [{"prefix": "02:00:00:00:00:00/8"}]}}`)
 	add("mac-addresses", "red", `{"mac_address": {"address": "02:00:05:00:00:42", "state": "reserved", "device_id": "vm"}}`)
 	add("address-groups", "red", `{"address_group": {"addresses": ["192.0.2.0/24"]}}`)
 	add("address-scopes", "red", `{"address_scope": {"ip_version": 4}}`)

@@ -20,15 +20,21 @@ type macLists struct {
 	sources []*macSource // of the segments that they name
 }
 
-func (l *macLists) serving() []*macSource {
-	if l == nil {
-		return nil
-	}
-	return l.sources
-}
-
 func (l *macLists) has(a mac.Addr) bool {
 	return l == nil || slices.ContainsFunc(l.blocks, func(b mac.Segment) bool { return b.Contains(a) })
+}
+
+// and adds the segments that the lists name.
+func (l *macLists) and(from []*macSource) []*macSource {
+	if l == nil {
+		return from
+	}
+	for _, s := range l.sources {
+		if !slices.Contains(from, s) {
+			from = append(from, s)
+		}
+	}
+	return from
 }
 
 // narrow leaves of the segments that would give an address those that are in a
@@ -37,15 +43,9 @@ func (l *macLists) narrow(from []*macSource) []*macSource {
 	if l == nil {
 		return from
 	}
-	from = slices.DeleteFunc(from, func(s *macSource) bool {
+	return l.and(slices.DeleteFunc(from, func(s *macSource) bool {
 		return !slices.ContainsFunc(l.blocks, s.block.Within)
-	})
-	for _, s := range l.sources {
-		if !slices.Contains(from, s) {
-			from = append(from, s)
-		}
-	}
-	return from
+	}))
 }
 
 // refuse keeps an address from the network that is in none of its lists.
@@ -121,4 +121,16 @@ func (pl *macPlan) takeListed(rows pgx.Rows, of *macLists) error {
 		of.sources = append(of.sources, pl.serving[at])
 	}
 	return err
+}
+
+func collectSources(rows pgx.Rows) (list []*macSource, err error) {
+	var src macSource
+	var lower, upper int64
+	_, err = pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.shared, &src.strategy, &lower, &upper}, func() (err error) {
+		found := src
+		found.block, err = blockOf(lower, upper)
+		list = append(list, &found)
+		return err
+	})
+	return list, err
 }

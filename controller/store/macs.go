@@ -146,18 +146,6 @@ func (pl *macPlan) queue(b *pgx.Batch, sc macScope) {
 	})
 }
 
-func collectSources(rows pgx.Rows) (list []*macSource, err error) {
-	var src macSource
-	var lower, upper int64
-	_, err = pgx.ForEachRow(rows, []any{&src.id, &src.tenant, &src.network, &src.host, &src.shared, &src.strategy, &lower, &upper}, func() (err error) {
-		found := src
-		found.block, err = blockOf(lower, upper)
-		list = append(list, &found)
-		return err
-	})
-	return list, err
-}
-
 const knownMACs = `
 	SELECT m.address, coalesce(m.segment_id::text, ''), m.tenant_id, coalesce(m.port_id::text, ''), coalesce(m.network_id::text, ''), m.device_id,
 		m.state, m.origin, m.free_at, coalesce(m.free_at <= now(), false) OR coalesce(m.expires_at <= now(), false)
@@ -250,10 +238,10 @@ func (pl *macPlan) settle(w *wantedMAC) error {
 	}
 	lists := pl.lists[w.row.network]
 	if w.row.addr != 0 {
-		if err := pl.settleGiven(w, slices.Concat(ofHost, serving, lists.serving()), whose); err != nil {
+		if err := lists.refuse(w); err != nil {
 			return err
 		}
-		return lists.refuse(w)
+		return pl.settleGiven(w, lists.and(slices.Concat(ofHost, serving)), whose)
 	}
 	if k := pl.keptFor(&w.row); k != nil {
 		k.given = true
