@@ -171,6 +171,56 @@ func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 	}
 }
 
+// What the MAC allow lists of a network, or the MACs of its other ports, keep a port
+// from is said.
+func TestAMACThatAPortMayNotHaveIsExplained(t *testing.T) {
+	t.Parallel()
+	w := town()
+	carrier := w.state.PortsOn(1)
+	at := slices.IndexFunc(carrier, func(p intent.Port) bool { return p.Name == "web1" })
+	web1 := carrier[at]
+	web1.Extras.Pairs = []intent.AddressPair{{Address: "10.0.0.0/24", MAC: mac.MustParse("02:00:05:00:00:00"), MACBits: 24}, {Address: "10.0.0.1", MAC: mac.MustParse("52:54:00:00:00:00"), MACBits: 24}}
+	w.state.PutPort(web1, nil)
+	spy, _ := w.state.Port("p-spy")
+	spy.Unguarded = true
+	w.state.PutPort(spy, nil)
+	list := func(id, network string, blocks ...string) {
+		l := intent.MACAllowList{Meta: intent.Meta{ID: id, Name: "name of " + id, TenantID: network}, NetworkID: network}
+		for _, b := range blocks {
+			l.Entries = append(l.Entries, intent.MACAllowEntry{Block: mac.MustParseSegment(b)})
+		}
+		w.state.PutMACAllowList(l, nil)
+	}
+	list("known", "red", "02:00:05:00:00:00/24", "52:54:00:00:00:00/32")
+	list("none", "blue")
+	list("more", "blue", "02:00:05:01:00:00/32")
+	for _, c := range []struct {
+		name  string
+		q     Question
+		want  Verdict
+		words string
+	}{
+		{"a listed MAC of a prefix", Question{From: "p-web1", ToPort: "p-web2", SrcMAC: mac.MustParse("52:54:00:00:00:07")}, Delivered, "web2"},
+		{"a MAC of a prefix in no list", Question{From: "p-web1", ToPort: "p-web2", SrcMAC: mac.MustParse("52:54:00:07:00:07")}, Dropped,
+			"dropped by table 4 allow on switch 0000000000000001 because source MAC 52:54:00:07:00:07 is not in MAC allow list name of known"},
+		{"the MAC of another port", Question{From: "p-web1", ToPort: "p-web2", SrcMAC: mac.MustParse("02:00:05:02:00:0c")}, Dropped,
+			"source MAC 02:00:05:02:00:0c is that of another port of the network"},
+		{"without port security", Question{From: "p-spy", ToMAC: mac.Max, SrcMAC: mac.MustParse("52:54:00:07:00:07")}, Dropped, "is not in MAC allow lists name of more, name of none"},
+		{"without port security, to somebody who may not know", Question{From: "p-spy", ToMAC: mac.Max, SrcMAC: mac.MustParse("52:54:00:07:00:07"), Sees: func(string) bool { return false }},
+			Dropped, "is not in MAC allow lists of another tenant, of another tenant"},
+	} {
+		a := ask(t, w, c.q)
+		if a.Verdict != c.want || !strings.Contains(a.Summary, c.words) {
+			t.Errorf("%s: %s: %s\nwant %s: %s", c.name, a.Verdict, a.Summary, c.want, c.words)
+		}
+		for _, s := range a.Hops[0].Steps {
+			if s.Name == "allow" && c.q.Sees == nil && (s.Owner.Kind != "mac_allow_list" || s.Owner.Name == "") {
+				t.Errorf("%s: %s is of %+v", c.name, s.Flow, s.Owner)
+			}
+		}
+	}
+}
+
 // Each step names the resource that its flow exists for.
 func TestStepsNameWhatTheyComeFrom(t *testing.T) {
 	t.Parallel()

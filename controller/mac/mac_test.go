@@ -110,3 +110,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestASegmentHasTheLinkLocalAddressesOfItsMACs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ segment, want string }{
+		{"02:00:05:00:00:ab/48", "fe80::5ff:fe00:ab/128"},
+		{"02:00:05:00:00:00/24", "fe80::5ff:fe00:0/104"},
+		{"52:54:00:12:00:00/32", "fe80::5054:ff:fe12:0/112"},
+		{"52:54:00:00:00:00/16", "fe80::5054:0:0:0/80"}, // ff:fe comes after what is fixed
+	} {
+		g := MustParseSegment(c.segment)
+		got := g.LinkLocal()
+		if got.String() != c.want || !got.Contains(g.Base().LinkLocal()) || !got.Contains(g.Last().LinkLocal()) {
+			t.Errorf("%s: %s, want %s", g, got, c.want)
+		}
+		if g.Bits() >= 24 && g.Bits() < MaxPrefixLen && got.Contains((g.Last()+1).LinkLocal()) {
+			t.Errorf("%s: %s has the address of another segment", g, got)
+		}
+	}
+	wide, narrow := MustParseSegment("02:00:05:00:00:00/24"), MustParseSegment("02:00:05:12:00:00/32")
+	if !narrow.Within(wide) || wide.Within(narrow) || !wide.Within(wide) || MustParseSegment("02:00:06:12:00:00/32").Within(wide) {
+		t.Error("a segment is within those that have all of its addresses, and no others")
+	}
+}

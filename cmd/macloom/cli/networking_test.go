@@ -98,8 +98,10 @@ func TestWhatIsTypedBecomesTheBody(t *testing.T) {
 			`{"security_group_rule":{"direction":"egress","port_range_max":53,"port_range_min":53,"protocol":"udp","security_group_id":"` + someID + `"}}`},
 		{[]string{"security-group-rule", "create", someID, "--protocol", "icmp", "--port", "8"}, "security-group-rules",
 			`{"security_group_rule":{"direction":"ingress","port_range_min":8,"protocol":"icmp","security_group_id":"` + someID + `"}}`},
+		{[]string{"mac-allow-list", "create", "known", "--network", someID, "--segment", someID, "--mac", "52:54:00:00:00:00/24", "--mac", "00:00:5e:00:01:07"}, "mac-allow-lists",
+			`{"mac_allow_list":{"entries":[{"prefix":"52:54:00:00:00:00/24"},{"mac_address":"00:00:5e:00:01:07"},{"mac_segment_id":"` + someID + `"}],"name":"known","network_id":"` + someID + `"}}`},
 	} {
-		single := map[string]string{"tenants": "tenant", "networks": "network", "subnets": "subnet", "ports": "port", "security-group-rules": "security_group_rule"}[c.path]
+		single := map[string]string{"mac-allow-lists": "mac_allow_list", "tenants": "tenant", "networks": "network", "subnets": "subnet", "ports": "port", "security-group-rules": "security_group_rule"}[c.path]
 		s := newStandIn(t, map[string]string{"POST /" + c.path: `{"` + single + `": {"id": "x"}}`})
 		s.run(c.args...)
 		s.wantRequests("POST /" + c.path + " " + c.body)
