@@ -24,7 +24,7 @@ func TestAnExplanationIsShownTableByTable(t *testing.T) {
 		"GET /explain?dst_port=80&from=" + from + "&protocol=tcp&to=7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b12":   explained,
 		"GET /explain?from=" + from + "&to=10.0.0.9":                                                        explained,
 		"GET /explain?from=" + from + "&src_mac=02%3A00%3A05%3A00%3A00%3A09&to=02%3A00%3A05%3A00%3A00%3A01": explained,
-		"GET /explain?frame=0200&from=" + from: explained,
+		"GET /explain?frame=0200&from=" + from:                                                              explained,
 	})
 	got := s.run("explain", "--from", from, "--to", "10.0.0.9")
 	want := `tcp/80 from here to there
