@@ -49,7 +49,7 @@ var trunks = record[intent.Trunk]{
 			t.PortID, t.Status, t.SubPorts = old.PortID, old.Status, old.SubPorts
 			return nil
 		}
-		t.Status = "DOWN"
+		t.Status = intent.TrunkDown
 		t.SubPorts = slices.Clone(t.SubPorts)
 		if err := ports.ref(&t.PortID); err != nil {
 			return err
