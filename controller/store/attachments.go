@@ -309,7 +309,7 @@ func (s *Store) attachments(ctx context.Context, where string, args ...any) (map
 		rows, err := q.Query(ctx, `
 			SELECT a.dpid, a.interface, a.iface_id, a.port_id, a.ofport, a.mac_in_use, a.error, a.since,
 				ports.id IS NOT NULL, coalesce(ports.host, ''), coalesce(ports.interface_name, ''), coalesce(ports.port_no, 0),
-				coalesce(attached.dpid, ''), coalesce(attached.interface, ''), coalesce(carried.trunk::text, '')
+				coalesce(attached.dpid, ''), coalesce(attached.interface, ''), CASE WHEN carried.parent IS NULL THEN '' ELSE ports.trunk_id::text END
 			FROM attachments a LEFT JOIN ports ON ports.id = a.port_id`+attached+where+`
 			ORDER BY a.dpid, a.interface`, args...)
 		if err != nil {

@@ -55,21 +55,18 @@ var ports = entity[intent.Port]{
 		var ipsOf, groupsOf rawArray
 		var extras []byte
 		var place struct {
-			id, parent *string
-			vlan       *uint16
-			down       *bool
+			parent *string
+			vlan   *uint16
+			down   *bool
 		}
 		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
 			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
-			&p.AskedHost, &p.HostKnown, &place.id, &place.parent, &place.vlan, &place.down, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
+			&p.AskedHost, &p.HostKnown, &p.Trunk.ID, &place.parent, &place.vlan, &place.down, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
 			&ipsOf, &groupsOf)...)
 		if err != nil {
 			return p, err
 		}
 		p.MAC = mac.Addr(address)
-		if place.id != nil {
-			p.Trunk.ID = *place.id
-		}
 		if place.parent != nil {
 			p.Trunk.Parent, p.Trunk.VLAN, p.Trunk.Down = *place.parent, *place.vlan, *place.down
 		}

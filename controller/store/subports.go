@@ -9,19 +9,20 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-// carried finds the trunk that a port is in. A sub-port is bound where its parent
+// carried finds the trunk that a port is a sub-port of. It is bound where its parent
 // is: the binding of that, completed by an interface, takes the place of its own. The
 // row of a sub-port is never written for where its parent goes (docs/decisions/0015).
+// Ports that are in no trunk cost no lookup, and LIMIT keeps the tables from the planner,
+// which would try more orders of joins than it has patience for.
 var carried = ` LEFT JOIN LATERAL (
-		SELECT t.id AS trunk, t.port_id AS parent, s.segmentation_id AS vlan, NOT t.admin_up AS down, p.host AS asked,
+		SELECT t.port_id AS parent, s.segmentation_id AS vlan, NOT t.admin_up AS down, p.host AS asked,
 			coalesce(own.dpid, p.host) AS host, coalesce(own.interface, p.interface_name) AS interface, p.port_no
 		FROM trunk_subports s JOIN trunks t ON t.id = s.trunk_id JOIN ports p ON p.id = t.port_id
 			LEFT JOIN LATERAL (` + attachedTo("p") + `) AS own ON true
-		WHERE s.port_id = ports.id) AS carried ON true
-	LEFT JOIN trunks AS led ON led.port_id = ports.id`
+		WHERE s.port_id = ports.id AND ports.trunk_id IS NOT NULL LIMIT 1) AS carried ON true`
 
 // inTrunk is what a port is in a trunk.
-const inTrunk = "coalesce(carried.trunk, led.id)::text, carried.parent::text, carried.vlan, carried.down"
+const inTrunk = "coalesce(ports.trunk_id::text, ''), carried.parent::text, carried.vlan, carried.down"
 
 // trunkStatus is the realized state of a trunk: it follows from that of its ports.
 var trunkStatus = `(
@@ -74,7 +75,8 @@ func enter(ctx context.Context, tx *writeTx, trunk string, ids []string, on bool
 	}
 	var b pgx.Batch
 	b.Queue(`
-		UPDATE ports SET status = 'DOWN', status_reason = '', device_owner = $2, device_id = $3, revision = revision + 1, updated_at = now()
+		UPDATE ports SET status = 'DOWN', status_reason = '', device_owner = $2, device_id = $3, trunk_id = nullif($3, '')::uuid,
+			revision = revision + 1, updated_at = now()
 		WHERE id = ANY($1::uuid[])`, ids, owner, device)
 	b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = ANY($1::uuid[])`, ids, device)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
@@ -92,6 +94,14 @@ func enter(ctx context.Context, tx *writeTx, trunk string, ids []string, on bool
 		}
 	}
 	return nil
+}
+
+// lead makes a port the parent of a trunk, or of none if that is empty.
+func lead(ctx context.Context, tx *writeTx, parent, trunk string) error {
+	if _, err := tx.Exec(ctx, `UPDATE ports SET trunk_id = nullif($2, '')::uuid WHERE id = $1`, parent, trunk); err != nil {
+		return err
+	}
+	return ports.touch(ctx, tx, Scope{Admin: true}, []string{parent})
 }
 
 // followParent makes the sub-ports of a port whose binding has changed DOWN, and

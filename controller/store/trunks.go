@@ -65,7 +65,7 @@ var trunks = record[intent.Trunk]{
 			if err := enter(ctx, tx, t.ID, portsOf(t.SubPorts), true, func() error { return insertSubPorts(ctx, tx, t.ID, t.SubPorts) }); err != nil {
 				return err
 			}
-			if err := ports.touch(ctx, tx, Scope{Admin: true}, []string{t.PortID}); err != nil {
+			if err := lead(ctx, tx, t.PortID, t.ID); err != nil {
 				return err
 			}
 		case t.AdminUp != old.AdminUp:
@@ -86,7 +86,7 @@ var trunks = record[intent.Trunk]{
 		if err != nil {
 			return err
 		}
-		return ports.touch(ctx, tx, Scope{Admin: true}, []string{t.PortID})
+		return lead(ctx, tx, t.PortID, "")
 	},
 }
 
