@@ -226,7 +226,7 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 	way := Way{Verdict: Dropped}
 	var ends []string
 	heard := false
-	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: tagged(frame, at.VLAN)}, "by " + e.portWords(from) + tagWords(at.VLAN), 1}}
+	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: withTag(frame, at.VLAN)}, "by " + e.portWords(from) + tagWords(at.VLAN), 1}}
 	for len(legs) > 0 {
 		l := legs[0]
 		legs = legs[1:]
@@ -410,8 +410,8 @@ func (e *explainer) onSwitch(d intent.DPID) string {
 	return " on switch " + d.String()
 }
 
-// tagged is a frame as a sub-port with a VLAN sends it.
-func tagged(frame []byte, vlan uint16) []byte {
+// withTag is a frame as a sub-port with a VLAN sends it.
+func withTag(frame []byte, vlan uint16) []byte {
 	if vlan == 0 || len(frame) < 14 {
 		return frame
 	}
