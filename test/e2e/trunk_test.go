@@ -255,3 +255,9 @@ func TestASubPortHasItsOwnRulesAndAddresses(t *testing.T) {
 		wantEnv(t, i.Name, u.told(t, "bound"), "ip="+i.ip, "mask=24")
 	}
 }
+
+// The example of the guide gives the VLAN of an instance the address of its sub-port.
+func TestTheExampleOfTheGuideOnTrunksGivesAnAddress(t *testing.T) {
+	t.Parallel()
+	followGuide(t, "trunks")
+}
