@@ -143,6 +143,31 @@ func TestAChangeGivesTheSameFlowsAsAllAnew(t *testing.T) {
 	}
 }
 
+// A sub-port that comes or goes changes its own flows and the floods of its
+// network: nothing of its parent or of other sub-ports.
+func TestASubPortTouchesOnlyItsFlows(t *testing.T) {
+	t.Parallel()
+	before := trunk()
+	after := *before
+	after.Ports = slices.DeleteFunc(slices.Clone(before.Ports), func(p intent.LocalPort) bool { return p.VLAN == 102 })
+	after.Networks = slices.Clone(before.Networks)
+	for i := range after.Networks {
+		n := &after.Networks[i]
+		n.Ports = slices.DeleteFunc(slices.Clone(n.Ports), func(p intent.LocalPort) bool { return p.VLAN == 102 })
+	}
+	gone, come, ok := Change(before, &after)
+	if !ok || len(gone) == 0 {
+		t.Fatalf("%d flows go, told by parts: %v", len(gone), ok)
+	}
+	for _, f := range slices.Concat(gone, come) {
+		switch c := Cookie(f.Cookie); {
+		case c.Kind() == KindNetwork && c.Object() == 78, c.Object() == 32 && c.Kind() != KindNetwork:
+		default:
+			t.Errorf("%v changes for it: %v", c, f)
+		}
+	}
+}
+
 // big is a cloud with a group of 10,000 members, a hundred of them here, that
 // admits its own.
 func big() *intent.State {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
 	softswitch "github.com/macloom/macloom/southbound/flow/walk"
@@ -469,6 +470,49 @@ func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
 		}
 		if diff := cmp.Diff(portsAfter, portsBefore); diff != "" {
 			t.Errorf("frame %d, %s: packets of ports (-Open vSwitch +walk):\n%s\n%s", i, f.name, diff, trace)
+		}
+	}
+}
+
+// What the switch answers itself goes back by the port of entry, with the tag of
+// the asker, whoever that is.
+func TestAnswersGoBackWithTheTagOfTheAsker(t *testing.T) {
+	t.Parallel()
+	v := views()["trunk"]
+	flows := slices.Clone(Flows(v))
+	for _, vni := range []uint32{77, 78} {
+		known := Neighbour(intent.Question{VNI: vni, IP: ip("10.0.0.99")}, intent.Neighbour{Num: 99, MAC: 0x020005000063})
+		flows.Apply(nil, flow.Set{known})
+	}
+	state := With(v, flows).State
+	for _, c := range []struct {
+		port uint32
+		tag  uint16
+		mac  [6]byte
+		ip   string
+		want string
+	}{
+		{1, 0, station6(11), "10.0.0.1", "1"}, {5, 0, station6(30), "10.0.0.30", "5"},
+		{5, 101, station6(31), "10.0.0.31", "5:101"}, {5, 102, station6(32), "10.0.0.30", "5:102"},
+	} {
+		trace, err := softswitch.New(state).Walk(softswitch.Arrival{Port: c.port, Frame: softswitch.Frame{
+			Src: c.mac, Dst: everybody, VLAN: c.tag, ARPOp: arpRequest, SHA: c.mac, IPSrc: ip(c.ip), IPDst: ip("10.0.0.99"),
+		}.Bytes()})
+		if got := left(trace); err != nil || got != c.want {
+			t.Errorf("%s asks: answered by %q, %v; want %q\n%s", c.ip, got, err, c.want, trace)
+		}
+	}
+}
+
+func TestTheControllerAnswersASubPortWithItsTag(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]intent.LocalPort{
+		"output:5": {OFPort: 5, Trunk: true},
+		"push_vlan:0x8100,set_field:4198->vlan_vid,output:5,pop_vlan": {OFPort: 5, VLAN: 102},
+	} {
+		list := Deliver(&p, nil).Actions.List()
+		if got := flow.NewInstructions(flow.Apply(list...)).String(); got != want {
+			t.Errorf("%s; want %s", got, want)
 		}
 	}
 }
