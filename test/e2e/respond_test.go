@@ -300,7 +300,7 @@ func TestASwitchAnswersARPSoThatOthersDoNotHearOfIt(t *testing.T) {
 	watcher := c.instance("watcher", "acme", network, "10.0.0.3", nil)
 	answers := func(about instance) error {
 		for _, f := range c.lab.Flows(c.bridge) {
-			if strings.Contains(f, "arp_tpa="+about.ip) && strings.Contains(f, "IN_PORT") && strings.Contains(f, about.port["mac_address"].(string)) {
+			if strings.Contains(f, "arp_tpa="+about.ip) && strings.Contains(f, "cookie=0x5d0b") && strings.Contains(f, about.port["mac_address"].(string)) {
 				return nil
 			}
 		}
