@@ -124,7 +124,7 @@ func TestASegmentHasTheLinkLocalAddressesOfItsMACs(t *testing.T) {
 		if got.String() != c.want || !got.Contains(g.Base().LinkLocal()) || !got.Contains(g.Last().LinkLocal()) {
 			t.Errorf("%s: %s, want %s", g, got, c.want)
 		}
-		if g.Bits() >= 24 && g.Bits() < MaxPrefixLen && got.Contains((g.Last()+1).LinkLocal()) {
+		if g.Bits() >= 24 && g.Bits() < MaxPrefixLen && got.Contains((g.Last() + 1).LinkLocal()) {
 			t.Errorf("%s: %s has the address of another segment", g, got)
 		}
 	}
