@@ -129,7 +129,7 @@ func (s *State) segmentsChanged(g HostSegment, t Touched) {
 			continue
 		}
 		s.placeStray(p)
-		t.addAll(s.present[p.NetworkID])
+		s.touchAll(s.present[p.NetworkID], t)
 	}
 	s.touchPeers(g.Host, t)
 }
@@ -150,13 +150,13 @@ func (s *State) segmentOf(a mac.Addr) (HostSegment, bool) {
 
 // touchPeers marks all switches that have a network in common with a host.
 func (s *State) touchPeers(d DPID, t Touched) {
-	t.add(d)
+	s.touch(d, t)
 	networks := map[string]bool{}
 	for id := range s.onSwitch[d] {
 		networks[s.ports[id].NetworkID] = true
 	}
 	for id := range networks {
-		t.addAll(s.present[id])
+		s.touchAll(s.present[id], t)
 	}
 }
 
@@ -184,7 +184,7 @@ func (s *State) settle(p Port, t Touched) {
 	}
 	first := count(s.present, p.NetworkID, d, 1) == 1
 	if s.placeStray(p) || first {
-		t.addAll(s.present[p.NetworkID])
+		s.touchAll(s.present[p.NetworkID], t)
 	}
 }
 
@@ -198,8 +198,8 @@ func (s *State) leave(p Port, t Touched) {
 	remove(s.strays, p.NetworkID, p.ID)
 	others := s.present[p.NetworkID]
 	if count(s.present, p.NetworkID, d, -1) == 0 || stray {
-		t.addAll(others)
-		t.add(d)
+		s.touchAll(others, t)
+		s.touch(d, t)
 	}
 }
 

@@ -98,8 +98,12 @@ func (c *changes) goes(f flow.Flow)  { c.gone = append(c.gone, f) }
 func (c *changes) comes(f flow.Flow) { c.come = append(c.come, f) }
 
 // differ collects the flows of the parts that are in one list only, or differ.
-// Lists are sorted by order, with no two that are the same in it.
+// Lists are sorted by order, with no two that are the same in it. Views share
+// what has not changed, so mostly they are the same list.
 func differ[T any](c *changes, before, after []T, order func(a, b *T) int, equal func(a, b *T) bool, of func(*Table) func(intent.Setting, *T, emitFunc)) {
+	if len(before) == len(after) && unsafe.SliceData(before) == unsafe.SliceData(after) {
+		return
+	}
 	collect := func(part *T, each func(flow.Flow)) {
 		for i := range c.tables {
 			if flows := of(&c.tables[i]); flows != nil {
@@ -145,9 +149,6 @@ func (c *changes) members(before, after []intent.Scope) {
 	}
 	for slot, lists := range slots {
 		was, is := lists[0], lists[1]
-		if len(was) == len(is) && unsafe.SliceData(was) == unsafe.SliceData(is) {
-			continue // the same list: most changes are about other things
-		}
 		differ(c, was, is, func(m, n *intent.Member) int { return m.Prefix.Compare(n.Prefix) }, equal[intent.Member],
 			func(t *Table) func(intent.Setting, *intent.Member, emitFunc) {
 				if t.member == nil {
