@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,8 +44,37 @@ func (d *datapath) advance(next *pipeline.Desired, gone, come flow.Set, view *in
 	d.table.view = view
 }
 
+const (
+	// passesPerCPU is how many switches are read back or compiled as a whole at a
+	// time. More would not be faster, but hold the memory of all at once and keep
+	// others from being heard.
+	passesPerCPU = 16
+	// passPatience is how long one of them may take before others do not wait for it.
+	passPatience = time.Second
+)
+
+// enter waits for a place among the passes, unless the next one is a small
+// change. It returns what gives the place back.
+func (d *datapath) enter(ctx context.Context) (leave func()) {
+	if d.table.known && !d.doubted && d.table.view != nil {
+		return func() {}
+	}
+	select {
+	case d.r.passes <- struct{}{}:
+	case <-ctx.Done():
+		return func() {}
+	}
+	give := sync.OnceFunc(func() { <-d.r.passes })
+	slow := time.AfterFunc(passPatience, give)
+	return func() {
+		slow.Stop()
+		give()
+	}
+}
+
 // pass does one round of the procedure in the package comment.
 func (d *datapath) pass(ctx context.Context) error {
+	defer d.enter(ctx)()
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
 
@@ -201,7 +231,10 @@ func (d *datapath) flushZones(ctx context.Context, plan *flow.Plan) error {
 // realized derives what the confirmed view means for ports and switch. A port is
 // in error if its owner lacks something.
 func (d *datapath) realized(v *intent.View, lacking faults) {
-	states := slices.Clone(v.States)
+	states := v.States
+	if len(lacking) > 0 {
+		states = slices.Clone(states)
+	}
 	for _, owner := range slices.Sorted(maps.Keys(lacking)) {
 		hit := pipeline.Affected(v, owner)
 		for i := range states {
@@ -210,58 +243,9 @@ func (d *datapath) realized(v *intent.View, lacking faults) {
 			}
 		}
 	}
+	d.noteStates(v, states)
 	fault := lacking.String()
-	if d.facts.Realized != v.Revision || d.facts.Error != fault {
-		d.facts.Realized, d.facts.Error = v.Revision, fault
-		d.setFactsDirty()
+	if d.facts().Realized != v.Revision || d.facts().Error != fault {
+		d.note(func(f *intent.Switch) { f.Realized, f.Error = v.Revision, fault })
 	}
-	d.pending = states
-}
-
-// record writes facts that changed to the database.
-func (d *datapath) record(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Record)
-	defer cancel()
-	// A change of intent may have reset what was recorded, so equal states are
-	// recorded again at a new revision; the database writes only what differs.
-	if d.recorded.revision != d.facts.Realized || !slices.Equal(d.recorded.states, d.pending) {
-		if len(d.pending) > 0 {
-			if err := d.r.facts.SavePortStates(ctx, d.id, d.pending); err != nil {
-				return err
-			}
-		}
-		d.recorded.revision, d.recorded.states = d.facts.Realized, d.pending
-	}
-
-	d.mu.Lock()
-	dirty := d.factsDirty
-	d.factsDirty = false
-	d.facts.Capabilities = d.capabilities()
-	d.facts.UpdatedAt = d.r.cfg.Now()
-	d.facts.Ports = slices.SortedFunc(maps.Values(d.ports), func(a, b intent.SwitchPort) int { return int(int64(a.No) - int64(b.No)) })
-	d.mu.Unlock()
-	if !dirty {
-		return nil
-	}
-	if err := d.r.facts.SaveSwitch(ctx, d.facts); err != nil {
-		d.setFactsDirty()
-		return err
-	}
-	return nil
-}
-
-func (d *datapath) recordDisconnect() {
-	ctx, cancel := context.WithTimeout(context.Background(), d.r.cfg.Retry)
-	defer cancel()
-	d.facts.Connected = false
-	d.facts.UpdatedAt = d.r.cfg.Now()
-	if err := d.r.facts.SaveSwitch(ctx, d.facts); err != nil {
-		d.log.Warn("disconnection not recorded", zap.Error(err))
-	}
-}
-
-func (d *datapath) portList() []intent.SwitchPort {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Collect(maps.Values(d.ports))
 }

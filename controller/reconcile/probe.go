@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -41,10 +42,7 @@ func (d *datapath) able(what string) bool {
 }
 
 func (d *datapath) answer(what, how string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.can[what] = how
-	d.factsDirty = true
+	d.note(func(*intent.Switch) { d.can[what] = how })
 }
 
 // capabilities returns all of them. The caller holds d.mu.
@@ -117,7 +115,6 @@ func (d *datapath) probe(ctx context.Context) {
 		d.answer(capBundle, how)
 	})
 	wg.Wait()
-	d.tell()
 }
 
 // verdict is what the outcome of a trial says.

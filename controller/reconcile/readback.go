@@ -141,9 +141,8 @@ func (d *datapath) found(h *holding) (drift flow.Plan, forgotten []learn.Place) 
 		d.log.Info("what is not ours is left alone", zap.Int("flows", h.foreign.flows),
 			zap.Int("groups", h.foreign.groups), zap.Int("meters", h.foreign.meters))
 	}
-	if d.facts.ForeignFlows != h.foreign.flows {
-		d.facts.ForeignFlows = h.foreign.flows
-		d.setFactsDirty()
+	if d.facts().ForeignFlows != h.foreign.flows {
+		d.note(func(f *intent.Switch) { f.ForeignFlows = h.foreign.flows })
 	}
 	d.mirror(h.state, nil)
 	return drift, d.learned.Adopt(d.readAt, h.learned)
@@ -172,6 +171,6 @@ func (d *datapath) repaired(drift *flow.Plan) {
 		zap.Int("groups", len(drift.AddGroups)+len(drift.ModifyGroups)+len(drift.DeleteGroups)),
 		zap.Int("meters", len(drift.AddMeters)+len(drift.ModifyMeters)+len(drift.DeleteMeters)), zap.Strings("first", shown))
 	d.r.metrics.repaired.Add(float64(n))
-	d.facts.Repaired = d.r.countRepairs(d.id, n)
-	d.setFactsDirty()
+	sum := d.r.countRepairs(d.id, n)
+	d.note(func(f *intent.Switch) { f.Repaired = sum })
 }
