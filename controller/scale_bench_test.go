@@ -287,7 +287,7 @@ func (c *town) port(tenant, network string, host int, no uint32) store.NewPort {
 }
 
 func emulated(dpid uint64) switchtest.Options {
-	ports := switchtest.Ports(portsOfHost + 500)
+	ports := switchtest.Ports(portsOfHost + 50)
 	return switchtest.Options{DPID: dpid, Ports: append(ports, openflow.Port{No: 900, Name: intent.TunnelPort})}
 }
 

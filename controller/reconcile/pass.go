@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"go.uber.org/zap"
 
@@ -25,6 +26,12 @@ type mirror struct {
 	known bool
 	state flow.State
 	view  *intent.View // nil: the state is not, or not quite, what follows from one
+
+	// Flows that follow from the view are not kept: those of a thousand switches
+	// would be most of the memory, and hardly anybody asks. They are made anew for who
+	// does, and stay for as long as there is room.
+	dropped bool
+	made    weak.Pointer[flow.Set]
 }
 
 // mirror takes over what the switch is known to hold. view is the one that it
@@ -33,15 +40,33 @@ func (d *datapath) mirror(s flow.State, view *intent.View) {
 	d.mirrorMu.Lock()
 	defer d.mirrorMu.Unlock()
 	d.table = mirror{known: true, state: s, view: view}
+	if view != nil && d.r.cfg.Change != nil {
+		d.table.state.Flows, d.table.dropped = nil, true
+	}
 }
 
-// advance takes over a change of what the switch is known to hold.
-func (d *datapath) advance(next *pipeline.Desired, gone, come flow.Set, view *intent.View) {
+// mirrored are the flows that the switch is known to hold.
+func (d *datapath) mirrored() flow.Set {
 	d.mirrorMu.Lock()
 	defer d.mirrorMu.Unlock()
-	d.table.state.Flows.Apply(gone, come)
-	d.table.state.Groups, d.table.state.Meters = next.Groups, next.Meters
-	d.table.view = view
+	t := &d.table
+	if !t.dropped {
+		return t.state.Flows
+	}
+	if made := t.made.Value(); made != nil {
+		return *made
+	}
+	flows := d.r.cfg.Compute(t.view).Flows
+	t.made = weak.Make(&flows)
+	return flows
+}
+
+// unfold is for who is about to change what follows from no view.
+func (d *datapath) unfold() {
+	flows := d.mirrored()
+	d.mirrorMu.Lock()
+	defer d.mirrorMu.Unlock()
+	d.table.state.Flows, d.table.dropped = flows, false
 }
 
 const (
@@ -113,6 +138,7 @@ func (d *datapath) pass(ctx context.Context) error {
 					return err
 				}
 				// The long way knows what to do about it.
+				d.unfold()
 				d.table.view, d.table.known = nil, !refused.Partial
 				continue
 			}
@@ -122,6 +148,7 @@ func (d *datapath) pass(ctx context.Context) error {
 		}
 		d.desired = d.r.cfg.Compute(view)
 		lacking := d.refused.leaveOut(&d.desired)
+		d.unfold()
 		plan := flow.Diff(d.table.state, d.desired.State)
 		if d.refused.forgetFull(&plan) {
 			continue
@@ -140,6 +167,7 @@ func (d *datapath) pass(ctx context.Context) error {
 			follows = nil
 		}
 		d.mirror(d.desired.State, follows)
+		d.desired.Flows = nil
 		d.repaired(&drift)
 		d.realized(view, lacking)
 		return nil
@@ -163,8 +191,8 @@ func (d *datapath) step(view *intent.View) (plan *flow.Plan, done func()) {
 		flow.State{Flows: gone, Groups: d.table.state.Groups, Meters: d.table.state.Meters},
 		flow.State{Flows: come, Groups: next.Groups, Meters: next.Meters})
 	return &p, func() {
-		d.advance(&next, gone, come, view)
-		d.desired = pipeline.With(view, d.table.state.Flows)
+		d.mirror(next.State, view)
+		d.desired = next
 	}
 }
 

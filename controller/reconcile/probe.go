@@ -6,7 +6,6 @@ import (
 	"maps"
 	"sync"
 
-	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -41,8 +40,12 @@ func (d *datapath) able(what string) bool {
 	return d.can[what] == yes
 }
 
+// answer takes down what a switch can do; who has asked all calls tell.
 func (d *datapath) answer(what, how string) {
-	d.note(func(*intent.Switch) { d.can[what] = how })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.can[what] = how
+	d.ledger.dirty = true
 }
 
 // capabilities returns all of them. The caller holds d.mu.
@@ -115,6 +118,7 @@ func (d *datapath) probe(ctx context.Context) {
 		d.answer(capBundle, how)
 	})
 	wg.Wait()
+	d.tell()
 }
 
 // verdict is what the outcome of a trial says.

@@ -88,7 +88,7 @@ func absent(err error) error {
 }
 
 func (d *datapath) readFlows(ctx context.Context, h *holding) error {
-	flows := make([]flow.Flow, 0, len(d.table.state.Flows))
+	var flows []flow.Flow
 	request := &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny}
 	err := d.conn.Multipart(ctx, request, func(b openflow.MultipartBody) error {
 		part, ok := b.(*openflow.FlowStatsReply)
@@ -134,6 +134,7 @@ func (d *datapath) readFlows(ctx context.Context, h *holding) error {
 // whose flows must go.
 func (d *datapath) found(h *holding) (drift flow.Plan, forgotten []learn.Place) {
 	if d.table.known {
+		d.unfold()
 		drift = flow.Diff(h.state, d.table.state)
 	}
 	if h.foreign != d.foreign {

@@ -222,7 +222,7 @@ type datapath struct {
 	ledger       ledger
 
 	// The rest belongs to the pass.
-	mirrorMu sync.RWMutex // for the table, which the notices read
+	mirrorMu sync.Mutex // for the table, which the notices read
 	table    mirror
 	doubted  bool           // the mirror may be wrong: read back
 	readAt   time.Time      // by Config.Now, when it was last read back
