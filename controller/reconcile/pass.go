@@ -73,9 +73,9 @@ const (
 	// passesPerCPU is how many switches are read back or compiled as a whole at a
 	// time. More would not be faster, but hold the memory of all at once and keep
 	// others from being heard.
-	passesPerCPU = 16
+	passesPerCPU = 8
 	// passPatience is how long one of them may take before others do not wait for it.
-	passPatience = time.Second
+	passPatience = 5 * time.Second
 )
 
 // enter waits for a place among the passes, unless the next one is a small
@@ -90,7 +90,7 @@ func (d *datapath) enter(ctx context.Context) (leave func()) {
 		return func() {}
 	}
 	give := sync.OnceFunc(func() { <-d.r.passes })
-	slow := time.AfterFunc(passPatience, give)
+	slow := time.AfterFunc(d.r.patience, give)
 	return func() {
 		slow.Stop()
 		give()

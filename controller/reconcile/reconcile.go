@@ -110,6 +110,8 @@ type Reconciler struct {
 	writers chan struct{} // has its facts written
 	passes  chan struct{} // is read back or compiled as a whole
 
+	patience time.Duration // see passPatience
+
 	mu       sync.Mutex
 	live     map[intent.DPID]*datapath
 	types    map[intent.DPID]string // datapath type, where OVSDB told it
@@ -121,7 +123,8 @@ func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler
 	return &Reconciler{
 		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
 		probes: make(chan struct{}, maxProbes), writers: make(chan struct{}, maxWriters), passes: make(chan struct{}, passesPerCPU*runtime.GOMAXPROCS(0)),
-		live: map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
+		patience: passPatience,
+		live:     map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
 	}
 }
 
