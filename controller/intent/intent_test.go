@@ -16,7 +16,7 @@ import (
 var compareViews = cmp.Options{
 	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, mac.Segment{}),
 	cmpopts.EquateEmpty(),
-	cmpopts.IgnoreUnexported(View{}),
+	cmpopts.IgnoreUnexported(View{}, GroupSet{}, Scope{}),
 }
 
 const dpid = DPID(1)

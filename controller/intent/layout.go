@@ -83,6 +83,48 @@ type ruleSet struct {
 	groups []string
 	scope  *scope
 	rules  []SetRule
+	memo   *memo
+}
+
+// memo is where it is kept what was compiled of something that many switches
+// share, for the next of them. It goes with what it is about.
+type memo struct {
+	mu    sync.Mutex
+	known map[use]any
+}
+
+// use is a table that a part was compiled for, under a slot.
+type use struct {
+	table uint8
+	slot  uint32
+}
+
+func newMemo() *memo { return &memo{known: map[use]any{}} }
+
+// of returns what compile has made for a use; m may be nil.
+func (m *memo) of(u use, compile func() any) any {
+	if m == nil {
+		return compile()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	made, ok := m.known[u]
+	if !ok {
+		made = compile()
+		m.known[u] = made
+	}
+	return made
+}
+
+// Compiled returns what compile makes of the set for a table, which must follow
+// from the set alone. It may be older, and is not to be changed.
+func (s *GroupSet) Compiled(table uint8, compile func() any) any {
+	return s.memo.of(use{table, s.Slot}, compile)
+}
+
+// Compiled is the same for the members of a scope.
+func (s *Scope) Compiled(table uint8, compile func() any) any {
+	return s.memo.of(use{table, s.Slot}, compile)
 }
 
 func newSets() *sets {
@@ -105,16 +147,16 @@ func (c *sets) drop(key string) {
 	delete(c.known, key)
 }
 
-// rulesOf returns the rules of the set of groups with a key, by mark.
-func (s *State) rulesOf(key string, groups []string, in *scope) []SetRule {
+// groupSet returns the set of groups with a key, under a slot.
+func (s *State) groupSet(slot uint32, key string, groups []string, in *scope) GroupSet {
 	c := s.sets
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if set, ok := c.known[key]; ok && set.scope == in {
-		return set.rules
+		return GroupSet{Slot: slot, Rules: set.rules, memo: set.memo}
 	}
 	c.drop(key)
-	set := ruleSet{groups: slices.Clone(groups), scope: in}
+	set := ruleSet{groups: slices.Clone(groups), scope: in, memo: newMemo()}
 	for _, id := range groups {
 		g := s.groups[id]
 		for _, r := range g.Rules {
@@ -126,7 +168,7 @@ func (s *State) rulesOf(key string, groups []string, in *scope) []SetRule {
 	for _, id := range groups {
 		insert(c.with, id, key)
 	}
-	return set.rules
+	return GroupSet{Slot: slot, Rules: set.rules, memo: set.memo}
 }
 
 // View computes what the switch d with the given ports has to know. Views

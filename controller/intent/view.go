@@ -102,6 +102,8 @@ type LocalNetwork struct {
 type GroupSet struct {
 	Slot  uint32
 	Rules []SetRule // by mark
+
+	memo *memo
 }
 
 // SetRule is a rule with what it asks of the address of the other side.
@@ -243,7 +245,7 @@ func (s *State) addSets(v *View, sets map[string][]string) map[string]slots {
 		}
 		used[slot] = true
 		given[key] = slots{slot, scopeSlots[scopes[i]]}
-		v.Sets = append(v.Sets, GroupSet{Slot: slot, Rules: s.rulesOf(key, groups, scopes[i])})
+		v.Sets = append(v.Sets, s.groupSet(slot, key, groups, scopes[i]))
 	}
 	slices.SortFunc(v.Sets, func(a, b GroupSet) int { return cmp.Compare(a.Slot, b.Slot) })
 	return given
