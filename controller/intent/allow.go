@@ -26,7 +26,7 @@ func (s *State) PutMACAllowList(l MACAllowList, t Touched) {
 	s.DeleteMACAllowList(l.ID, t)
 	s.allowLists[l.ID] = l
 	insert(s.allowOf, l.NetworkID, l.ID)
-	t.addAll(s.present[l.NetworkID])
+	s.touchAll(s.present[l.NetworkID], t)
 }
 
 // DeleteMACAllowList removes a list.
@@ -37,7 +37,7 @@ func (s *State) DeleteMACAllowList(id string, t Touched) {
 	}
 	delete(s.allowLists, id)
 	remove(s.allowOf, old.NetworkID, id)
-	t.addAll(s.present[old.NetworkID])
+	s.touchAll(s.present[old.NetworkID], t)
 }
 
 // MACAllowLists returns the lists of a network, in the order of their ids.

@@ -19,7 +19,7 @@ func (n *LocalNetwork) Equal(m *LocalNetwork) bool {
 
 // Equal reports whether two sets give the same flows.
 func (s *GroupSet) Equal(o *GroupSet) bool {
-	return s.Slot == o.Slot && slices.EqualFunc(s.Rules, o.Rules, func(r, q SetRule) bool { return r.equal(&q) })
+	return s.Slot == o.Slot && (sameList(s.Rules, o.Rules) || slices.EqualFunc(s.Rules, o.Rules, func(r, q SetRule) bool { return r.equal(&q) }))
 }
 
 func (r *SetRule) equal(q *SetRule) bool {

@@ -16,6 +16,7 @@ import (
 var compareViews = cmp.Options{
 	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, mac.Segment{}),
 	cmpopts.EquateEmpty(),
+	cmpopts.IgnoreUnexported(View{}, GroupSet{}, Scope{}),
 }
 
 const dpid = DPID(1)
@@ -255,7 +256,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 		}
 		for range 120 {
 			touched := Touched{}
-			switch id := fmt.Sprint(rnd.IntN(4)); rnd.IntN(8) {
+			switch id := fmt.Sprint(rnd.IntN(4)); rnd.IntN(10) {
 			case 0:
 				n := network(id, 100+uint32(rnd.IntN(4)))
 				n.AdminUp = rnd.IntN(4) > 0

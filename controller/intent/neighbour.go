@@ -98,9 +98,9 @@ func pairPlaces(p Port, each func(place)) {
 	}
 }
 
-// addressed notes the addresses of a port.
+// addressed notes the addresses of a port. Nobody can have been told anything
+// about a new one; of one that changes, unaddressed has told.
 func (s *State) addressed(p Port) {
-	s.moved = append(s.moved, p.Num)
 	ownPlaces(p, func(at place) { s.owners[at] = p.ID })
 	pairPlaces(p, func(at place) {
 		insert(s.pairs, at, p.ID)

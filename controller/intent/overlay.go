@@ -135,12 +135,12 @@ func (s *State) segmentsChanged(g HostSegment, t Touched) {
 			continue
 		}
 		s.placeStray(p, t)
-		t.addAll(s.present[p.NetworkID])
+		s.touchAll(s.present[p.NetworkID], t)
 	}
 	for network, shared := range s.paired {
 		for block := range shared {
 			if block.Overlaps(g.Block) {
-				t.addAll(s.present[network])
+				s.touchAll(s.present[network], t)
 			}
 		}
 	}
@@ -161,25 +161,26 @@ func (s *State) segmentOf(a mac.Addr) (HostSegment, bool) {
 	return HostSegment{}, false
 }
 
-// touchPeers marks all switches that have a network in common with a host.
+// touchPeers marks all switches that have a network in common with a host, or
+// pass on what is for ports of it.
 func (s *State) touchPeers(d DPID, t Touched) {
-	t.add(d)
+	s.touch(d, t)
 	networks := map[string]bool{}
 	for id := range s.onSwitch[d] {
 		networks[s.ports[id].NetworkID] = true
 	}
 	for id := range networks {
-		t.addAll(s.present[id])
+		s.touchNetwork(id, t)
 	}
 }
 
 // touchNetwork marks all switches with ports of a network, and those that ports of it
 // have left.
 func (s *State) touchNetwork(id string, t Touched) {
-	t.addAll(s.present[id])
+	s.touchAll(s.present[id], t)
 	for port := range s.strays[id] {
 		if home, ofHost := s.homes[port]; ofHost {
-			t.add(home)
+			s.touch(home, t)
 		}
 	}
 }
@@ -201,7 +202,7 @@ func (s *State) placeStray(p Port, t Touched) (stray bool) {
 	if ofHost {
 		s.homes[p.ID] = g.Host
 		insert(s.away, g.Host, p.ID)
-		t.add(g.Host)
+		s.touch(g.Host, t)
 	}
 	return true
 }
@@ -215,7 +216,7 @@ func (s *State) forgetStray(p Port, t Touched) (stray bool) {
 	if home, ofHost := s.homes[p.ID]; ofHost {
 		delete(s.homes, p.ID)
 		remove(s.away, home, p.ID)
-		t.add(home)
+		s.touch(home, t)
 	}
 	return true
 }
@@ -229,7 +230,7 @@ func (s *State) settle(p Port, t Touched) {
 	}
 	first, stray, paired := count(s.present, p.NetworkID, d, 1) == 1, s.placeStray(p, t), s.pair(p)
 	if first || stray || paired {
-		t.addAll(s.present[p.NetworkID])
+		s.touchAll(s.present[p.NetworkID], t)
 	}
 }
 
@@ -242,8 +243,8 @@ func (s *State) leave(p Port, t Touched) {
 	stray, paired := s.forgetStray(p, t), s.unpair(p)
 	others := s.present[p.NetworkID]
 	if count(s.present, p.NetworkID, d, -1) == 0 || stray || paired {
-		t.addAll(others)
-		t.add(d)
+		s.touchAll(others, t)
+		s.touch(d, t)
 	}
 }
 
@@ -269,7 +270,7 @@ func (s *State) addOverlay(v *View) {
 		}
 		return g, ok
 	}
-	s.addLeft(v)
+	left := s.addLeft(v)
 	for i := range v.Networks {
 		n := &v.Networks[i]
 		networks := map[string]bool{} // one, but while a VNI passes from one to another
@@ -286,9 +287,7 @@ func (s *State) addOverlay(v *View) {
 			s.addShared(n, id, peer, of)
 			n.Allowed, n.Listed = s.allowed(id)
 		}
-		if len(networks) == 0 {
-			networks[s.byVNI[n.VNI]] = true
-		}
+		maps.Copy(networks, left[n.VNI])
 		for id := range networks {
 			for port := range s.strays[id] {
 				p := s.ports[port]
@@ -322,20 +321,27 @@ func (s *State) addOverlay(v *View) {
 }
 
 // addLeft adds the networks of which ports have left the view's switch and none
-// is there any more: who has not heard that they moved sends to it.
-func (s *State) addLeft(v *View) {
+// is there any more: who has not heard that they moved sends to it. It returns them by VNI.
+func (s *State) addLeft(v *View) map[uint32]map[string]bool {
 	if v.Tunnel == 0 {
-		return
+		return nil
 	}
 	here := map[uint32]bool{}
 	for _, n := range v.Networks {
 		here[n.VNI] = true
 	}
+	left := map[uint32]map[string]bool{}
 	for port := range s.away[v.DPID] {
-		if n, ok := s.networks[s.ports[port].NetworkID]; ok && n.AdminUp && !here[n.VNI] {
-			here[n.VNI] = true
+		n, ok := s.networks[s.ports[port].NetworkID]
+		if !ok || !n.AdminUp || here[n.VNI] {
+			continue
+		}
+		if left[n.VNI] == nil {
+			left[n.VNI] = map[string]bool{}
 			v.Networks = append(v.Networks, LocalNetwork{VNI: n.VNI})
 		}
+		left[n.VNI][n.ID] = true
 	}
 	slices.SortFunc(v.Networks, func(a, b LocalNetwork) int { return cmp.Compare(a.VNI, b.VNI) })
+	return left
 }

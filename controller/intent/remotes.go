@@ -22,6 +22,8 @@ type Scope struct {
 	// Members are sorted by prefix, one before those within it. They are shared by
 	// all views and not to be changed.
 	Members []Member
+
+	memo *memo
 }
 
 // Member is a prefix whose addresses, but for those of longer ones, are of a
@@ -36,6 +38,7 @@ type scope struct {
 	remotes []string // ids, sorted
 	nums    []uint32 // of those that are security groups
 	members []Member
+	memo    *memo
 	classes map[remote][]uint32 // sorted
 }
 
@@ -108,7 +111,7 @@ func (s *State) newScope(ids []string) *scope {
 		prefix netip.Prefix
 		by     int // index of the remote
 	}
-	c := &scope{remotes: ids, classes: map[remote][]uint32{}}
+	c := &scope{remotes: ids, memo: newMemo(), classes: map[remote][]uint32{}}
 	var all []held
 	for i, id := range ids {
 		for _, prefix := range CompactPrefixes(s.prefixes[id]) {
@@ -242,7 +245,7 @@ func (v *View) addScopes(asked map[*scope]bool) map[*scope]uint32 {
 			slot = freeSlot(hashOf(strings.Join(c.remotes, " ")), func(slot uint32) bool { return used[slot] })
 		}
 		used[slot], slots[c] = true, slot
-		v.Scopes = append(v.Scopes, Scope{slot, c.members})
+		v.Scopes = append(v.Scopes, Scope{slot, c.members, c.memo})
 	}
 	slices.SortFunc(v.Scopes, func(a, b Scope) int { return cmp.Compare(a.Slot, b.Slot) })
 	return slots

@@ -58,7 +58,7 @@ func (s *State) PutSubnet(n Subnet, t Touched) {
 	old, known := s.subnets[n.ID]
 	s.subnets[n.ID] = &n
 	if !known || old.EnableDHCP != n.EnableDHCP || old.Gateway != n.Gateway || old.RAMode != n.RAMode || old.AddressMode != n.AddressMode {
-		t.addAll(s.present[n.NetworkID])
+		s.touchAll(s.present[n.NetworkID], t)
 	}
 }
 
@@ -66,7 +66,7 @@ func (s *State) PutSubnet(n Subnet, t Touched) {
 func (s *State) DeleteSubnet(id string, t Touched) {
 	if old, known := s.subnets[id]; known {
 		delete(s.subnets, id)
-		t.addAll(s.present[old.NetworkID])
+		s.touchAll(s.present[old.NetworkID], t)
 	}
 }
 

@@ -28,7 +28,9 @@ type State struct {
 	groupOn   map[string]map[DPID]int        // how many of these are on which datapath
 	remoteOf  map[string]map[string]struct{} // groups by the remote group or the address group of one of their rules
 
-	scopes *scopes
+	scopes  *scopes
+	sets    *sets
+	layouts *layouts
 
 	overlay
 	neighbours
@@ -38,12 +40,7 @@ type State struct {
 // one is for those who do not want to know.
 type Touched map[DPID]struct{}
 
-func (t Touched) add(d DPID) {
-	if t != nil {
-		t[d] = struct{}{}
-	}
-}
-
+// addAll is for changes that leave layouts as they are; others are for touch.
 func (t Touched) addAll(on map[DPID]int) {
 	if t == nil {
 		return
@@ -53,12 +50,31 @@ func (t Touched) addAll(on map[DPID]int) {
 	}
 }
 
+// touch notes that the layout of a datapath may have changed, and so its view.
+func (s *State) touch(d DPID, t Touched) {
+	s.layouts.forget(d)
+	if t != nil {
+		t[d] = struct{}{}
+	}
+}
+
+func (s *State) touchAll(on map[DPID]int, t Touched) {
+	if t == nil && s.layouts.empty() {
+		return // a first load, of very many
+	}
+	for d := range on {
+		s.touch(d, t)
+	}
+}
+
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
 		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
-		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(), allowLists: map[string]MACAllowList{}, allowOf: map[string]map[string]struct{}{}, overlay: newOverlay(), neighbours: newNeighbours(),
+		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(),
+		allowLists: map[string]MACAllowList{}, allowOf: map[string]map[string]struct{}{},
+		sets: newSets(), layouts: newLayouts(), overlay: newOverlay(), neighbours: newNeighbours(),
 	}
 }
 
@@ -92,7 +108,7 @@ func (s *State) PutPort(p Port, t Touched) {
 			// What was unbound and bound again between two looks is as it was, but
 			// for its status: that is to be recorded anew.
 			if d, bound := p.Binding.DPID(); bound && p.Status == PortDown {
-				t.add(d)
+				s.touch(d, t)
 			}
 			return
 		}
@@ -113,8 +129,10 @@ func (s *State) DeletePort(id string, t Touched) {
 // PutGroup adds or replaces a security group with its rules.
 func (s *State) PutGroup(g SecurityGroup, t Touched) {
 	s.unindexGroup(g.ID)
+	s.sets.forget(g.ID)
 	if s.groups[g.ID].Num != g.Num {
 		s.touchHolders(g.ID, t)
+		s.touchAll(s.groupOn[g.ID], t) // another set of groups is another set
 	}
 	s.groups[g.ID] = g
 	for _, r := range g.Rules {
@@ -128,9 +146,10 @@ func (s *State) PutGroup(g SecurityGroup, t Touched) {
 // DeleteGroup removes a security group.
 func (s *State) DeleteGroup(id string, t Touched) {
 	s.unindexGroup(id)
+	s.sets.forget(id)
 	s.touchHolders(id, t)
 	delete(s.groups, id)
-	t.addAll(s.groupOn[id])
+	s.touchAll(s.groupOn[id], t)
 }
 
 // PutAddressGroup adds or replaces an address group.
@@ -213,7 +232,7 @@ func (r *Rule) remoteID() string {
 // name one of p's groups as remote: they match on p's addresses.
 func (s *State) touchPort(p Port, t Touched) {
 	if d, ok := p.Binding.DPID(); ok {
-		t.add(d)
+		s.touch(d, t)
 	}
 	for _, g := range p.SecurityGroups {
 		s.touchHolders(g, t)

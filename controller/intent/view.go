@@ -42,6 +42,8 @@ type View struct {
 	// States has an entry for every port bound here: what its status becomes
 	// once the flows of this view are confirmed.
 	States []PortState
+
+	layout *layout
 }
 
 // Setting is what seldom changes of a switch, and changes the flows of all else
@@ -105,6 +107,8 @@ type LocalNetwork struct {
 type GroupSet struct {
 	Slot  uint32
 	Rules []SetRule // by mark
+
+	memo *memo
 }
 
 // SetRule is a rule with what it asks of the address of the other side.
@@ -119,9 +123,9 @@ type SetRule struct {
 	Classes []uint32
 }
 
-// View computes what the switch d with the given ports has to know.
-func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *View {
-	v := &View{DPID: d, Revision: s.Revision, Setting: Setting{Unmanaged: unmanaged}}
+// newLayout makes the layout of a switch, but for the slots.
+func (s *State) newLayout(d DPID, switchPorts []SwitchPort) *layout {
+	v := &View{DPID: d}
 	places := newPlaces(d, len(switchPorts))
 	for _, p := range switchPorts {
 		if p.Name == TunnelPort {
@@ -174,15 +178,26 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 	}
 	v.Free = places.free()
 
-	given := s.addSets(v, sets)
+	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return a.Compare(&b) })
+	v.addNetworks()
+	s.addOverlay(v)
+	return &layout{ports: switchPorts, sets: sets, view: *v}
+}
+
+// withSlots returns the layout with the slots of its sets.
+func (l *layout) withSlots(s *State, given map[string]slots) *layout {
+	n := &layout{ports: l.ports, sets: l.sets, given: given, view: l.view}
+	v := &n.view
+	v.Ports, v.Networks = slices.Clone(v.Ports), slices.Clone(v.Networks)
 	for i, p := range v.Ports {
 		own := given[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
 		v.Ports[i].Set, v.Ports[i].Scope = own.set, own.scope
 	}
-	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return a.Compare(&b) })
-	v.addNetworks()
-	s.addOverlay(v)
-	return v
+	byVNI := v.portsByVNI()
+	for i := range v.Networks {
+		v.Networks[i].Ports = byVNI[v.Networks[i].VNI]
+	}
+	return n
 }
 
 // slots are those of a set of groups and of its scope.
@@ -217,15 +232,7 @@ func (s *State) addSets(v *View, sets map[string][]string) map[string]slots {
 		}
 		used[slot] = true
 		given[key] = slots{slot, scopeSlots[scopes[i]]}
-		set := GroupSet{Slot: slot}
-		for _, id := range groups {
-			g := s.groups[id]
-			for _, r := range g.Rules {
-				set.Rules = append(set.Rules, resolve(r, g.Stateless, scopes[i]))
-			}
-		}
-		slices.SortFunc(set.Rules, func(a, b SetRule) int { return cmp.Compare(a.Num, b.Num) })
-		v.Sets = append(v.Sets, set)
+		v.Sets = append(v.Sets, s.groupSet(slot, key, groups, scopes[i]))
 	}
 	slices.SortFunc(v.Sets, func(a, b GroupSet) int { return cmp.Compare(a.Slot, b.Slot) })
 	return given
@@ -242,14 +249,19 @@ func resolve(r Rule, stateless bool, in *scope) SetRule {
 	return out
 }
 
-func (v *View) addNetworks() {
+// portsByVNI are those that are up.
+func (v *View) portsByVNI() map[uint32][]LocalPort {
 	byVNI := map[uint32][]LocalPort{}
 	for _, p := range v.Ports {
 		if p.Up {
 			byVNI[p.VNI] = append(byVNI[p.VNI], p)
 		}
 	}
-	for vni, ports := range byVNI {
+	return byVNI
+}
+
+func (v *View) addNetworks() {
+	for vni, ports := range v.portsByVNI() {
 		v.Networks = append(v.Networks, LocalNetwork{VNI: vni, Ports: ports})
 	}
 	slices.SortFunc(v.Networks, func(a, b LocalNetwork) int { return cmp.Compare(a.VNI, b.VNI) })

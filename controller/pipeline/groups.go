@@ -80,7 +80,7 @@ var egressRemotes = Table{
 	Writes: []openflow.FieldID{reg(regRemote)},
 	Next:   []uint8{tableEgressRules},
 	Miss:   "of no such group: class 0",
-	member: func(_ intent.Setting, m *scoped, emit emitFunc) { find(m, emit, tableEgressRules, intent.Egress) },
+	member: func(m *scoped, emit emitFunc) { find(m, emit, tableEgressRules, intent.Egress) },
 	fixed: func(_ *intent.View, emit emitFunc) {
 		miss(emit, tableEgressRemotes, flow.Apply(flow.SetReg(regRemote, 0)), flow.Goto(tableEgressRules))
 	},
@@ -93,7 +93,7 @@ var ingressRemotes = Table{
 	Writes: []openflow.FieldID{reg(regRemote)},
 	Next:   []uint8{tableIngressRules},
 	Miss:   "of no such group: class 0",
-	member: func(_ intent.Setting, m *scoped, emit emitFunc) { find(m, emit, tableIngressRules, intent.Ingress) },
+	member: func(m *scoped, emit emitFunc) { find(m, emit, tableIngressRules, intent.Ingress) },
 	fixed: func(_ *intent.View, emit emitFunc) {
 		miss(emit, tableIngressRemotes, flow.Apply(flow.SetReg(regRemote, 0)), flow.Goto(tableIngressRules))
 	},
@@ -120,7 +120,7 @@ var egressRules = Table{
 	Writes: []openflow.FieldID{openflow.CTMark},
 	Next:   []uint8{tableSegments},
 	Miss:   "drop: no rule allows it",
-	set: func(_ intent.Setting, s *intent.GroupSet, emit emitFunc) {
+	set: func(s *intent.GroupSet, emit emitFunc) {
 		rules(s, emit, tableSegments, intent.Egress, regSenderZone)
 	},
 	fixed: func(_ *intent.View, emit emitFunc) {
@@ -136,7 +136,7 @@ var ingressRules = Table{
 	Writes: []openflow.FieldID{openflow.CTMark},
 	Next:   []uint8{tableOutput},
 	Miss:   "drop: no rule allows it",
-	set: func(_ intent.Setting, s *intent.GroupSet, emit emitFunc) {
+	set: func(s *intent.GroupSet, emit emitFunc) {
 		rules(s, emit, tableOutput, intent.Ingress, regReceiverZone)
 	},
 	fixed: func(_ *intent.View, emit emitFunc) {

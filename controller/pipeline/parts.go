@@ -23,17 +23,50 @@ func (t *Table) emit(v *intent.View, each func(flow.Flow)) {
 	}
 	parts(v.Ports, v.Setting, t.port, emit)
 	parts(v.Networks, v.Setting, t.network, emit)
-	parts(v.Sets, v.Setting, t.set, emit)
-	if t.member != nil {
-		for _, scope := range v.Scopes {
-			for _, m := range scope.Members {
-				t.member(v.Setting, &scoped{m, scope.Slot}, emit)
-			}
-		}
+	for i := range v.Sets {
+		t.ofSet(&v.Sets[i], each)
+	}
+	for i := range v.Scopes {
+		t.ofScope(&v.Scopes[i], each)
 	}
 	parts(v.Prefixes, v.Setting, t.prefix, emit)
 	parts(v.Strays, v.Setting, t.stray, emit)
 	parts(v.Peers, v.Setting, t.peer, emit)
+}
+
+// ofSet calls each with the flows of a set.
+func (t *Table) ofSet(s *intent.GroupSet, each func(flow.Flow)) {
+	if t.set == nil {
+		return
+	}
+	forEach(s.Compiled(t.ID, func() any {
+		return collected(func(each func(flow.Flow)) { t.set(s, t.into(each)) })
+	}), each)
+}
+
+// ofScope calls each with the flows of the members of a scope.
+func (t *Table) ofScope(s *intent.Scope, each func(flow.Flow)) {
+	if t.member == nil {
+		return
+	}
+	forEach(s.Compiled(t.ID, func() any {
+		return collected(func(each func(flow.Flow)) {
+			for _, m := range s.Members {
+				t.member(&scoped{m, s.Slot}, t.into(each))
+			}
+		})
+	}), each)
+}
+
+func collected(of func(each func(flow.Flow))) (flows []flow.Flow) {
+	of(func(f flow.Flow) { flows = append(flows, f) })
+	return slices.Clip(flows)
+}
+
+func forEach(flows any, each func(flow.Flow)) {
+	for _, f := range flows.([]flow.Flow) {
+		each(f)
+	}
 }
 
 func parts[T any](list []T, in intent.Setting, flows func(intent.Setting, *T, emitFunc), emit emitFunc) {
@@ -57,17 +90,17 @@ func Change(before, after *intent.View) (gone, come flow.Set, ok bool) {
 		c.fixed(before, after)
 	}
 	differ(&c, before.Ports, after.Ports, (*intent.LocalPort).Compare, (*intent.LocalPort).Equal,
-		func(t *Table) func(intent.Setting, *intent.LocalPort, emitFunc) { return t.port })
+		of(&c, func(t *Table) func(intent.Setting, *intent.LocalPort, emitFunc) { return t.port }))
 	differ(&c, before.Networks, after.Networks, func(n, m *intent.LocalNetwork) int { return cmp.Compare(n.VNI, m.VNI) }, (*intent.LocalNetwork).Equal,
-		func(t *Table) func(intent.Setting, *intent.LocalNetwork, emitFunc) { return t.network })
+		of(&c, func(t *Table) func(intent.Setting, *intent.LocalNetwork, emitFunc) { return t.network }))
 	differ(&c, before.Sets, after.Sets, func(s, o *intent.GroupSet) int { return cmp.Compare(s.Slot, o.Slot) }, (*intent.GroupSet).Equal,
-		func(t *Table) func(intent.Setting, *intent.GroupSet, emitFunc) { return t.set })
+		(*Table).ofSet)
 	differ(&c, before.Prefixes, after.Prefixes, func(p, q *intent.Prefix) int { return cmp.Compare(p.Slot, q.Slot) }, equal[intent.Prefix],
-		func(t *Table) func(intent.Setting, *intent.Prefix, emitFunc) { return t.prefix })
+		of(&c, func(t *Table) func(intent.Setting, *intent.Prefix, emitFunc) { return t.prefix }))
 	differ(&c, before.Strays, after.Strays, func(s, o *intent.Stray) int { return cmp.Compare(s.Num, o.Num) }, equal[intent.Stray],
-		func(t *Table) func(intent.Setting, *intent.Stray, emitFunc) { return t.stray })
+		of(&c, func(t *Table) func(intent.Setting, *intent.Stray, emitFunc) { return t.stray }))
 	differ(&c, before.Peers, after.Peers, func(p, q *intent.Peer) int { return cmp.Compare(p.Slot, q.Slot) }, equal[intent.Peer],
-		func(t *Table) func(intent.Setting, *intent.Peer, emitFunc) { return t.peer })
+		of(&c, func(t *Table) func(intent.Setting, *intent.Peer, emitFunc) { return t.peer }))
 	c.members(before.Scopes, after.Scopes)
 
 	var err error
@@ -98,13 +131,15 @@ func (c *changes) goes(f flow.Flow)  { c.gone = append(c.gone, f) }
 func (c *changes) comes(f flow.Flow) { c.come = append(c.come, f) }
 
 // differ collects the flows of the parts that are in one list only, or differ.
-// Lists are sorted by order, with no two that are the same in it.
-func differ[T any](c *changes, before, after []T, order func(a, b *T) int, equal func(a, b *T) bool, of func(*Table) func(intent.Setting, *T, emitFunc)) {
+// Lists are sorted by order, with no two that are the same in it. Views share
+// what has not changed, so mostly they are the same list.
+func differ[T any](c *changes, before, after []T, order func(a, b *T) int, equal func(a, b *T) bool, flows func(t *Table, part *T, each func(flow.Flow))) {
+	if len(before) == len(after) && unsafe.SliceData(before) == unsafe.SliceData(after) {
+		return
+	}
 	collect := func(part *T, each func(flow.Flow)) {
 		for i := range c.tables {
-			if flows := of(&c.tables[i]); flows != nil {
-				flows(c.in, part, c.tables[i].into(each))
-			}
+			flows(&c.tables[i], part, each)
 		}
 	}
 	for len(before) > 0 || len(after) > 0 {
@@ -132,6 +167,15 @@ func differ[T any](c *changes, before, after []T, order func(a, b *T) int, equal
 	}
 }
 
+// of makes differ call the function of a table that knows the setting.
+func of[T any](c *changes, function func(*Table) func(intent.Setting, *T, emitFunc)) func(*Table, *T, func(flow.Flow)) {
+	return func(t *Table, part *T, each func(flow.Flow)) {
+		if flows := function(t); flows != nil {
+			flows(c.in, part, t.into(each))
+		}
+	}
+}
+
 func equal[T comparable](a, b *T) bool { return *a == *b }
 
 // members collects the flows of the members that changed.
@@ -145,15 +189,11 @@ func (c *changes) members(before, after []intent.Scope) {
 	}
 	for slot, lists := range slots {
 		was, is := lists[0], lists[1]
-		if len(was) == len(is) && unsafe.SliceData(was) == unsafe.SliceData(is) {
-			continue // the same list: most changes are about other things
-		}
 		differ(c, was, is, func(m, n *intent.Member) int { return m.Prefix.Compare(n.Prefix) }, equal[intent.Member],
-			func(t *Table) func(intent.Setting, *intent.Member, emitFunc) {
-				if t.member == nil {
-					return nil
+			func(t *Table, m *intent.Member, each func(flow.Flow)) {
+				if t.member != nil {
+					t.member(&scoped{*m, slot}, t.into(each))
 				}
-				return func(in intent.Setting, m *intent.Member, emit emitFunc) { t.member(in, &scoped{*m, slot}, emit) }
 			})
 	}
 }

@@ -26,12 +26,13 @@ type Table struct {
 
 	// Its flows, by the part of the view that they come from. Beside that part they
 	// know the setting only, so that of a changed view no more than the changed
-	// parts are compiled anew (Change).
+	// parts are compiled anew (Change); and those of sets and members not even that,
+	// so that they are compiled once for all switches.
 	fixed   func(v *intent.View, emit emitFunc) // of the setting and the unmanaged ports
 	port    func(in intent.Setting, p *intent.LocalPort, emit emitFunc)
 	network func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc)
-	set     func(in intent.Setting, s *intent.GroupSet, emit emitFunc)
-	member  func(in intent.Setting, m *scoped, emit emitFunc)
+	set     func(s *intent.GroupSet, emit emitFunc)
+	member  func(m *scoped, emit emitFunc)
 	prefix  func(in intent.Setting, p *intent.Prefix, emit emitFunc)
 	stray   func(in intent.Setting, s *intent.Stray, emit emitFunc)
 	peer    func(in intent.Setting, p *intent.Peer, emit emitFunc)

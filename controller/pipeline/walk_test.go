@@ -526,10 +526,10 @@ func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
 func TestAnswersGoBackWithTheTagOfTheAsker(t *testing.T) {
 	t.Parallel()
 	v := views()["trunk"]
-	flows := slices.Clone(Flows(v))
+	flows := Flows(v)
 	for _, vni := range []uint32{77, 78} {
 		known := Neighbour(intent.Question{VNI: vni, IP: ip("10.0.0.99")}, intent.Neighbour{Num: 99, MAC: 0x020005000063})
-		flows.Apply(nil, flow.Set{known})
+		flows = apply(t, flows, nil, flow.Set{known})
 	}
 	state := With(v, flows).State
 	for _, c := range []struct {

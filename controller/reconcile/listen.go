@@ -43,9 +43,12 @@ func (d *datapath) notice(n session.Notice) {
 			d.ports[m.Port.No] = now
 		}
 		changed := m.Reason == openflow.PortDelete || !had || old != now
-		d.factsDirty = d.factsDirty || changed
+		if changed {
+			d.sorted = nil
+		}
 		d.mu.Unlock()
 		if changed {
+			d.note(func(*intent.Switch) {})
 			d.signal()
 		}
 	case *openflow.FlowRemoved:

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
+	"weak"
 
 	"go.uber.org/zap"
 
@@ -24,6 +26,12 @@ type mirror struct {
 	known bool
 	state flow.State
 	view  *intent.View // nil: the state is not, or not quite, what follows from one
+
+	// Flows that follow from the view are not kept: those of a thousand switches
+	// would be most of the memory, and hardly anybody asks. They are made anew for who
+	// does, and stay for as long as there is room.
+	dropped bool
+	made    weak.Pointer[flow.Set]
 }
 
 // mirror takes over what the switch is known to hold. view is the one that it
@@ -32,19 +40,66 @@ func (d *datapath) mirror(s flow.State, view *intent.View) {
 	d.mirrorMu.Lock()
 	defer d.mirrorMu.Unlock()
 	d.table = mirror{known: true, state: s, view: view}
+	if view != nil && d.r.cfg.Change != nil {
+		d.table.state.Flows, d.table.dropped = nil, true
+	}
 }
 
-// advance takes over a change of what the switch is known to hold.
-func (d *datapath) advance(next *pipeline.Desired, gone, come flow.Set, view *intent.View) {
+// mirrored are the flows that the switch is known to hold.
+func (d *datapath) mirrored() flow.Set {
 	d.mirrorMu.Lock()
 	defer d.mirrorMu.Unlock()
-	d.table.state.Flows.Apply(gone, come)
-	d.table.state.Groups, d.table.state.Meters = next.Groups, next.Meters
-	d.table.view = view
+	t := &d.table
+	if !t.dropped {
+		return t.state.Flows
+	}
+	if made := t.made.Value(); made != nil {
+		return *made
+	}
+	flows := d.r.cfg.Compute(t.view).Flows
+	t.made = weak.Make(&flows)
+	return flows
+}
+
+// unfold is for who is about to change what follows from no view.
+func (d *datapath) unfold() {
+	flows := d.mirrored()
+	d.mirrorMu.Lock()
+	defer d.mirrorMu.Unlock()
+	d.table.state.Flows, d.table.dropped = flows, false
+}
+
+const (
+	// passesPerCPU is how many switches are read back or compiled as a whole at a
+	// time. More would not be faster, but hold the memory of all at once and keep
+	// others from being heard.
+	passesPerCPU = 8
+	// passPatience is how long one of them may take before others do not wait for it.
+	passPatience = 5 * time.Second
+)
+
+// enter waits for a place among the passes, unless the next one is a small
+// change. It returns what gives the place back.
+func (d *datapath) enter(ctx context.Context) (leave func()) {
+	if d.table.known && !d.doubted && d.table.view != nil {
+		return func() {}
+	}
+	select {
+	case d.r.passes <- struct{}{}:
+	case <-ctx.Done():
+		return func() {}
+	}
+	give := sync.OnceFunc(func() { <-d.r.passes })
+	slow := time.AfterFunc(d.r.patience, give)
+	return func() {
+		slow.Stop()
+		give()
+	}
 }
 
 // pass does one round of the procedure in the package comment.
 func (d *datapath) pass(ctx context.Context) error {
+	defer d.enter(ctx)()
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
 
@@ -83,6 +138,7 @@ func (d *datapath) pass(ctx context.Context) error {
 					return err
 				}
 				// The long way knows what to do about it.
+				d.unfold()
 				d.table.view, d.table.known = nil, !refused.Partial
 				continue
 			}
@@ -92,6 +148,7 @@ func (d *datapath) pass(ctx context.Context) error {
 		}
 		d.desired = d.r.cfg.Compute(view)
 		lacking := d.refused.leaveOut(&d.desired)
+		d.unfold()
 		plan := flow.Diff(d.table.state, d.desired.State)
 		if d.refused.forgetFull(&plan) {
 			continue
@@ -110,6 +167,7 @@ func (d *datapath) pass(ctx context.Context) error {
 			follows = nil
 		}
 		d.mirror(d.desired.State, follows)
+		d.desired.Flows = nil
 		d.repaired(&drift)
 		d.realized(view, lacking)
 		return nil
@@ -133,8 +191,8 @@ func (d *datapath) step(view *intent.View) (plan *flow.Plan, done func()) {
 		flow.State{Flows: gone, Groups: d.table.state.Groups, Meters: d.table.state.Meters},
 		flow.State{Flows: come, Groups: next.Groups, Meters: next.Meters})
 	return &p, func() {
-		d.advance(&next, gone, come, view)
-		d.desired = pipeline.With(view, d.table.state.Flows)
+		d.mirror(next.State, view)
+		d.desired = next
 	}
 }
 
@@ -201,7 +259,10 @@ func (d *datapath) flushZones(ctx context.Context, plan *flow.Plan) error {
 // realized derives what the confirmed view means for ports and switch. A port is
 // in error if its owner lacks something.
 func (d *datapath) realized(v *intent.View, lacking faults) {
-	states := slices.Clone(v.States)
+	states := v.States
+	if len(lacking) > 0 {
+		states = slices.Clone(states)
+	}
 	for _, owner := range slices.Sorted(maps.Keys(lacking)) {
 		hit := pipeline.Affected(v, owner)
 		for i := range states {
@@ -210,58 +271,9 @@ func (d *datapath) realized(v *intent.View, lacking faults) {
 			}
 		}
 	}
+	d.noteStates(v, states)
 	fault := lacking.String()
-	if d.facts.Realized != v.Revision || d.facts.Error != fault {
-		d.facts.Realized, d.facts.Error = v.Revision, fault
-		d.setFactsDirty()
+	if d.facts().Realized != v.Revision || d.facts().Error != fault {
+		d.note(func(f *intent.Switch) { f.Realized, f.Error = v.Revision, fault })
 	}
-	d.pending = states
-}
-
-// record writes facts that changed to the database.
-func (d *datapath) record(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Record)
-	defer cancel()
-	// A change of intent may have reset what was recorded, so equal states are
-	// recorded again at a new revision; the database writes only what differs.
-	if d.recorded.revision != d.facts.Realized || !slices.Equal(d.recorded.states, d.pending) {
-		if len(d.pending) > 0 {
-			if err := d.r.facts.SavePortStates(ctx, d.id, d.pending); err != nil {
-				return err
-			}
-		}
-		d.recorded.revision, d.recorded.states = d.facts.Realized, d.pending
-	}
-
-	d.mu.Lock()
-	dirty := d.factsDirty
-	d.factsDirty = false
-	d.facts.Capabilities = d.capabilities()
-	d.facts.UpdatedAt = d.r.cfg.Now()
-	d.facts.Ports = slices.SortedFunc(maps.Values(d.ports), func(a, b intent.SwitchPort) int { return int(int64(a.No) - int64(b.No)) })
-	d.mu.Unlock()
-	if !dirty {
-		return nil
-	}
-	if err := d.r.facts.SaveSwitch(ctx, d.facts); err != nil {
-		d.setFactsDirty()
-		return err
-	}
-	return nil
-}
-
-func (d *datapath) recordDisconnect() {
-	ctx, cancel := context.WithTimeout(context.Background(), d.r.cfg.Retry)
-	defer cancel()
-	d.facts.Connected = false
-	d.facts.UpdatedAt = d.r.cfg.Now()
-	if err := d.r.facts.SaveSwitch(ctx, d.facts); err != nil {
-		d.log.Warn("disconnection not recorded", zap.Error(err))
-	}
-}
-
-func (d *datapath) portList() []intent.SwitchPort {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Collect(maps.Values(d.ports))
 }

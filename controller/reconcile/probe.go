@@ -40,11 +40,12 @@ func (d *datapath) able(what string) bool {
 	return d.can[what] == yes
 }
 
+// answer takes down what a switch can do; who has asked all calls tell.
 func (d *datapath) answer(what, how string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.can[what] = how
-	d.factsDirty = true
+	d.ledger.dirty = true
 }
 
 // capabilities returns all of them. The caller holds d.mu.

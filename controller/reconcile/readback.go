@@ -88,7 +88,7 @@ func absent(err error) error {
 }
 
 func (d *datapath) readFlows(ctx context.Context, h *holding) error {
-	flows := make([]flow.Flow, 0, len(d.table.state.Flows))
+	var flows []flow.Flow
 	request := &openflow.FlowStatsRequest{TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny}
 	err := d.conn.Multipart(ctx, request, func(b openflow.MultipartBody) error {
 		part, ok := b.(*openflow.FlowStatsReply)
@@ -134,6 +134,7 @@ func (d *datapath) readFlows(ctx context.Context, h *holding) error {
 // whose flows must go.
 func (d *datapath) found(h *holding) (drift flow.Plan, forgotten []learn.Place) {
 	if d.table.known {
+		d.unfold()
 		drift = flow.Diff(h.state, d.table.state)
 	}
 	if h.foreign != d.foreign {
@@ -141,9 +142,8 @@ func (d *datapath) found(h *holding) (drift flow.Plan, forgotten []learn.Place) 
 		d.log.Info("what is not ours is left alone", zap.Int("flows", h.foreign.flows),
 			zap.Int("groups", h.foreign.groups), zap.Int("meters", h.foreign.meters))
 	}
-	if d.facts.ForeignFlows != h.foreign.flows {
-		d.facts.ForeignFlows = h.foreign.flows
-		d.setFactsDirty()
+	if d.facts().ForeignFlows != h.foreign.flows {
+		d.note(func(f *intent.Switch) { f.ForeignFlows = h.foreign.flows })
 	}
 	d.mirror(h.state, nil)
 	return drift, d.learned.Adopt(d.readAt, h.learned)
@@ -172,6 +172,6 @@ func (d *datapath) repaired(drift *flow.Plan) {
 		zap.Int("groups", len(drift.AddGroups)+len(drift.ModifyGroups)+len(drift.DeleteGroups)),
 		zap.Int("meters", len(drift.AddMeters)+len(drift.ModifyMeters)+len(drift.DeleteMeters)), zap.Strings("first", shown))
 	d.r.metrics.repaired.Add(float64(n))
-	d.facts.Repaired = d.r.countRepairs(d.id, n)
-	d.setFactsDirty()
+	sum := d.r.countRepairs(d.id, n)
+	d.note(func(f *intent.Switch) { f.Repaired = sum })
 }

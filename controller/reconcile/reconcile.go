@@ -16,6 +16,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,8 +55,12 @@ type Config struct {
 	Retry   time.Duration // pause before a failed step is tried again; default 1 s
 	Timeout time.Duration // for one pass; default 30 s
 	Record  time.Duration // for writing facts to the database; default 3 s
-	Lease   time.Duration // for which DHCP gives an address; default respond.DefaultLease
-	Now     func() time.Time
+	// Pause is the least time between two writes of the facts of one switch, which
+	// are long and change with every change of intent; default 1 s. The states of its
+	// ports do not wait.
+	Pause time.Duration
+	Lease time.Duration // for which DHCP gives an address; default respond.DefaultLease
+	Now   func() time.Time
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
 	Compute func(*intent.View) pipeline.Desired
@@ -77,6 +82,9 @@ func (c Config) withDefaults() Config {
 	if c.Record == 0 {
 		c.Record = 3 * time.Second
 	}
+	if c.Pause == 0 {
+		c.Pause = time.Second
+	}
 	if c.Lease == 0 {
 		c.Lease = respond.DefaultLease
 	}
@@ -97,7 +105,12 @@ type Reconciler struct {
 	metrics *Metrics
 	cfg     Config
 
-	probes chan struct{} // holds a token for each switch that is being asked what it can do
+	// Each holds a token for each switch that
+	probes  chan struct{} // is being asked what it can do
+	writers chan struct{} // has its facts written
+	passes  chan struct{} // is read back or compiled as a whole
+
+	patience time.Duration // see passPatience
 
 	mu       sync.Mutex
 	live     map[intent.DPID]*datapath
@@ -109,8 +122,9 @@ type Reconciler struct {
 func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler {
 	return &Reconciler{
 		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
-		probes: make(chan struct{}, maxProbes),
-		live:   map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
+		probes: make(chan struct{}, maxProbes), writers: make(chan struct{}, maxWriters), passes: make(chan struct{}, passesPerCPU*runtime.GOMAXPROCS(0)),
+		patience: passPatience,
+		live:     map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
 	}
 }
 
@@ -122,7 +136,7 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 	r.mu.Lock()
 	old := r.live[d.id]
 	r.live[d.id] = d
-	d.datapathType, d.facts.Repaired = r.types[d.id], r.repaired[d.id]
+	d.datapathType, d.ledger.facts.Repaired = r.types[d.id], r.repaired[d.id]
 	r.mu.Unlock()
 	if old != nil {
 		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
@@ -175,10 +189,7 @@ func (r *Reconciler) SetDatapathType(id intent.DPID, kind string) {
 	}
 	r.types[id] = kind
 	if d := r.live[id]; d != nil {
-		d.mu.Lock()
-		d.datapathType, d.factsDirty = kind, true
-		d.mu.Unlock()
-		d.tell()
+		d.note(func(*intent.Switch) { d.datapathType = kind })
 	}
 }
 
@@ -206,14 +217,15 @@ type datapath struct {
 	neighbours *respond.Neighbours
 	served     atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
 
-	mu           sync.Mutex // for what the notices change
+	mu           sync.Mutex // for what the notices change, and what is to be recorded
 	ports        map[uint32]intent.SwitchPort
+	sorted       []intent.SwitchPort // see portsInOrder
 	datapathType string
 	can          map[string]string // capabilities but for those that follow from datapathType
-	factsDirty   bool
+	ledger       ledger
 
 	// The rest belongs to the pass.
-	mirrorMu sync.RWMutex // for the table, which the notices read
+	mirrorMu sync.Mutex // for the table, which the notices read
 	table    mirror
 	doubted  bool           // the mirror may be wrong: read back
 	readAt   time.Time      // by Config.Now, when it was last read back
@@ -222,13 +234,7 @@ type datapath struct {
 	full     map[uint8]bool // tables that have refused a flow for lack of room
 	desired  pipeline.Desired
 	foreign  foreign
-	facts    intent.Switch
 	refused  refusals
-	pending  []intent.PortState // as the last pass left the ports
-	recorded struct {           // what of it the database has
-		revision int64
-		states   []intent.PortState
-	}
 }
 
 func newDatapath(r *Reconciler, c *session.Conn) *datapath {
@@ -239,9 +245,9 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 		asked:   make(chan question),
 		learned: learn.NewTable(), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
 		refused: newRefusals(),
-		facts: intent.Switch{
+		ledger: ledger{facts: intent.Switch{
 			DPID: id, Address: c.RemoteAddr().String(), Connected: true, ConnectedAt: r.cfg.Now(),
-		},
+		}},
 	}
 }
 
@@ -269,6 +275,7 @@ func (d *datapath) run(ctx context.Context) {
 		return
 	}
 	wg.Go(func() { d.listen(ctx) })
+	wg.Go(func() { (&scribe{d: d}).run(ctx) })
 
 	audit := time.NewTicker(d.r.cfg.Audit)
 	defer audit.Stop()
@@ -284,14 +291,9 @@ func (d *datapath) run(ctx context.Context) {
 				}
 				d.log.Warn("reconcile failed; will read back and try again", zap.Error(err))
 				d.table.known = false
-				d.facts.Error = err.Error()
-				d.setFactsDirty()
+				d.note(func(f *intent.Switch) { f.Error = err.Error() })
 				retry = time.After(d.r.cfg.Retry)
 			}
-		}
-		if err := d.record(ctx); err != nil {
-			d.log.Warn("realized state not recorded; will try again", zap.Error(err))
-			retry = time.After(d.r.cfg.Retry)
 		}
 		if !started && d.table.known {
 			// Learning starts when the places that the switch already knows are taken over,
@@ -312,8 +314,6 @@ func (d *datapath) run(ctx context.Context) {
 			return
 		case <-d.dirty:
 		case <-retry:
-		case <-d.news:
-			due = false
 		case q := <-d.asked:
 			due = false
 			d.compare(q)
@@ -344,7 +344,7 @@ func (d *datapath) open(ctx context.Context) error {
 	g.Go(func() error {
 		return d.conn.Multipart(ctx, &openflow.DescRequest{}, func(b openflow.MultipartBody) error {
 			if desc, ok := b.(*openflow.Desc); ok {
-				d.facts.Description = desc.Manufacturer + " " + desc.Hardware + " " + desc.Software
+				d.note(func(f *intent.Switch) { f.Description = desc.Manufacturer + " " + desc.Hardware + " " + desc.Software })
 			}
 			return nil
 		})
@@ -357,18 +357,13 @@ func (d *datapath) open(ctx context.Context) error {
 				for _, p := range list.Ports {
 					d.ports[p.No] = switchPort(p)
 				}
+				d.sorted = nil
 			}
 			return nil
 		})
 	})
 	g.Go(func() error { return d.askMeters(ctx) })
 	g.Go(func() error { return d.askGroups(ctx) })
-	d.setFactsDirty()
+	d.note(func(*intent.Switch) {})
 	return g.Wait()
-}
-
-func (d *datapath) setFactsDirty() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.factsDirty = true
 }

@@ -53,7 +53,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		t: t, state: intent.NewState(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		states: map[string]intent.PortState{}, wake: make(chan struct{}),
 	}
-	r.cfg = Config{Audit: time.Hour, Retry: 10 * time.Millisecond, Now: r.clock}
+	r.cfg = Config{Audit: time.Hour, Retry: 10 * time.Millisecond, Pause: time.Millisecond, Now: r.clock}
 	for _, f := range change {
 		f(&r.cfg)
 	}

@@ -59,9 +59,7 @@ func (d *datapath) ours(u *openflow.FlowUpdate) bool {
 	if u.Event == openflow.FlowDeleted {
 		return false
 	}
-	d.mirrorMu.RLock()
-	defer d.mirrorMu.RUnlock()
-	_, taken := d.table.state.Flows.Find(flow.FromRemoved(openflow.FlowRemoved{TableID: u.TableID, Priority: u.Priority, Match: u.Match}))
+	_, taken := d.mirrored().Find(flow.FromRemoved(openflow.FlowRemoved{TableID: u.TableID, Priority: u.Priority, Match: u.Match}))
 	return taken
 }
 

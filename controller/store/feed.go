@@ -18,7 +18,7 @@ import (
 // connection.
 const (
 	publishEvery = 2 * time.Second
-	publishGap   = 10 * time.Millisecond
+	publishGap   = 10 * time.Millisecond // at most
 	pollEvery    = 3 * time.Second
 	changesBatch = 1000
 
@@ -106,17 +106,18 @@ func (p *publisher) run(ctx context.Context) {
 		case <-again:
 		}
 		// The first change after a rest is published at once; of those that come
-		// thick and fast many share a transaction.
+		// thick and fast many share a transaction: it rests as long as it has worked.
 		select {
 		case <-ctx.Done():
 			return
 		case <-soonest:
 		}
-		soonest = time.After(publishGap)
 		again = time.After(publishEvery)
+		began := time.Now()
 		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("publishing changes failed; it will be tried again", zap.Error(unavailable(err)))
 		}
+		soonest = time.After(min(time.Since(began), publishGap))
 	}
 }
 

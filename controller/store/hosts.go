@@ -64,6 +64,9 @@ func collectHostSegments(rows pgx.Rows, err error) ([]intent.HostSegment, error)
 
 // HostSegmentsByID returns those of the MAC segments that are of a host.
 func (s *Store) HostSegmentsByID(ctx context.Context, ids []string) (list []intent.HostSegment, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	err = s.read(ctx, func(q querier) error {
 		rows, err := q.Query(ctx, selectHostSegments+` AND id = ANY($1::uuid[])`, uuids(ids))
 		list, err = collectHostSegments(rows, err)

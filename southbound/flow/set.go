@@ -51,53 +51,6 @@ func (s Set) Find(k Key) (Flow, bool) {
 	return s[i], true
 }
 
-// Apply takes the flows of gone out of the set and puts those of come into it,
-// also in the place of others with their keys. It works in place: what does not
-// change is moved at most, neither compared nor copied elsewhere.
-func (s *Set) Apply(gone, come Set) {
-	set := *s
-	var fresh []int // indexes in come, of those that need room
-	for i := range come {
-		if at, found := slices.BinarySearchFunc(set, come[i], Compare); found {
-			set[at] = come[i]
-		} else {
-			fresh = append(fresh, i)
-		}
-	}
-	// Each run between two that go moves down once.
-	kept, from := 0, 0
-	for i := range gone {
-		at, found := slices.BinarySearchFunc(set[from:], gone[i], Compare)
-		if _, stays := come.Find(gone[i].Key()); !found || stays {
-			continue
-		}
-		at += from
-		kept += shift(set, kept, from, at)
-		from = at + 1
-	}
-	kept += shift(set, kept, from, len(set))
-	clear(set[kept:])
-	set = set[:kept]
-	// Each run between two that come moves up once, the last one first.
-	set = append(set, make(Set, len(fresh))...)
-	for end, n := kept, len(fresh); n > 0; n-- {
-		f := come[fresh[n-1]]
-		at, _ := slices.BinarySearchFunc(set[:end], f, Compare)
-		copy(set[at+n:end+n], set[at:end])
-		set[at+n-1] = f
-		end = at
-	}
-	*s = set
-}
-
-// shift moves set[from:to] down to set[at:] and returns how many that are.
-func shift(set Set, at, from, to int) int {
-	if at != from {
-		copy(set[at:], set[from:to])
-	}
-	return to - from
-}
-
 // Compare is the order of a Set: by table, priority and match.
 func Compare(a, b Flow) int {
 	if a.Table != b.Table {

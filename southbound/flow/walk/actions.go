@@ -14,6 +14,9 @@ func (r *run) actions(p *packet, list []openflow.Action, step int) error {
 		if r.exited {
 			return nil
 		}
+		if r.trace.taken >= maxTaken {
+			return fmt.Errorf("%w: after %d actions", ErrEndless, maxTaken)
+		}
 		ended, err := r.action(p, a, step)
 		if err != nil || ended {
 			return err

@@ -51,7 +51,7 @@ func (r *run) conntrack(p *packet, a openflow.ActionCT, step int, took Taken) er
 		r.note(step, took)
 		return nil
 	}
-	if r.recirc >= maxRecirc || len(r.trace.Steps) > maxSteps {
+	if r.recirc >= maxRecirc {
 		return fmt.Errorf("%w: through the connection tracker", ErrEndless)
 	}
 	copied := p.clone()

@@ -51,7 +51,7 @@ func FuzzWalk(f *testing.F) {
 			if err != nil && !errors.Is(err, ErrEndless) && !errors.Is(err, ErrUnsupported) {
 				t.Fatal(err)
 			}
-			if len(trace.Steps) > maxSteps+maxLookups*maxRecirc {
+			if len(trace.Steps) > maxSteps {
 				t.Fatalf("%d steps", len(trace.Steps))
 			}
 			for _, o := range trace.Outputs {

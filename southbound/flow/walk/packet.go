@@ -52,7 +52,14 @@ func newPacket(frame []byte) *packet {
 }
 
 func (p *packet) clone() *packet {
-	return &packet{frame: slices.Clone(p.frame), v: slices.Clone(p.v), at: p.at, stack: slices.Clone(p.stack), dirty: p.dirty}
+	c := p.seen()
+	c.stack = slices.Clone(p.stack)
+	return c
+}
+
+// seen is a copy to look at: it has no stack.
+func (p *packet) seen() *packet {
+	return &packet{frame: slices.Clone(p.frame), v: slices.Clone(p.v), at: p.at, dirty: p.dirty}
 }
 
 // get returns a supported field that stands for itself.

@@ -13,6 +13,8 @@ import (
 type Trace struct {
 	Steps   []Step // in the order in which they were taken
 	Outputs []Output
+
+	taken int // in all steps
 }
 
 // Via is how a frame came to a table.

@@ -19,11 +19,15 @@ import (
 // Bounds of a walk, those of Open vSwitch (ofproto-dpif-xlate.c, dpif.c). A frame
 // that passes one of them is dropped there, with all copies of it.
 const (
-	maxDepth   = 64             // of resubmits to the same table or an earlier one
-	maxLookups = 4096           // in one pass
-	maxRecirc  = 8              // passes through the connection tracker, one after the other
-	maxSteps   = 4 * maxLookups // in all passes: Open vSwitch has no such bound, but more time
+	maxDepth   = 64   // of resubmits to the same table or an earlier one
+	maxLookups = 4096 // in one pass
+	maxRecirc  = 8    // passes through the connection tracker, one after the other
 	maxStack   = 65536 / 16
+
+	// Open vSwitch begins anew with every pass, and passes branch: it has more time
+	// than whoever waits for a trace.
+	maxSteps = maxLookups      // in all passes
+	maxTaken = 16 * maxLookups // actions in all passes
 )
 
 // Errors of a walk.
@@ -102,18 +106,17 @@ func (s *Switch) Walk(a Arrival) (*Trace, error) {
 
 // run is one walk.
 type run struct {
-	sw      *Switch
-	trace   *Trace
-	depth   int
-	lookups int
-	recirc  int
-	exited  bool
+	sw     *Switch
+	trace  *Trace
+	depth  int
+	recirc int
+	exited bool
 }
 
 // enter looks the packet up in a table, as if it had come by the port as, and
 // executes the flow that it hits. Output to the port of entry means the real one.
 func (r *run) enter(p *packet, table uint8, from int, via Via, as uint64) error {
-	if r.lookups++; r.depth >= maxDepth || r.lookups > maxLookups {
+	if r.depth >= maxDepth || len(r.trace.Steps) >= maxSteps || r.trace.taken >= maxTaken {
 		return fmt.Errorf("%w: in table %d", ErrEndless, table)
 	}
 	own := p.num(openflow.InPort)
@@ -124,7 +127,7 @@ func (r *run) enter(p *packet, table uint8, from int, via Via, as uint64) error 
 	}
 	step := len(r.trace.Steps)
 	r.trace.Steps = append(r.trace.Steps, Step{
-		Table: table, From: from, Via: via, Hit: ok, Flow: hit.flow, Clauses: hit.clauses, packet: p.clone(),
+		Table: table, From: from, Via: via, Hit: ok, Flow: hit.flow, Clauses: hit.clauses, packet: p.seen(),
 	})
 	p.setNum(openflow.InPort, own)
 	if !ok {
@@ -177,6 +180,7 @@ func text(in openflow.Instruction) string {
 func (r *run) note(step int, t Taken) {
 	s := &r.trace.Steps[step]
 	s.Taken = append(s.Taken, t)
+	r.trace.taken++
 }
 
 // resubmit looks the packet up in a table and comes back.

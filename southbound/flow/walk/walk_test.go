@@ -395,3 +395,36 @@ func BenchmarkWalk20000(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(s.Flows)), "flows")
 }
+
+// A walk is bounded in all that flows can multiply: lookups of one pass, passes
+// that branch, and actions.
+func TestAWalkIsBoundedHoweverItBranches(t *testing.T) {
+	t.Parallel()
+	var lookups, passes strings.Builder
+	for table := range 60 {
+		fmt.Fprintf(&lookups, "table=%d actions=resubmit(,%[2]d),resubmit(,%[2]d)\n", table, table+1)
+	}
+	for table := range 7 {
+		again := strings.Repeat(fmt.Sprintf("ct(zone=1,table=%d),", table+1), 8)
+		fmt.Fprintf(&passes, "table=%d actions=%s\n", table, strings.TrimSuffix(again, ","))
+	}
+	many := strings.TrimSuffix(strings.Repeat("set_field:1->reg0,", 500), ",")
+	for name, flows := range map[string]string{
+		"lookups": lookups.String(),
+		"passes":  passes.String(),
+		"actions": lookups.String() + "table=60 actions=" + many,
+		"clones":  "table=0 actions=" + strings.Repeat("push:NXM_NX_REG0[],", 500) + strings.TrimSuffix(strings.Repeat("clone(resubmit(,1)),", 500), ",") + "\ntable=1 actions=" + many,
+	} {
+		trace, err := New(state(t, flows)).Walk(Arrival{Port: 1, Frame: tcp(1, 2, TCPSyn).Bytes()})
+		if !errors.Is(err, ErrEndless) {
+			t.Errorf("%s: error %v, want %v", name, err, ErrEndless)
+		}
+		taken := 0
+		for _, s := range trace.Steps {
+			taken += len(s.Taken)
+		}
+		if len(trace.Steps) > 4096 || taken > 16*4096 {
+			t.Errorf("%s: %d lookups and %d actions, want at most 4096 and 65536", name, len(trace.Steps), taken)
+		}
+	}
+}

@@ -164,7 +164,9 @@ func (s *Switch) bundleControl(h openflow.Header, m *openflow.BundleControl, ref
 
 // commit applies all of the bundle or nothing.
 func (s *Switch) commit(b *bundle) (answers []answer, failed *answer) {
-	flows, groups := maps.Clone(s.flows), maps.Clone(s.groups)
+	s.before = []was{}
+	defer func() { s.before = nil }()
+	groups := maps.Clone(s.groups)
 	var out []openflow.PacketOut
 	for _, add := range b.messages {
 		var e *openflow.Error
@@ -184,7 +186,8 @@ func (s *Switch) commit(b *bundle) (answers []answer, failed *answer) {
 			}
 		}
 		if e != nil {
-			s.flows, s.groups = flows, groups
+			s.undo()
+			s.groups = groups
 			frame := openflow.AppendMessage(nil, add.XID, add.Message)
 			answered := *e
 			answered.Data = frame[:min(len(frame), 64)]

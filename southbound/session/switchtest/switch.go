@@ -58,6 +58,7 @@ type Switch struct {
 
 	ports      []openflow.Port
 	flows      map[flowKey]openflow.FlowStats
+	before     []was // what the bundle that is being committed has changed; nil: none is
 	groups     map[uint32]openflow.GroupDesc
 	meters     map[uint32]openflow.MeterConfig
 	bundles    map[uint32]*bundle

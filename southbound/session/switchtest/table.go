@@ -98,15 +98,19 @@ func (s *Switch) applyFlowMod(m *openflow.FlowMod) (removed []answer, e *openflo
 		if old, ok := s.flows[key]; ok && m.Flags&openflow.FlagResetCounts == 0 {
 			f.PacketCount, f.ByteCount = old.PacketCount, old.ByteCount
 		}
-		s.flows[key] = f
+		s.put(key, f)
 	case openflow.FlowModify, openflow.FlowModifyStrict:
 		for k, f := range s.flows {
 			if chosen(k, f) {
 				f.Instructions = m.Instructions
-				s.flows[k] = f
+				s.put(k, f)
 			}
 		}
-	case openflow.FlowDelete, openflow.FlowDeleteStrict:
+	case openflow.FlowDeleteStrict:
+		if f, there := s.flows[key]; there && chosen(key, f) {
+			removed = s.remove(f, openflow.RemovedDelete)
+		}
+	case openflow.FlowDelete:
 		for _, f := range s.sortedFlows(chosen) {
 			removed = append(removed, s.remove(f, openflow.RemovedDelete)...)
 		}
@@ -116,8 +120,41 @@ func (s *Switch) applyFlowMod(m *openflow.FlowMod) (removed []answer, e *openflo
 	return removed, nil
 }
 
+// was is a flow as it was before a bundle changed it.
+type was struct {
+	key   flowKey
+	flow  openflow.FlowStats
+	there bool
+}
+
+// remember notes what a flow was, for the case that the bundle fails.
+func (s *Switch) remember(k flowKey) {
+	if s.before != nil {
+		f, there := s.flows[k]
+		s.before = append(s.before, was{k, f, there})
+	}
+}
+
+func (s *Switch) put(k flowKey, f openflow.FlowStats) {
+	s.remember(k)
+	s.flows[k] = f
+}
+
+// undo brings back what is remembered.
+func (s *Switch) undo() {
+	for _, w := range slices.Backward(s.before) {
+		if w.there {
+			s.flows[w.key] = w.flow
+		} else {
+			delete(s.flows, w.key)
+		}
+	}
+}
+
 func (s *Switch) remove(f openflow.FlowStats, reason openflow.FlowRemovedReason) []answer {
-	delete(s.flows, keyOf(f.TableID, f.Priority, f.Match))
+	key := keyOf(f.TableID, f.Priority, f.Match)
+	s.remember(key)
+	delete(s.flows, key)
 	if f.Flags&openflow.FlagSendFlowRem == 0 {
 		return nil
 	}
