@@ -119,24 +119,11 @@ func (p *publisher) run(ctx context.Context) {
 	}
 }
 
-// publish numbers what has been committed. The lock is waited for in a
-// statement of its own, so that the next one sees all that its last holder
-// published; and as it is held until the commit, no revision becomes visible
-// before a lower one. One round trip. The highest revision lives in the rows
-// alone, so forgetChanges leaves the newest.
+// publish numbers what has been committed, in a transaction of its own. The
+// highest revision lives in the rows alone, so forgetChanges leaves the newest.
 func (p *publisher) publish(ctx context.Context) error {
-	var b pgx.Batch
-	b.Queue(`SELECT pg_advisory_xact_lock($1)`, lockPublisher)
-	b.Queue(`
-		WITH published AS (
-			UPDATE outbox SET revision = fresh.revision
-			FROM (SELECT id, (SELECT coalesce(max(revision), 0) FROM outbox) + row_number() OVER (ORDER BY id) AS revision
-			      FROM outbox WHERE revision IS NULL) AS fresh
-			WHERE outbox.id = fresh.id
-			RETURNING outbox.revision)
-		SELECT pg_notify($1, max(revision)::text) FROM published HAVING count(*) > 0`, feedChannel)
-	// A batch is one implicit transaction.
-	return p.pool.SendBatch(ctx, &b).Close()
+	_, err := p.pool.Exec(ctx, `SELECT publish_changes($1, $2)`, lockPublisher, feedChannel)
+	return err
 }
 
 // ForgetChanges removes entries of the feed of before a moment, but for the

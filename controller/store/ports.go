@@ -161,9 +161,9 @@ func (s *Store) Port(ctx context.Context, sc Scope, id string) (p intent.Port, e
 // returns them in the order of the request. An interface that waits for one of
 // them completes its binding from then on.
 func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
-	var out []intent.Port
+	var list []NewPort
 	err := s.write(ctx, func(tx *writeTx) error {
-		list := slices.Clone(in)
+		list = slices.Clone(in)
 		var named []string // by the caller: an interface may wait for one
 		for i := range list {
 			p := &list[i]
@@ -190,22 +190,21 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 		if err != nil {
 			return err
 		}
+		pl.cautious = len(named) > 0
 		if err := pl.insertPorts(ctx); err != nil {
 			return err
 		}
 		if len(named) > 0 {
-			if err := attachNew(ctx, tx, list, named); err != nil {
-				return err
-			}
-		}
-		out = make([]intent.Port, len(list))
-		for i := range list {
-			out[i] = list[i].Port
+			return attachNew(ctx, tx, list, named)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	out := make([]intent.Port, len(list))
+	for i := range list {
+		out[i] = list[i].Port
 	}
 	return out, nil
 }
@@ -400,6 +399,7 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		}
 	}
 	var pl *plan
+	var c choice
 	wanted := []NewPort{{Port: *p}}
 	wanted[0].SecurityGroups, wanted[0].QoSPolicyID = nil, ""
 	if newMAC || newIPs {
@@ -409,6 +409,9 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		}
 		if newMAC {
 			pl.oldMAC = old.MAC
+		}
+		if c, err = pl.choose(ctx, newMAC, newIPs); err != nil {
+			return err
 		}
 	}
 	var b pgx.Batch
@@ -426,7 +429,7 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 	if pl == nil {
 		return tx.SendBatch(ctx, &b).Close()
 	}
-	if err := pl.give(ctx, &b, newMAC, newIPs, false); err != nil {
+	if err := pl.give(ctx, &b, c, false); err != nil {
 		return err
 	}
 	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs

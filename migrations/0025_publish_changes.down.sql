@@ -1,0 +1,1 @@
+DROP FUNCTION publish_changes(bigint, text);
