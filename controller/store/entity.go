@@ -216,6 +216,9 @@ func (e *entity[T]) touch(ctx context.Context, tx *writeTx, sc Scope, ids []stri
 
 // byID returns the objects that exist, of all tenants.
 func (e *entity[T]) byID(ctx context.Context, q querier, ids []string, idOf func(*T) string) (map[string]T, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	list, err := e.query(ctx, q, e.table+".id = ANY($1::uuid[])", args{uuids(ids)})
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type Change struct {
 	ID       string
 	TenantID string // empty for what belongs to the operator
 	Op       Op
+	Fact     bool // it tells of what became of the object in a switch, and not of what is wanted of it
 }
 
 // State is all intent that the data plane needs.
@@ -163,13 +164,13 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) ([]Change, 
 
 func changesAfter(ctx context.Context, q querier, after int64, limit int) ([]Change, error) {
 	rows, err := q.Query(ctx, `
-		SELECT revision, kind, object_id, tenant_id, op FROM outbox
+		SELECT revision, kind, object_id, tenant_id, op, fact FROM outbox
 		WHERE revision > $1 ORDER BY revision LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
-		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op)
+		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op, &c.Fact)
 		return c, err
 	})
 	// Revisions have no gaps, so one tells that entries have been removed.

@@ -542,8 +542,8 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 }
 
 // SetPortStatus writes the realized state of ports of a datapath where it
-// differs. That is a fact, so neither the feed nor the revision of a port tells
-// of it. A port that has been unbound, bound elsewhere or deleted meanwhile is
+// differs. That is a fact: the feed tells of it as one, the audit log and the
+// revision of a port do not. A port that has been unbound, bound elsewhere or deleted meanwhile is
 // left alone.
 func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortState) error {
 	if len(states) == 0 {
@@ -559,16 +559,21 @@ func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortS
 		}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `
+		told, err := tx.Exec(ctx, `
 			WITH wanted AS (
 				SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (id, status, reason)),
 			locked AS (
 				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id`+attached+`
 				WHERE (ports.status, ports.status_reason) <> (wanted.status, wanted.reason)
 				  AND `+boundHost+` = $4
-				ORDER BY ports.id FOR NO KEY UPDATE OF ports)
-			UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id`,
+				ORDER BY ports.id FOR NO KEY UPDATE OF ports),
+			done AS (
+				UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id
+				RETURNING ports.id, ports.tenant_id)
+			INSERT INTO outbox (kind, object_id, tenant_id, op, fact)
+			SELECT '`+string(KindPort)+`', id, tenant_id, '`+string(OpUpdate)+`', true FROM done ORDER BY id`,
 			ids, status, reasons, d.String())
+		tx.told = told.RowsAffected() > 0
 		return err
 	})
 }

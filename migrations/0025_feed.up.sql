@@ -19,3 +19,6 @@ BEGIN
         PERFORM pg_notify(channel, (newest + published)::text);
     END IF;
 END $$;
+
+ALTER TABLE outbox ADD COLUMN fact boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN outbox.fact IS 'Whether it tells of what became of an object in a switch, and not of what is wanted of it.';

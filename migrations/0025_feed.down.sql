@@ -1,1 +1,2 @@
+ALTER TABLE outbox DROP COLUMN fact;
 DROP FUNCTION publish_changes(bigint, text);
