@@ -22,3 +22,6 @@ END $$;
 
 ALTER TABLE outbox ADD COLUMN fact boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN outbox.fact IS 'Whether it tells of what became of an object in a switch, and not of what is wanted of it.';
+-- What has no revision yet need not be among those that have one.
+ALTER TABLE outbox DROP CONSTRAINT outbox_revision_key;
+CREATE UNIQUE INDEX outbox_revision_key ON outbox (revision) WHERE revision IS NOT NULL;
