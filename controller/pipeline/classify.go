@@ -11,24 +11,33 @@ import (
 // falls to the miss and reaches nobody.
 var classify = Table{
 	ID: tableClassify, Name: "classify",
-	Job:    "bound port → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.TunnelID},
-	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
+	Job:    "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID},
+	Writes: []openflow.FieldID{openflow.VLANVID, openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
 	Next:   []uint8{tableGuard, tableLearn, tableSegments},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
-		owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
+		owner, in, priority := NewCookie(KindPort, p.Num), []flow.Field{flow.InPort(p.OFPort)}, prioAllow
+		var actions []openflow.Action
+		switch {
+		case p.VLAN != 0:
+			in, actions, priority = append(in, flow.VLAN(p.VLAN)), []openflow.Action{flow.PopVLAN()}, prioExcept
+		case p.Trunk:
+			// A tag that is no sub-port's is nobody's.
+			emit(prioFallback, owner, flow.NewMatch(in...))
+			in = append(in, flow.NoVLAN())
+		}
 		if !p.Up {
-			emit(prioAllow, owner, in)
+			emit(priority, owner, flow.NewMatch(in...))
 			return
 		}
-		emit(prioAllow, owner, in,
-			flow.Apply(
+		emit(priority, owner, flow.NewMatch(in...),
+			flow.Apply(append(actions,
 				flow.SetReg(regSenderZone, uint32(p.Zone)),
 				flow.SetReg(regOrigin, originLocal),
 				flow.SetReg(regSet, p.Set),
 				flow.SetReg(regRemote, p.Scope),
-			),
+			)...),
 			flow.WriteMetadata(uint64(p.VNI)),
 			flow.Goto(tableGuard))
 	},
