@@ -92,6 +92,34 @@ func TestTheIntentIsLoadedAndThenFollowed(t *testing.T) {
 	awaitPorts(t, c, 0)
 }
 
+func TestWhatBecameOfAPortInASwitchTouchesNoSwitch(t *testing.T) {
+	t.Parallel()
+	c, db := rig(t)
+	boundPort(t, db, 1)
+	ports, err := db.Ports(t.Context(), store.Scope{Admin: true}, store.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.world.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change := store.Change{Revision: c.world.revision() + 1, Kind: store.KindPort, ID: ports[0].ID, Op: store.OpUpdate}
+	for _, fact := range []bool{true, false} {
+		// The port is DOWN: a change of what is wanted of it has its switch looked at.
+		change.Fact = fact
+		touched, _, err := c.world.apply(t.Context(), []store.Change{change})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if looked := len(touched) > 0; looked == fact {
+			t.Errorf("fact %t: touched %v", fact, touched)
+		}
+	}
+	if got := c.world.revision(); got != change.Revision {
+		t.Errorf("the state is of revision %d, want %d", got, change.Revision)
+	}
+}
+
 func TestAFeedThatHasForgottenTooMuchIsMadeGoodByLoadingAnew(t *testing.T) {
 	t.Parallel()
 	c, db := rig(t)

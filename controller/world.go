@@ -105,13 +105,14 @@ func (w *world) Client(port string) (intent.Client, bool) {
 }
 
 // apply brings the state up to a run of changes and says which switches they
-// touch, and which ports may have got other addresses. A change only names an object; its present state is read, so applying
-// one twice or late is harmless.
+// touch, and which ports may have got other addresses. A change only names an
+// object; its present state is read, so applying one twice or late is harmless.
+// Facts come from the switches and mean nothing to them.
 func (w *world) apply(ctx context.Context, changes []store.Change) (touched intent.Touched, moved []uint32, err error) {
 	ids := map[store.Kind][]string{}
 	seen := map[string]bool{}
 	for _, c := range changes {
-		if !seen[c.ID] {
+		if !c.Fact && !seen[c.ID] {
 			seen[c.ID] = true
 			ids[c.Kind] = append(ids[c.Kind], c.ID)
 		}

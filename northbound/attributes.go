@@ -276,8 +276,7 @@ func (t table[E]) append(b []byte, e *E) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, t[i].name)
-		b = append(b, ':')
+		b = append(append(append(b, '"'), t[i].name...), `":`...) // no name needs escapes
 		b = t[i].write(b, e)
 	}
 	return append(b, '}')

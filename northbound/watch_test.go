@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
 	"github.com/macloom/macloom/controller/store/storetest"
 )
@@ -412,4 +413,33 @@ func TestWatchesUnderWritersHaveNeitherGapsNorDoubles(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAWatchOfPortsTellsWhatBecameOfThemInTheirSwitch(t *testing.T) {
+	t.Parallel()
+	a := lively(t, func(*Options) {})
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	port := idOf(a.make("/v2.0/ports", "admin", `{"port": {"network_id": "`+network+`", "tenant_id": "red", "name": "p", "binding:host_id": "00000000000000a1"}}`))
+	all, active := a.watch("ports?watch=true", "red", 0), a.watch("ports?watch=true&status=ACTIVE", "red", 0)
+	all.want("create", "p")
+	set := func(status intent.PortStatus, reason string) {
+		t.Helper()
+		if err := a.store.SetPortStatus(t.Context(), 0xa1, []store.PortState{{ID: port, Status: status, Reason: reason}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(want string) {
+		t.Helper()
+		o := all.want("update", "p").object
+		if got := fmt.Sprint(o["status"], " ", o["status_reason"], " ", o["revision_number"]); got != want {
+			t.Errorf("the watch tells %q, want %q", got, want)
+		}
+	}
+	set(intent.PortActive, "")
+	told("ACTIVE  1")
+	active.want("create", "p")
+	set(intent.PortActive, "") // nothing new
+	set(intent.PortError, "the table is full")
+	told("ERROR the table is full 1")
+	active.want("delete", "<nil>")
 }

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/macloom/macloom/controller/intent"
@@ -55,6 +57,34 @@ func elements(raw rawArray, f func(element []byte, text bool) error) error {
 		rest = rest[size:]
 	}
 	return nil
+}
+
+// stringUUIDs lets a connection send lists of ids, which are strings here. The
+// driver by itself tries to send them as UUIDs, fails, tells at length why, and
+// then sends them as texts: a tenth of what making a port costs this process.
+func stringUUIDs(_ context.Context, conn *pgx.Conn) error {
+	element := &pgtype.Type{Name: "uuid", OID: pgtype.UUIDOID, Codec: stringUUIDCodec{}}
+	conn.TypeMap().RegisterType(element)
+	conn.TypeMap().RegisterType(&pgtype.Type{Name: "_uuid", OID: pgtype.UUIDArrayOID, Codec: &pgtype.ArrayCodec{ElementType: element}})
+	return nil
+}
+
+type stringUUIDCodec struct{ pgtype.UUIDCodec }
+
+// PlanEncode implements pgtype.Codec.
+func (c stringUUIDCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+	if _, is := value.(string); is && format == pgtype.BinaryFormatCode {
+		return stringUUIDPlan{}
+	}
+	return c.UUIDCodec.PlanEncode(m, oid, format, value)
+}
+
+type stringUUIDPlan struct{}
+
+// Encode implements pgtype.EncodePlan.
+func (stringUUIDPlan) Encode(value any, buf []byte) ([]byte, error) {
+	id, err := uuid.Parse(value.(string))
+	return append(buf, id[:]...), err
 }
 
 // readUUIDs reads a uuid[].

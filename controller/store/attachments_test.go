@@ -118,10 +118,10 @@ func TestAReportThatTellsNothingNewWritesNothing(t *testing.T) {
 	// What is of no consequence for the port is recorded, but not told.
 	list[1].MACInUse, list[1].OFPort = "02:00:00:00:00:01", 6
 	b.report(0xa1, list...)
-	b.activate(0xa1, p)
 	if diff := cmp.Diff(rows, b.rowCounts()); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
+	b.activate(0xa1, p)
 	if got := must(b.Switches(b.ctx))(t); len(got) != 0 {
 		t.Errorf("attachments alone make no switch: %v", got)
 	}

@@ -249,13 +249,6 @@ func queueAudit(ctx context.Context, b *pgx.Batch, list []audited) {
 	if n == 0 {
 		return
 	}
-	if r := &list[0]; n == 1 {
-		b.Queue(`
-			INSERT INTO audit_log (actor, request_id, tenant_id, kind, object_id, op, was, became)
-			VALUES ($1, $2, $3, $4, $5, $6, nullif($7, '')::json, nullif($8, '')::json)`,
-			Actor(ctx), requestID(ctx), r.TenantID, string(r.Kind), r.ID, string(r.Op), r.was, r.became)
-		return
-	}
 	tenants, kinds, ids, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	was, became := make([]string, n), make([]string, n)
 	for i := range list {

@@ -36,6 +36,7 @@ type Change struct {
 	ID       string
 	TenantID string // empty for what belongs to the operator
 	Op       Op
+	Fact     bool // it tells of what became of the object in a switch, and not of what is wanted of it
 }
 
 // State is all intent that the data plane needs.
@@ -121,24 +122,11 @@ func (p *publisher) run(ctx context.Context) {
 	}
 }
 
-// publish numbers what has been committed. The lock is waited for in a
-// statement of its own, so that the next one sees all that its last holder
-// published; and as it is held until the commit, no revision becomes visible
-// before a lower one. One round trip. The highest revision lives in the rows
-// alone, so forgetChanges leaves the newest.
+// publish numbers what has been committed, in a transaction of its own. The
+// highest revision lives in the rows alone, so forgetChanges leaves the newest.
 func (p *publisher) publish(ctx context.Context) error {
-	var b pgx.Batch
-	b.Queue(`SELECT pg_advisory_xact_lock($1)`, lockPublisher)
-	b.Queue(`
-		WITH published AS (
-			UPDATE outbox SET revision = fresh.revision
-			FROM (SELECT id, (SELECT coalesce(max(revision), 0) FROM outbox) + row_number() OVER (ORDER BY id) AS revision
-			      FROM outbox WHERE revision IS NULL) AS fresh
-			WHERE outbox.id = fresh.id
-			RETURNING outbox.revision)
-		SELECT pg_notify($1, max(revision)::text) FROM published HAVING count(*) > 0`, feedChannel)
-	// A batch is one implicit transaction.
-	return p.pool.SendBatch(ctx, &b).Close()
+	_, err := p.pool.Exec(ctx, `SELECT publish_changes($1, $2)`, lockPublisher, feedChannel)
+	return err
 }
 
 // ForgetChanges removes entries of the feed of before a moment, but for the
@@ -178,13 +166,13 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) ([]Change, 
 
 func changesAfter(ctx context.Context, q querier, after int64, limit int) ([]Change, error) {
 	rows, err := q.Query(ctx, `
-		SELECT revision, kind, object_id, tenant_id, op FROM outbox
+		SELECT revision, kind, object_id, tenant_id, op, fact FROM outbox
 		WHERE revision > $1 ORDER BY revision LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
-		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op)
+		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op, &c.Fact)
 		return c, err
 	})
 	// Revisions have no gaps, so one tells that entries have been removed.

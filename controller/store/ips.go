@@ -327,10 +327,6 @@ func (pl *plan) formIPs(wanted []wantedIP, macs []wantedMAC) {
 }
 
 const (
-	insertIP = `
-		INSERT INTO fixed_ips (subnet_id, address, port_id, ord) VALUES ($1, $2, $3, $4)
-		ON CONFLICT ON CONSTRAINT fixed_ips_pkey DO NOTHING
-		RETURNING subnet_id, address`
 	insertIPs = `
 		INSERT INTO fixed_ips (subnet_id, address, port_id, ord)
 		SELECT * FROM unnest($1::uuid[], $2::inet[], $3::uuid[], $4::smallint[])
@@ -370,11 +366,8 @@ func (pl *plan) queueIPs(b *pgx.Batch, wanted []wantedIP) {
 		}
 	}
 	sql, values := insertIPs, []any{subnetIDs, addrs, portIDs, ords}
-	switch {
-	case formed != nil:
+	if formed != nil {
 		sql, values = insertFormedIPs, append(values, formed)
-	case n == 1:
-		sql, values = insertIP, theOnly(values)
 	}
 	b.Queue(sql, values...).Query(func(rows pgx.Rows) error {
 		var k subnetAddr

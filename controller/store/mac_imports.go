@@ -74,7 +74,7 @@ func (s *Store) ImportMACs(ctx context.Context, sc Scope, in MACImport, lines it
 		return res, &Invalid{"tenant_id", "tenant_id must be that of the caller"}
 	}
 	// Once: the lines cannot be read again.
-	_, err = s.writeOnce(ctx, func(tx *writeTx) error {
+	_, err = s.writeOnce(ctx, false, func(tx *writeTx) error {
 		var b pgx.Batch
 		// Values differ widely here, so plans are made for them.
 		b.Queue(`SET LOCAL plan_cache_mode = 'force_custom_plan'`)

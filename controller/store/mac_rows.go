@@ -16,7 +16,7 @@ import (
 
 // How rows of mac_addresses change. Every statement here also writes, in
 // itself, the counters and (unless a port tells it) the lineage of what it
-// changed; nothing else in the program writes to the table.
+// changed. Beside them only make_port writes to the table.
 
 // macRow is an address as it is to be.
 type macRow struct {
@@ -118,7 +118,7 @@ const wantedAlike = `
 			$6::text AS device_id, $7::text AS state, $8::text AS origin, $9::timestamptz AS expires_at, fence
 		FROM unnest($1::bigint[], $10::bigint[]) AS w (address, fence))`
 
-func alikeArgs[V []int64 | int64](r *macRow, addrs, fences V) []any {
+func alikeArgs(r *macRow, addrs, fences []int64) []any {
 	var expires *time.Time
 	if !r.expires.IsZero() {
 		expires = &r.expires
@@ -132,13 +132,6 @@ func textOrNull(s string) *string {
 	}
 	return &s
 }
-
-// assignToPortSQL is assignToPortsSQL for one row.
-const assignToPortSQL = `
-		INSERT INTO mac_addresses AS m (address, segment_id, tenant_id, port_id, network_id, device_id, state, origin, expires_at)
-		SELECT $1::bigint, $2::uuid, $3::text, $4::uuid, $5::uuid, $6::text, $7::text, $8::text, $9::timestamptz
-		WHERE $10::bigint = 0 OR EXISTS (SELECT FROM mac_leases l WHERE l.fence = $10 AND l.expires_at > now())` + takeFree + `
-		RETURNING m.address`
 
 // assignAlikeSQL is assignSQL for rows that are alike. It returns a list, which
 // is null when all were made.
@@ -202,13 +195,7 @@ func queueAssign(tx *writeTx, b *pgx.Batch, list []macRow, kind intent.MACEventK
 		for i := range list {
 			rows[list[i].addr] = &list[i]
 		}
-		sql, args := assignToPortsSQL, []any(nil)
-		if len(list) == 1 {
-			sql, args = assignToPortSQL, alikeArgs(first, int64(first.addr), first.fence)
-		} else {
-			args = macArgs(list)
-		}
-		b.Queue(sql, args...).Query(eachAddr(func(a mac.Addr) {
+		b.Queue(assignToPortsSQL, macArgs(list)...).Query(eachAddr(func(a mac.Addr) {
 			tx.ending.count(rows[a].segment, rows[a].tenant)
 			made(a)
 		}))

@@ -59,7 +59,7 @@ func (s *Store) Once(ctx context.Context, r OnceRequest, do func(context.Context
 			}
 		}
 		var lost bool
-		a, replayed, lost, err = s.tryOnce(ctx, r, do)
+		a, replayed, lost, err = s.tryOnce(ctx, r, attempt > 0, do)
 		if lost {
 			s.pool.Reset()
 		}
@@ -72,12 +72,13 @@ func (s *Store) Once(ctx context.Context, r OnceRequest, do func(context.Context
 
 // tryOnce says with its error whether the connection was lost before anything
 // was done.
-func (s *Store) tryOnce(ctx context.Context, r OnceRequest, do func(context.Context) (Answer, bool)) (a Answer, replayed, lost bool, _ error) {
+func (s *Store) tryOnce(ctx context.Context, r OnceRequest, retried bool, do func(context.Context) (Answer, bool)) (a Answer, replayed, lost bool, _ error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return a, false, false, err
 	}
 	tx := s.newTx(conn)
+	tx.retried = retried
 	defer tx.leave(ctx)
 	var mine, found, same bool
 	var b pgx.Batch
@@ -135,6 +136,7 @@ func (s *Store) writeHeld(ctx context.Context, tx *writeTx, fn func(*writeTx) er
 	var err error
 	for attempt := range writeAttempts {
 		if attempt > 0 {
+			tx.retried = true
 			if err := pause(ctx, attempt); err != nil {
 				return err
 			}
@@ -170,7 +172,7 @@ func (tx *writeTx) settle(ctx context.Context) error {
 		return err
 	}
 	tx.told = tx.told || len(tx.changes) > 0
-	tx.changes, tx.spent, tx.ending, tx.seen = nil, nil, ending{}, nil
+	tx.changes, tx.spent, tx.ending, tx.seen, tx.last = nil, nil, ending{}, nil, pgx.Batch{}
 	return nil
 }
 
@@ -179,7 +181,8 @@ func (tx *writeTx) undo(ctx context.Context) error {
 	for _, f := range tx.after {
 		f(false)
 	}
-	tx.changes, tx.spent, tx.ending, tx.seen, tx.after, tx.told, tx.parts = nil, nil, ending{}, nil, nil, false, 0
+	tx.changes, tx.spent, tx.ending, tx.seen, tx.last = nil, nil, ending{}, nil, pgx.Batch{}
+	tx.after, tx.told, tx.parts = nil, false, 0
 	_, err := tx.conn.Exec(ctx, `ROLLBACK TO SAVEPOINT request`)
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -27,6 +26,7 @@ type plan struct {
 	subnets  map[string][]*ipSource // by network, oldest first
 	macs     *macPlan
 	oldMAC   mac.Addr // of the one port, when it gets another; else 0
+	cautious bool     // the ports must be there before the transaction ends
 }
 
 // planNetwork is what ports need to know of their network.
@@ -194,27 +194,12 @@ func distinct(list *[]string) {
 	*list = slices.Compact(*list)
 }
 
-const (
-	portColumns = `
+const insertPorts = `
 		INSERT INTO ports (id, tenant_id, network_id, name, description, admin_up, device_id, device_owner, host, interface_name, port_no,
-			port_security, vnic_type, qos_policy_id, extras, network_owner)`
-	insertPorts = portColumns + `
+			port_security, vnic_type, qos_policy_id, extras, network_owner)
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
 			$12::boolean[], $13::text[], $14::uuid[], $15::jsonb[], $16::text[])
 		RETURNING id, num, created_at`
-	insertPort = portColumns + `
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-		RETURNING id, num, created_at`
-)
-
-// theOnly turns lists of one value each into these values.
-func theOnly(lists []any) []any {
-	values := make([]any, len(lists))
-	for i := range lists {
-		values[i] = reflect.ValueOf(lists[i]).Index(0).Interface()
-	}
-	return values
-}
 
 // insertPorts writes the ports of the plan with all their parts.
 func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
@@ -228,6 +213,20 @@ func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
 	}
 	if err := pl.chooseGroups(ctx); err != nil {
 		return err
+	}
+	for i := range pl.ports {
+		p := &pl.ports[i].Port
+		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, pl.hosts[p.Binding.Host], pl.networks[p.NetworkID].qosPolicy
+		if p.VNICType == "" {
+			p.VNICType = vnicNormal
+		}
+	}
+	c, err := pl.choose(ctx, true, true)
+	if err != nil {
+		return err
+	}
+	if pl.atOnce(c) {
+		return pl.insertAtCommit(ctx, c)
 	}
 	n := len(pl.ports)
 	var (
@@ -249,18 +248,7 @@ func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
 		if len(p.Tags) > 0 {
 			tags[p.ID] = p.Tags
 		}
-		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, pl.hosts[p.Binding.Host], pl.networks[p.NetworkID].qosPolicy
-		if p.VNICType == "" {
-			p.VNICType = vnicNormal
-		}
-		secure[i], vnics[i] = !p.Unguarded, p.VNICType
-		if p.QoSPolicyID != "" {
-			policies[i] = &p.QoSPolicyID
-		}
-		if owner := pl.networks[p.NetworkID].owner; owner != p.TenantID {
-			networkOwners[i] = &owner
-		}
-		var err error
+		secure[i], vnics[i], policies[i], networkOwners[i] = !p.Unguarded, p.VNICType, textOrNull(p.QoSPolicyID), pl.otherOwner(p)
 		if extras[i], err = extrasText(&p.Extras); err != nil {
 			return err
 		}
@@ -269,12 +257,8 @@ func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
 		}
 	}
 	var b pgx.Batch
-	sql, values := insertPorts, []any{ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos,
-		secure, vnics, policies, extras, networkOwners}
-	if n == 1 { // as most are: cheaper than lists
-		sql, values = insertPort, theOnly(values)
-	}
-	b.Queue(sql, values...).Query(func(rows pgx.Rows) error {
+	b.Queue(insertPorts, ids, tenants, networks, names, descriptions, adminUp, deviceIDs, deviceOwners, hosts, interfaces, portNos,
+		secure, vnics, policies, extras, networkOwners).Query(func(rows pgx.Rows) error {
 		var made intent.Port
 		_, err := pgx.ForEachRow(rows, []any{&made.ID, &made.Num, &made.CreatedAt}, func() error {
 			p := at[made.ID]
@@ -289,36 +273,61 @@ func (pl *plan) insertPorts(ctx context.Context, sc Scope) error {
 			FROM jsonb_each($1::jsonb) AS t WHERE ports.id = t.key::uuid`, tags)
 	}
 	queueGroups(&b, groups)
-	return pl.give(ctx, &b, true, true, true)
+	return pl.give(ctx, &b, c, true)
 }
 
-// give gives the ports their MACs and addresses, together with what else the
-// batch is to do before. What others took in the meantime is chosen anew. tell
-// writes the lineage of the ports, which must be new.
-func (pl *plan) give(ctx context.Context, b *pgx.Batch, withMACs, withIPs, tell bool) error {
-	var macs []wantedMAC
-	var ips []wantedIP
-	var err error
+// otherOwner is the owner of the network of a port, if that is not its own; else
+// nil.
+func (pl *plan) otherOwner(p *intent.Port) *string {
+	if owner := pl.networks[p.NetworkID].owner; owner != p.TenantID {
+		return &owner
+	}
+	return nil
+}
+
+// choice is what the ports of a plan are to get.
+type choice struct {
+	macs []wantedMAC
+	ips  []wantedIP
+}
+
+// choose says what the ports are to get, and picks it where any will do.
+func (pl *plan) choose(ctx context.Context, withMACs, withIPs bool) (c choice, err error) {
 	if withMACs {
-		if macs, err = pl.wantedMACs(ctx); err != nil {
-			return err
+		if c.macs, err = pl.wantedMACs(ctx); err != nil {
+			return c, err
 		}
 	}
 	if withIPs {
-		if ips, err = pl.wantedIPs(ctx); err != nil {
-			return err
+		if c.ips, err = pl.wantedIPs(ctx); err != nil {
+			return c, err
 		}
 	}
+	return c, pl.pick(ctx, c, 0)
+}
+
+// pick picks what is open; in later rounds anew.
+func (pl *plan) pick(ctx context.Context, c choice, round int) error {
+	if err := pl.macs.choose(ctx, c.macs, round); err != nil {
+		return err
+	}
+	return pl.chooseIPs(ctx, c.ips, c.macs, round)
+}
+
+// give gives the ports what was chosen for them, together with what else the
+// batch is to do before. What others took in the meantime is chosen anew. tell
+// writes the lineage of the ports, which must be new.
+func (pl *plan) give(ctx context.Context, b *pgx.Batch, c choice, tell bool) (err error) {
+	macs, ips := c.macs, c.ips
 	kinds := make(map[string]intent.MACEventKind, len(macs))
 	for _, w := range macs {
 		kinds[w.row.port] = w.kind
 	}
 	for round := range rounds {
-		if err := pl.macs.choose(ctx, macs, round); err != nil {
-			return err
-		}
-		if err := pl.chooseIPs(ctx, ips, macs, round); err != nil {
-			return err
+		if round > 0 {
+			if err := pl.pick(ctx, choice{macs, ips}, round); err != nil {
+				return err
+			}
 		}
 		pl.macs.queueGive(b, macs, false)
 		pl.queueIPs(b, ips)

@@ -171,9 +171,9 @@ func (s *Store) Port(ctx context.Context, sc Scope, id string) (p intent.Port, e
 // returns them in the order of the request. An interface that waits for one of
 // them completes its binding from then on.
 func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
-	var out []intent.Port
+	var list []NewPort
 	err := s.write(ctx, func(tx *writeTx) error {
-		list := slices.Clone(in)
+		list = slices.Clone(in)
 		var named []string // by the caller: an interface may wait for one
 		for i := range list {
 			p := &list[i]
@@ -200,22 +200,21 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 		if err != nil {
 			return err
 		}
+		pl.cautious = len(named) > 0
 		if err := pl.insertPorts(ctx, sc); err != nil {
 			return err
 		}
 		if len(named) > 0 {
-			if err := attachNew(ctx, tx, list, named); err != nil {
-				return err
-			}
-		}
-		out = make([]intent.Port, len(list))
-		for i := range list {
-			out[i] = list[i].Port
+			return attachNew(ctx, tx, list, named)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	out := make([]intent.Port, len(list))
+	for i := range list {
+		out[i] = list[i].Port
 	}
 	return out, nil
 }
@@ -427,6 +426,7 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		}
 	}
 	var pl *plan
+	var c choice
 	wanted := []NewPort{{Port: *p}}
 	wanted[0].SecurityGroups, wanted[0].QoSPolicyID = nil, ""
 	if newMAC || newIPs {
@@ -436,6 +436,9 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 		}
 		if newMAC {
 			pl.oldMAC = old.MAC
+		}
+		if c, err = pl.choose(ctx, newMAC, newIPs); err != nil {
+			return err
 		}
 	}
 	var b pgx.Batch
@@ -453,7 +456,7 @@ func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *
 	if pl == nil {
 		return tx.SendBatch(ctx, &b).Close()
 	}
-	if err := pl.give(ctx, &b, newMAC, newIPs, false); err != nil {
+	if err := pl.give(ctx, &b, c, false); err != nil {
 		return err
 	}
 	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs
@@ -566,8 +569,8 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 }
 
 // SetPortStatus writes the realized state of ports of a datapath where it
-// differs. That is a fact, so neither the feed nor the revision of a port tells
-// of it. A port that has been unbound, bound elsewhere or deleted meanwhile is
+// differs. That is a fact: the feed tells of it as one, the audit log and the
+// revision of a port do not. A port that has been unbound, bound elsewhere or deleted meanwhile is
 // left alone.
 func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortState) error {
 	if len(states) == 0 {
@@ -583,16 +586,21 @@ func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortS
 		}
 	}
 	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `
+		told, err := tx.Exec(ctx, `
 			WITH wanted AS (
 				SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (id, status, reason)),
 			locked AS (
 				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id`+attached+`
 				WHERE (ports.status, ports.status_reason) <> (wanted.status, wanted.reason)
 				  AND `+boundHost+` = $4
-				ORDER BY ports.id FOR NO KEY UPDATE OF ports)
-			UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id`,
+				ORDER BY ports.id FOR NO KEY UPDATE OF ports),
+			done AS (
+				UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id
+				RETURNING ports.id, ports.tenant_id)
+			INSERT INTO outbox (kind, object_id, tenant_id, op, fact)
+			SELECT '`+string(KindPort)+`', id, tenant_id, '`+string(OpUpdate)+`', true FROM done ORDER BY id`,
 			ids, status, reasons, d.String())
+		tx.told = told.RowsAffected() > 0
 		return err
 	})
 }

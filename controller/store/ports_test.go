@@ -258,7 +258,7 @@ func TestStatusIsAFactThatFollowsTheBinding(t *testing.T) {
 	p := newPort(n)
 	p.Binding = intent.Binding{Host: "00000000000000a1", PortNo: 1}
 	bound, unbound := b.port(red, p), b.port(red, newPort(n))
-	changes := b.rowCounts()["outbox"]
+	before, audited := b.published(), b.rowCounts()["audit_log"]
 
 	set := func(status intent.PortStatus, reason string) {
 		t.Helper()
@@ -291,8 +291,17 @@ func TestStatusIsAFactThatFollowsTheBinding(t *testing.T) {
 	if got, want := status(bound.ID), `ERROR "the table is full" revision 1`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := b.rowCounts()["outbox"]; got != changes {
-		t.Errorf("a status made %d changes of intent", got-changes)
+	set(intent.PortError, "the table is full") // as it is already
+	facts := b.published()[len(before):]
+	for i := range facts {
+		facts[i].Revision = 0
+	}
+	fact := store.Change{Kind: store.KindPort, ID: bound.ID, TenantID: red.TenantID, Op: store.OpUpdate, Fact: true}
+	if diff := cmp.Diff([]store.Change{fact, fact}, facts); diff != "" {
+		t.Errorf("what the feed tells of it: (-want +got)\n%s", diff)
+	}
+	if got := b.rowCounts()["audit_log"]; got != audited {
+		t.Errorf("a status has %d entries in the audit log", got-audited)
 	}
 	must(b.UpdatePort(b.ctx, red, bound.ID, func(p *intent.Port) error { p.Binding = intent.Binding{}; return nil }))(t)
 	if got, want := status(bound.ID), `DOWN "" revision 2`; got != want {

@@ -154,6 +154,7 @@ func Open(ctx context.Context, url string, log *zap.Logger) (*Store, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = defaultConns
 	}
+	cfg.AfterConnect = stringUUIDs
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("store: opening the database: %w", err)

@@ -38,6 +38,8 @@ var errAgain = errors.New("store: the transaction must be tried again")
 type writeTx struct {
 	conn    *pgxpool.Conn
 	begun   bool
+	retried bool      // what it is to do was begun before, and undone
+	last    pgx.Batch // statements that can wait for the round trip of its end
 	changes []noted
 	spent   map[spending]struct{}
 	quotaOf func(Kind) int64
@@ -118,6 +120,7 @@ func (tx *writeTx) queueEnd(ctx context.Context, b *pgx.Batch) error {
 	if err := tx.complete(ctx); err != nil {
 		return err
 	}
+	b.QueuedQueries = append(b.QueuedQueries, tx.last.QueuedQueries...)
 	tx.queueQuotas(b)
 	tx.queueRecord(ctx, b)
 	tx.ending.queue(b)
@@ -177,7 +180,7 @@ func (s *Store) write(ctx context.Context, fn func(*writeTx) error) error {
 			}
 		}
 		var lost bool
-		lost, err = s.writeOnce(ctx, fn)
+		lost, err = s.writeOnce(ctx, attempt > 0, fn)
 		if lost {
 			s.pool.Reset()
 		}
@@ -190,12 +193,13 @@ func (s *Store) write(ctx context.Context, fn func(*writeTx) error) error {
 
 // writeOnce says with its error whether the connection was lost before the
 // commit, so that the transaction is certainly not done.
-func (s *Store) writeOnce(ctx context.Context, fn func(*writeTx) error) (lost bool, _ error) {
+func (s *Store) writeOnce(ctx context.Context, retried bool, fn func(*writeTx) error) (lost bool, _ error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return false, err
 	}
 	tx := s.newTx(conn)
+	tx.retried = retried
 	defer tx.leave(ctx)
 	if err = fn(tx); err != nil {
 		return isUnavailable(err), err
@@ -229,22 +233,27 @@ func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
 	if n == 0 {
 		return
 	}
-	if c := &tx.changes[0]; n == 1 { // as most are: cheaper than lists
-		b.Queue(`INSERT INTO outbox (kind, object_id, tenant_id, op, request_id) VALUES ($1, $2, $3, $4, $5)`,
-			string(c.Kind), c.ID, c.TenantID, string(c.Op), requestID(ctx))
-	} else {
-		kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		for i := range tx.changes {
-			c := &tx.changes[i]
-			kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
-		}
+	audits := tx.audit()
+	if c := &tx.changes[0]; n == 1 && len(audits) == 1 { // as most are: cheaper than lists, and than two statements
 		b.Queue(`
-			INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
-			SELECT kind, object_id, tenant_id, op, $5
-			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
-			kinds, ids, tenants, ops, requestID(ctx))
+			WITH fed AS (
+				INSERT INTO outbox (kind, object_id, tenant_id, op, request_id) VALUES ($1, $2, $3, $4, $5))
+			INSERT INTO audit_log (kind, object_id, tenant_id, op, request_id, actor, was, became)
+			VALUES ($1, $2, $3, $4, $5, $6, nullif($7, '')::json, nullif($8, '')::json)`,
+			string(c.Kind), c.ID, c.TenantID, string(c.Op), requestID(ctx), Actor(ctx), audits[0].was, audits[0].became)
+		return
 	}
-	queueAudit(ctx, b, tx.audit())
+	kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i := range tx.changes {
+		c := &tx.changes[i]
+		kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
+	}
+	b.Queue(`
+		INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
+		SELECT kind, object_id, tenant_id, op, $5
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
+		kinds, ids, tenants, ops, requestID(ctx))
+	queueAudit(ctx, b, audits)
 }
 
 // read runs fn outside of a transaction, again when the connection turns out

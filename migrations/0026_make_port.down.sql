@@ -1,0 +1,1 @@
+DROP FUNCTION make_port(uuid, text, uuid, text, text, boolean, text, text, text, text, bigint, boolean, text, uuid, jsonb, text, text[], uuid[], bigint, uuid, bigint, uuid[], inet[], text, text, text, text);
