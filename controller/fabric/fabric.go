@@ -49,3 +49,15 @@ type Known struct {
 	Down  bool      // it was lost, and nothing else has been found at its ports
 	Since time.Time // when it was found, or lost
 }
+
+// State is what frames for everybody find of a link: tree, spare (the tree does
+// without it) or down.
+func (k Known) State() string {
+	switch {
+	case k.Down:
+		return "down"
+	case k.Tree:
+		return "tree"
+	}
+	return "spare"
+}

@@ -9,57 +9,6 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-const (
-	// holdOff is how long a port is listened to, from its first frame that is
-	// known to have left, before it is taken for one that leads to stations. It
-	// passes nothing until then, so that two ports that turn out to be a link never made a
-	// loop. A lost frame must not decide, so askFirst of them are sent meanwhile.
-	holdOff  = 700 * time.Millisecond
-	askFirst = 5
-
-	// Pauses between the frames of a port: while it is new, for its first
-	// sends after that, and then by what it is.
-	pauseNew   = 100 * time.Millisecond
-	pauseYoung = time.Second
-	pauseLink  = 2 * time.Second
-	pauseEdge  = 5 * time.Second
-	young      = 10 // frames
-
-	// silence is how long a link is believed in that nothing is heard of: three
-	// frames are lost, and a fourth is late.
-	silence = 3*pauseLink + time.Second
-
-	// idle is the longest time until a switch is looked after again.
-	idle = 5 * time.Second
-)
-
-// Verdict is what a frame about a link causes.
-type Verdict uint8
-
-const (
-	// Foreign: not a frame of ours, such as that of a station that speaks LLDP.
-	Foreign Verdict = iota
-	// Forged: it looks like ours and is not signed by us.
-	Forged
-	// Stale: it was signed by us, at another time.
-	Stale
-	// Unplaced: it left or came by a port that is none of the fabric now.
-	Unplaced
-	// Shared: one of its ports is in another link, which lives.
-	Shared
-	// Found: a link that was not known, or not in this direction.
-	Found
-	// Heard: a link that was known.
-	Heard
-)
-
-// Verdicts is the number of different verdicts.
-const Verdicts = int(Heard) + 1
-
-func (v Verdict) String() string {
-	return [Verdicts]string{"foreign", "forged", "stale", "unplaced", "shared", "found", "known"}[v]
-}
-
 // Map is what is known of the fabric: its ports, what each is, the links and the
 // flood tree. It is safe for concurrent use.
 //
@@ -78,10 +27,12 @@ type Map struct {
 	ends    map[End]*link
 	last    map[End]past // what ports were connected with, until they are found to lead to stations
 	tree    map[Link]bool
+	astray  map[End]bool  // ports of the tree behind which there are others than before
 	closing map[Link]bool // links that are no more, whose ports may both be open
 	waiting intent.Touched
 	loose   bool // links came or went since the tree was looked at
 	changed bool // what is known differs from what TakeChanged has told
+	news    chan struct{}
 }
 
 // past is what a port was connected with.
@@ -96,7 +47,6 @@ type node struct {
 	adopted   bool // what it holds was found out in this session
 	ports     map[uint32]*port
 	open      map[uint32]bool // ports that may be passing frames
-	astray    map[uint32]bool // ports behind which there are others than before
 }
 
 // port is a port of the fabric.
@@ -116,13 +66,20 @@ type link struct {
 	fresh bool         // heard of by this Map, not only remembered
 }
 
-// NewMap returns a Map in which nothing is connected, with links that are known
-// from before.
-func NewMap(key Key, known []Known) *Map {
-	m := &Map{
-		key: key, nodes: map[intent.DPID]*node{}, links: map[Link]*link{}, ends: map[End]*link{}, last: map[End]past{}, tree: map[Link]bool{},
-		closing: map[Link]bool{}, waiting: intent.Touched{},
+// NewMap returns a Map in which nothing is known.
+func NewMap() *Map {
+	return &Map{
+		nodes: map[intent.DPID]*node{}, links: map[Link]*link{}, ends: map[End]*link{}, last: map[End]past{}, tree: map[Link]bool{},
+		astray: map[End]bool{}, closing: map[Link]bool{}, waiting: intent.Touched{}, news: make(chan struct{}, 1),
 	}
+}
+
+// Load takes over the key and the links that are known from before. It comes before
+// all else.
+func (m *Map) Load(key Key, known []Known) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.key = key
 	for _, k := range known {
 		if k.Down {
 			m.last[k.A], m.last[k.B] = past{k.B, k.Since}, past{k.A, k.Since}
@@ -135,7 +92,6 @@ func NewMap(key Key, known []Known) *Map {
 		}
 	}
 	maps.DeleteFunc(m.tree, func(_ Link, in bool) bool { return !in })
-	return m
 }
 
 func (m *Map) add(l *link) {
@@ -153,7 +109,7 @@ func (m *Map) Connect(d intent.DPID) {
 		m.nodes[d] = n
 	}
 	open := n.open
-	*n = node{connected: true, ports: map[uint32]*port{}, open: open, astray: map[uint32]bool{}}
+	*n = node{connected: true, ports: map[uint32]*port{}, open: open}
 	for _, l := range m.links {
 		if l.A.DPID == d || l.B.DPID == d {
 			l.fresh = false
@@ -184,7 +140,7 @@ func (m *Map) Forget(now time.Time, d intent.DPID) intent.Touched {
 	}
 	maps.DeleteFunc(m.last, func(e End, p past) bool { return e.DPID == d || p.far.DPID == d })
 	delete(m.nodes, d)
-	m.changed = true
+	m.change()
 	m.settle(touched)
 	m.release(touched)
 	return touched
@@ -249,7 +205,8 @@ func (m *Map) setPort(now time.Time, e End, up bool, touched intent.Touched) {
 	}
 	p.renew(now)
 	if l := m.ends[e]; l != nil && l.Down && m.away(l, e) {
-		l.Down, m.loose, m.changed = false, true, true
+		l.Down, m.loose = false, true
+		m.change()
 	}
 }
 
@@ -276,7 +233,8 @@ func (m *Map) down(now time.Time, e End, touched intent.Touched) {
 	if l := m.ends[e]; l != nil && m.away(l, e) {
 		// Its other port stays as it is, and may be open: when this one is up
 		// again, it must not be taken for one that leads to stations.
-		l.Down, m.loose, m.changed = true, true, true
+		l.Down, m.loose = true, true
+		m.change()
 		m.part(l)
 		touched[e.DPID] = struct{}{}
 	} else if l != nil {
@@ -308,7 +266,10 @@ func (m *Map) remove(now time.Time, l *link, touched intent.Touched) {
 	delete(m.ends, l.A)
 	delete(m.ends, l.B)
 	m.last[l.A], m.last[l.B] = past{l.B, now}, past{l.A, now}
-	m.loose, m.changed = true, m.changed || l.both
+	m.loose = true
+	if l.both {
+		m.change()
+	}
 	m.part(l)
 	for _, e := range []End{l.A, l.B} {
 		touched[e.DPID] = struct{}{}
@@ -435,190 +396,6 @@ func (m *Map) mayOpen(l *link) bool {
 	return whole.join(l.A.DPID, l.B.DPID)
 }
 
-// Work returns the ports by which a switch is to send a frame now, after how
-// long there is more to do, and who is touched by the passing of time.
-func (m *Map) Work(now time.Time, d intent.DPID) (send []uint32, wait time.Duration, touched intent.Touched) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	touched, wait = intent.Touched{}, idle
-	n := m.nodes[d]
-	if n == nil || !n.connected {
-		return nil, wait, touched
-	}
-	until := func(t time.Time) { wait = min(wait, max(t.Sub(now), 0)) }
-	for _, no := range slices.Sorted(maps.Keys(n.ports)) {
-		p := n.ports[no]
-		if !p.up {
-			continue
-		}
-		if !p.next.After(now) {
-			p.sends++
-			p.next = now.Add(p.pause(m.ends[End{d, no}] != nil))
-			send = append(send, no)
-		}
-		if l := m.ends[End{d, no}]; l != nil {
-			until(m.expire(now, l, touched))
-		} else if !p.edge && !p.confirmed.IsZero() {
-			if end := p.confirmed.Add(holdOff); end.After(now) {
-				until(end)
-			} else if p.sends >= askFirst && !m.lurks(m.last[End{d, no}].far) {
-				p.edge = true
-				if _, was := m.last[End{d, no}]; was {
-					delete(m.last, End{d, no})
-					m.changed = true
-				}
-				touched[d] = struct{}{}
-			}
-		}
-		until(p.next)
-	}
-	m.settle(touched)
-	return send, wait, touched
-}
-
-// lurks reports whether a port may be open at a switch that is away, and so
-// cannot be heard of.
-func (m *Map) lurks(e End) bool {
-	n := m.nodes[e.DPID]
-	return e != (End{}) && (n == nil || !n.connected && (n.open == nil || n.open[e.Port]))
-}
-
-func (p *port) pause(linked bool) time.Duration {
-	switch {
-	case !linked && !p.edge:
-		return pauseNew
-	case p.sends < young:
-		return pauseYoung
-	case linked:
-		return pauseLink
-	}
-	return pauseEdge
-}
-
-// expire gives up a link of two switches that are there, but of which nothing
-// is heard. It returns when it is to be looked at again.
-func (m *Map) expire(now time.Time, l *link, touched intent.Touched) time.Time {
-	for _, e := range []End{l.A, l.B} {
-		if n := m.nodes[e.DPID]; n == nil || !n.connected || n.ports[e.Port] == nil {
-			return now.Add(idle)
-		}
-	}
-	next, silent := now.Add(idle), 0
-	for _, heard := range l.heard {
-		if end := heard.Add(silence); end.After(now) {
-			next = end
-		} else {
-			silent++
-		}
-	}
-	switch {
-	case silent == 2:
-		m.remove(now, l, touched)
-	case silent == 1 && l.both:
-		// In one direction it is no link, but still no way to stations.
-		l.both, m.loose, m.changed = false, true, true
-		touched[l.A.DPID], touched[l.B.DPID] = struct{}{}, struct{}{}
-	case silent == 0:
-		next = slices.MinFunc(l.heard[:], time.Time.Compare).Add(silence)
-	}
-	return next
-}
-
-// Frame returns the frame that a port is to send.
-func (m *Map) Frame(now time.Time, from End) []byte { return m.key.Frame(now, from) }
-
-// Sent says that the frames of Work have left by these ports.
-func (m *Map) Sent(now time.Time, d intent.DPID, ports []uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := m.nodes[d]
-	if n == nil {
-		return
-	}
-	for _, no := range ports {
-		if p := n.ports[no]; p != nil && p.confirmed.IsZero() {
-			p.confirmed = now
-		}
-	}
-}
-
-// Unsure reports whether it matters for a port that a frame of it is known to
-// have left.
-func (m *Map) Unsure(d intent.DPID, ports []uint32) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := m.nodes[d]
-	return n != nil && slices.ContainsFunc(ports, func(no uint32) bool { p := n.ports[no]; return p != nil && p.confirmed.IsZero() })
-}
-
-// Heard takes a frame that came by a port, and says what it causes and who has
-// to do something about it: to change what its ports are, or to send.
-func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touched) {
-	from, err := m.key.Read(now, frame)
-	switch err {
-	case nil:
-	case ErrForged:
-		return Forged, nil
-	case ErrStale:
-		return Stale, nil
-	default:
-		return Foreign, nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	here, there := m.at(at), m.at(from)
-	if here == nil || there == nil || at == from {
-		return Unplaced, nil
-	}
-	touched := intent.Touched{}
-	l := m.links[Between(at, from)]
-	if l != nil && l.Down {
-		m.remove(now, l, touched)
-		l = nil
-	}
-	if l == nil {
-		for _, e := range []End{at, from} {
-			if other := m.ends[e]; other != nil && other.fresh {
-				return Shared, touched
-			}
-		}
-		for _, e := range []End{at, from} {
-			if other := m.ends[e]; other != nil {
-				m.remove(now, other, touched)
-			}
-		}
-		l = &link{Known: Known{Link: Between(at, from), Since: now}}
-		m.add(l)
-	}
-	verdict, direction := Heard, 0
-	if from == l.B {
-		direction = 1
-	}
-	l.fresh, l.heard[direction] = true, now
-	here.edge, there.edge = false, false
-	if !l.both {
-		verdict = Found
-		touched[at.DPID], touched[from.DPID] = struct{}{}, struct{}{}
-		if now.Sub(l.heard[1-direction]) < silence {
-			l.both, m.loose, m.changed = true, true, true
-		} else {
-			here.next = now // the other side is to know, too
-		}
-	}
-	m.settle(touched)
-	return verdict, touched
-}
-
-// at returns a port of the fabric that can be heard.
-func (m *Map) at(e End) *port {
-	if n := m.nodes[e.DPID]; n != nil && n.connected {
-		if p := n.ports[e.Port]; p != nil && p.up {
-			return p
-		}
-	}
-	return nil
-}
-
 // settle brings the tree up to the links and touches the switches whose ports or
 // stations are concerned.
 func (m *Map) settle(touched intent.Touched) {
@@ -635,7 +412,8 @@ func (m *Map) settle(touched intent.Touched) {
 	tree := forest(live, func(l Link) bool { return m.links[l].Tree })
 	for _, l := range m.links {
 		if l.Tree != tree[l.Link] {
-			l.Tree, m.changed = tree[l.Link], true
+			l.Tree = tree[l.Link]
+			m.change()
 			touched[l.A.DPID], touched[l.B.DPID] = struct{}{}, struct{}{}
 		}
 	}
@@ -654,31 +432,37 @@ func (m *Map) settle(touched intent.Touched) {
 func (m *Map) findAstray(before map[Link]bool, touched intent.Touched) {
 	now := behind(m.tree)
 	for e, was := range behind(before) {
-		n := m.nodes[e.DPID]
-		if n == nil || !n.connected {
-			continue
-		}
 		for d := range was {
 			if !now[e][d] {
-				n.astray[e.Port], touched[e.DPID] = true, struct{}{}
+				m.astray[e], touched[e.DPID] = true, struct{}{}
 				break
 			}
 		}
 	}
 }
 
-// Astray returns the ports of a switch where what was learned before is not
+// TakeAstray returns the ports of a switch where what was learned before is not
 // true any more, once.
-func (m *Map) Astray(d intent.DPID) []uint32 {
+func (m *Map) TakeAstray(d intent.DPID) (ports []uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.nodes[d]
-	if n == nil || len(n.astray) == 0 {
-		return nil
+	for e := range m.astray {
+		if e.DPID == d {
+			ports = append(ports, e.Port)
+			delete(m.astray, e)
+		}
 	}
-	ports := slices.Sorted(maps.Keys(n.astray))
-	clear(n.astray)
+	slices.Sort(ports)
 	return ports
+}
+
+// Astray says that what TakeAstray returned has not been done.
+func (m *Map) Astray(d intent.DPID, ports []uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, no := range ports {
+		m.astray[End{d, no}] = true
+	}
 }
 
 // TakeChanged returns the links, in order, and whether they changed since it
@@ -689,6 +473,17 @@ func (m *Map) TakeChanged() ([]Known, bool) {
 	defer m.mu.Unlock()
 	changed := m.changed
 	m.changed = false
+	return m.known(), changed
+}
+
+// Links returns the links, in order.
+func (m *Map) Links() []Known {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known()
+}
+
+func (m *Map) known() []Known {
 	all := map[Link]Known{}
 	for e, p := range m.last {
 		if l := Between(e, p.far); m.ends[e] == nil && m.ends[p.far] == nil && !p.until.Before(all[l].Since) {
@@ -700,15 +495,26 @@ func (m *Map) TakeChanged() ([]Known, bool) {
 			all[l.Link] = l.Known
 		}
 	}
-	return slices.SortedFunc(maps.Values(all), func(a, b Known) int { return a.Compare(b.Link) }), changed
+	return slices.SortedFunc(maps.Values(all), func(a, b Known) int { return a.Compare(b.Link) })
 }
 
 // Changed says that what TakeChanged returned is lost.
 func (m *Map) Changed() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.changed = true
+	m.change()
 }
+
+func (m *Map) change() {
+	m.changed = true
+	select {
+	case m.news <- struct{}{}:
+	default: // one is there already
+	}
+}
+
+// News holds a token when TakeChanged has something to tell.
+func (m *Map) News() <-chan struct{} { return m.news }
 
 // sorted returns the links in their order.
 func (m *Map) sorted() []*link {

@@ -100,7 +100,9 @@ func failures(t *testing.T, links []Link) (pairs, served int) {
 
 func TestAnyLinkOfARegularFabricMayFail(t *testing.T) {
 	t.Parallel()
-	for name, links := range regular() {
+	all := regular()
+	all["fat-tree 6"] = fatTree(6)
+	for name, links := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if pairs, served := failures(t, links); served != pairs {

@@ -36,6 +36,7 @@ const (
 	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
 	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
 	KindNeighbour Kind = 11
+	KindDiscover  Kind = 13 // packet-ins of the frames by which links are found
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -54,6 +55,7 @@ var kinds = []struct {
 	{KindConfigure, "questions for configuration of port", "number of the tenant port that asks"},
 	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
 	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
+	{KindDiscover, "frames about links at unmanaged port", "its OpenFlow number"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -58,11 +61,15 @@ func With(v *intent.View, flows flow.Set) Desired {
 	if metersPacketIns(v) {
 		need(flow.PacketMeter(meterLearn, learnRate, learnRate), NewCookie(KindTable, uint32(tableLearn)))
 	}
-	for _, p := range v.Ports { // by number, as meters are to be
+	for _, p := range v.Ports {
 		if p.Up {
 			need(flow.PacketMeter(askMeter(p.OFPort), askRate, askBurst), NewCookie(KindPort, p.Num))
 		}
 	}
+	for _, no := range v.Fabric() { // whoever floods the controller there silences himself alone
+		need(flow.PacketMeter(askMeter(no), askRate, askBurst), NewCookie(KindDiscover, no))
+	}
+	slices.SortFunc(d.Meters, func(a, b flow.Meter) int { return cmp.Compare(a.ID, b.ID) })
 	return d
 }
 

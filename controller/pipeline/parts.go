@@ -53,7 +53,7 @@ func Change(before, after *intent.View) (gone, come flow.Set, ok bool) {
 		return nil, nil, false
 	}
 	c := changes{in: after.Setting, tables: Tables()}
-	if !slices.Equal(before.Free, after.Free) {
+	if !slices.Equal(before.Free, after.Free) || !slices.Equal(before.Shut, after.Shut) {
 		c.fixed(before, after)
 	}
 	differ(&c, before.Ports, after.Ports, func(p, q *intent.LocalPort) int { return cmp.Compare(p.OFPort, q.OFPort) }, (*intent.LocalPort).Equal,

@@ -46,6 +46,7 @@ func (d *datapath) notice(n session.Notice) {
 		d.factsDirty = d.factsDirty || changed
 		d.mu.Unlock()
 		if changed {
+			d.portLost(m.Port.No, now.Up && m.Reason != openflow.PortDelete)
 			d.signal()
 		}
 	case *openflow.FlowRemoved:
