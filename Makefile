@@ -9,7 +9,8 @@ FUZZTIME   ?= 20s
 BENCHTIME  ?= 1s
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-# Tests below test/ make network namespaces, so their binaries run as root.
+# Tests below test/ make network namespaces, so their binaries run as root. They
+# wait more than they compute, so more of them run at once than there are cores.
 ifneq ($(shell id -u),0)
 AS_ROOT := -exec 'sudo -E'
 endif
@@ -36,7 +37,7 @@ test: ## Install what is missing and run every test, on real PostgreSQL and Open
 	go vet ./...
 	go test -race -timeout 8m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
 	@$(MAKE) --no-print-directory build
-	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 -parallel 4 $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
 
 bench: ## Run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) \

@@ -2,11 +2,14 @@ package northbound
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -70,6 +73,7 @@ func (s *server) explainActions() group {
 				{name: "ethertype", doc: "What fits if it is not given.", value: chosen("string", etherTypes...)},
 				{name: "src_ip", doc: "Instead of the first of the port.", value: ipSchema}, {name: "dst_ip", doc: "Instead of the first of the receiver.", value: ipSchema},
 				{name: "src_mac", doc: "Instead of that of the port.", value: macSchema},
+				{name: "frame", doc: "The very frame, in hexadecimal digits, from its destination address on and without its checksum: of the other parameters only a port as to may be given besides.", value: text},
 			},
 			gives: asJSON(under("explanation", objectOf(answer))),
 		},
@@ -131,12 +135,18 @@ func (s *server) serveExplain(w http.ResponseWriter, r *http.Request) error {
 
 // explainQuestion reads the parameters.
 func explainQuestion(query url.Values) (q explain.Question, err error) {
-	err = knownQuery(query, "from", "to", "protocol", "dst_port", "src_port", "icmp_type", "icmp_code", "ethertype", "src_ip", "dst_ip", "src_mac")
+	err = knownQuery(query, "from", "to", "protocol", "dst_port", "src_port", "icmp_type", "icmp_code", "ethertype", "src_ip", "dst_ip", "src_mac", "frame")
 	if err != nil {
 		return q, err
 	}
+	given := query.Has("frame")
+	for name := range query {
+		if given && name != "frame" && name != "from" && name != "to" {
+			return q, invalidValue(name, "the frame that is given has it")
+		}
+	}
 	for _, name := range []string{"from", "to"} {
-		if !query.Has(name) {
+		if !query.Has(name) && !(given && name == "to") {
 			return q, invalidValue(name, "it is required: %s", map[string]string{"from": "the id of a port", "to": "the id of a port, an IP address or a MAC address"}[name])
 		}
 	}
@@ -183,6 +193,8 @@ func explainQuestion(query url.Values) (q explain.Question, err error) {
 			q.DstIP, err = readIP(v)
 		case "src_mac":
 			q.SrcMAC, err = station.parse(v)
+		case "frame":
+			q.Frame, err = readFrame(v)
 		}
 		if err != nil {
 			return q, invalidValue(name, "%v", err)
@@ -208,6 +220,24 @@ func explainTarget(q *explain.Question, v string) error {
 	return errors.New(show(v) + " is neither the id of a port nor an IP address nor a MAC address")
 }
 
+// readFrame reads an Ethernet frame, with or without spaces and colons between its digits.
+func readFrame(v string) ([]byte, error) {
+	digits := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" :\n\t", r) {
+			return -1
+		}
+		return r
+	}, v)
+	frame, err := hex.DecodeString(digits)
+	if err != nil || len(frame) < frameMin || len(frame) > frameMax {
+		return nil, fmt.Errorf("%s is no Ethernet frame of %d to %d bytes in hexadecimal digits", show(v), frameMin, frameMax)
+	}
+	return frame, nil
+}
+
+// An Ethernet frame has its header at least (IEEE 802.3 §3), and at most what jumbo frames have.
+const frameMin, frameMax = 14, 9018
+
 // checkQuestion ties the parameters to each other.
 func checkQuestion(q *explain.Question) error {
 	proto := -1
@@ -217,6 +247,8 @@ func checkQuestion(q *explain.Question) error {
 	ported := proto == 6 || proto == 17 || proto == 132
 	pinged := proto < 0 || proto == protocolICMP || proto == protocolICMPv6
 	switch {
+	case q.Frame != nil && (q.ToIP.IsValid() || q.ToMAC != 0):
+		return invalidValue("to", "the frame that is given has its addresses; to may only be the id of a port that it should reach")
 	case ported && q.DstPort == 0:
 		return invalidValue("dst_port", "it is needed with protocol tcp, udp or sctp")
 	case !ported && q.DstPort != 0:

@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -50,13 +51,16 @@ func TestAnExplanationIsAskedForAsTheParametersSay(t *testing.T) {
 	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
 	from := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`"}}`))
 	to := idOf(a.make("/v2.0/ports", "red", `{"port": {"network_id": "`+network+`"}}`))
+	frame := []byte{2, 0, 5, 0, 0, 1, 2, 0, 5, 0, 0, 2, 8, 6}
 	tcp, icmp, kind := uint8(6), uint8(1), uint8(3)
 	for query, want := range map[string]explain.Question{
-		"to=" + to:                                       {ToPort: to},
-		"to=10.0.0.9&protocol=tcp&dst_port=80":           {ToIP: netip.MustParseAddr("10.0.0.9"), Protocol: &tcp, DstPort: 80},
-		"to=ff:ff:ff:ff:ff:ff&ethertype=IPv6":            {ToMAC: 0xffffffffffff, EtherType: "IPv6"},
-		"to=" + to + "&protocol=1&icmp_type=3":           {ToPort: to, Protocol: &icmp, Type: &kind},
-		"to=" + to + "&protocol=6&dst_port=1&src_port=2": {ToPort: to, Protocol: &tcp, DstPort: 1, SrcPort: 2},
+		"to=" + to:                                         {ToPort: to},
+		"to=10.0.0.9&protocol=tcp&dst_port=80":             {ToIP: netip.MustParseAddr("10.0.0.9"), Protocol: &tcp, DstPort: 80},
+		"to=ff:ff:ff:ff:ff:ff&ethertype=IPv6":              {ToMAC: 0xffffffffffff, EtherType: "IPv6"},
+		"to=" + to + "&protocol=1&icmp_type=3":             {ToPort: to, Protocol: &icmp, Type: &kind},
+		"to=" + to + "&protocol=6&dst_port=1&src_port=2":   {ToPort: to, Protocol: &tcp, DstPort: 1, SrcPort: 2},
+		"frame=" + hex.EncodeToString(frame) + "&to=" + to: {ToPort: to, Frame: frame},
+		"frame=02:00:05:00:00:01+02:00:05:00:00:02+0806":   {Frame: frame},
 		"to=" + to + "&src_ip=10.9.0.1&src_mac=02:00:00:00:00:09": {
 			ToPort: to, SrcIP: netip.MustParseAddr("10.9.0.1"), SrcMAC: 0x020000000009,
 		},
@@ -83,6 +87,8 @@ func TestAnExplanationIsAskedForAsTheParametersSay(t *testing.T) {
 		"from=" + from + "&to=fd00::1&src_ip=10.0.0.1": "src_ip", "from=" + from + "&to=" + to + "&protocol=tcp&dst_port=1&icmp_type=8": "icmp_type",
 		"from=" + from + "&to=" + to + "&to=" + to: "to", "from=" + from + "&to=" + to + "&colour=red": "colour",
 		"from=" + from + "&to=" + to + "&ethertype=ARP&protocol=icmp": "protocol",
+		"from=" + from + "&frame=0200":                                "frame", "from=" + from + "&frame=nonsense": "frame", "from=" + from + "&frame=" + strings.Repeat("00", frameMax+1): "frame",
+		"from=" + from + "&to=10.0.0.1&frame=" + hex.EncodeToString(frame): "to", "from=" + from + "&src_ip=10.0.0.1&frame=" + hex.EncodeToString(frame): "src_ip",
 	} {
 		if _, message := a.want(http.StatusBadRequest, "GET", "/v2.0/explain?"+query, "red", "").message(t); !strings.Contains(message, word) {
 			t.Errorf("%s: %s: does not name %s", query, message, word)

@@ -22,6 +22,7 @@ case "${1:-}" in
     need procps have sysctl
     need ethtool have ethtool
     need mininet have mn
+    need iperf3 have iperf3     # load between hosts
     need curl have curl         # of the examples in docs/api.md
     need python3 have python3
     need python3-openstackclient test -d /usr/lib/python3/dist-packages/openstackclient # drives the API in test/clients

@@ -59,6 +59,10 @@ type Question struct {
 	SrcIP, DstIP     netip.Addr
 	SrcMAC           mac.Addr // 0: that of the port
 
+	// Frame is the very frame, from its destination address on, rather than one that
+	// follows from the rest. Only ToPort may be given besides.
+	Frame []byte
+
 	// Sees reports whether the asker may know of what a tenant has; nil: of all. What
 	// he may not know is told without its name.
 	Sees func(tenantID string) bool
@@ -134,13 +138,13 @@ func Explain(w World, q Question) (Answer, error) {
 		a.Way = Way{Verdict: Dropped, Summary: "dropped: " + p.nowhere}
 		return a, e.warn(&a, p)
 	}
-	way, err := e.send(p.from, p.frame, p.to)
+	way, err := e.send(p.from, p.bytes(), p.to)
 	if err != nil {
 		return a, err
 	}
 	a.Way = way
 	if reply, ok := p.reply(); ok && way.Verdict == Delivered && p.to != nil {
-		back, err := e.send(*p.to, reply, &p.from)
+		back, err := e.send(*p.to, reply.Bytes(), &p.from)
 		if err != nil {
 			return a, err
 		}
@@ -205,7 +209,7 @@ type leg struct {
 }
 
 // send follows a frame of a port to wherever it goes.
-func (e *explainer) send(from intent.Port, frame walk.Frame, to *intent.Port) (Way, error) {
+func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, error) {
 	d, bound := from.Binding.DPID()
 	if !bound {
 		return Way{Verdict: Dropped, Summary: fmt.Sprintf("dropped: %s is not bound to a host", e.portWords(from))}, nil
@@ -221,7 +225,7 @@ func (e *explainer) send(from intent.Port, frame walk.Frame, to *intent.Port) (W
 	way := Way{Verdict: Dropped}
 	var ends []string
 	heard := false
-	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: frame.Bytes()}, "by " + e.portWords(from), 1}}
+	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: frame}, "by " + e.portWords(from), 1}}
 	for len(legs) > 0 {
 		l := legs[0]
 		legs = legs[1:]
@@ -233,11 +237,11 @@ func (e *explainer) send(from intent.Port, frame walk.Frame, to *intent.Port) (W
 		if err != nil {
 			return way, fmt.Errorf("%w: switch %s: %w", ErrUnknown, l.d, err)
 		}
-		hop := e.hop(s, trace, l, frame)
+		hop := e.hop(s, trace, l)
 		way.Hops = append(way.Hops, hop)
 		for _, step := range hop.Steps {
 			// To its sender alone a frame to all does not go, and should not.
-			if step.Drops != "" && (step.Drops != goesBack || frame.Dst[0]&1 == 0) {
+			if step.Drops != "" && (step.Drops != goesBack || frame[0]&1 == 0) {
 				ends = append(ends, fmt.Sprintf("dropped by table %d %s%s because %s", step.Table, step.Name, e.onSwitch(l.d), step.Drops))
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/flow/walk"
 )
 
 // world is three hosts in memory.
@@ -112,6 +113,22 @@ func ask(t *testing.T, w World, q Question) Answer {
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
+// syn opens a connection between two ports of town.
+func syn(from, to string, port uint16) walk.Frame {
+	s := town().state
+	a, _ := s.Port(from)
+	b, _ := s.Port(to)
+	return walk.Frame{
+		Src: a.MAC.Bytes(), Dst: b.MAC.Bytes(), IPSrc: a.FixedIPs[0].Addr, IPDst: b.FixedIPs[0].Addr,
+		Proto: protoTCP, SrcPort: ephemeralPort, DstPort: port, TCPFlags: walk.TCPSyn,
+	}
+}
+
+func tagged(f walk.Frame) walk.Frame {
+	f.VLAN = 7
+	return f
+}
+
 // Every answer ends in a verdict that names what decided.
 func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 	t.Parallel()
@@ -151,6 +168,11 @@ func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 		{"ARP for an address that nobody has", Question{From: "p-web1", ToIP: ip("10.0.0.77"), EtherType: "ARP"}, Delivered, "web2", 3, ""},
 		{"a broadcast", Question{From: "p-web1", ToMAC: mac.Max}, Delivered, "web2", 3, ""},
 		{"another ICMP than an echo", Question{From: "p-web1", ToPort: "p-web2", Type: number(uint8(13))}, Delivered, "web2", 2, ""},
+		{"a given frame", Question{From: "p-web1", Frame: syn("p-web1", "p-web2", 80).Bytes()}, Delivered, "web2", 2, ""},
+		{"a given frame for a port that nobody may ask", Question{From: "p-web1", Frame: syn("p-web1", "p-web2", 81).Bytes()}, Dropped, "allows tcp/81 of IPv4 from 10.0.0.1", 2, ""},
+		{"a given frame with a tag", Question{From: "p-web1", Frame: tagged(syn("p-web1", "p-web2", 80)).Bytes()}, Dropped, "it has a VLAN tag", 1, ""},
+		{"a given frame that does not go where it should", Question{From: "p-web1", ToPort: "p-db", Frame: syn("p-web1", "p-web2", 80).Bytes()}, Dropped, "not delivered where it should go, but to port web2", 2, ""},
+		{"a given frame of a type that is not IP", Question{From: "p-web1", Frame: make([]byte, 14)}, Dropped, "source MAC 00:00:00:00:00:00 is not the port's", 1, ""},
 		{"to itself", Question{From: "p-web1", ToPort: "p-web1"}, Dropped, "it would leave by the port that it came by", 1, ""},
 	} {
 		a := ask(t, town(), c.q)

@@ -32,6 +32,7 @@ type plan struct {
 	from    intent.Port
 	to      *intent.Port // that the frame is for; nil: nobody in particular
 	frame   walk.Frame
+	raw     []byte // the very frame, in the place of frame; nil: none is given
 	nowhere string // why there is no frame to send; empty: there is one
 }
 
@@ -40,6 +41,10 @@ type plan struct {
 func (e *explainer) resolve(s *intent.State) (p plan) {
 	q := e.q
 	p.from, _ = s.Port(q.From)
+	if q.Frame != nil {
+		e.given(s, &p)
+		return p
+	}
 	six := e.six(s, p.from)
 	var target netip.Addr
 	switch {
@@ -76,6 +81,30 @@ func (e *explainer) resolve(s *intent.State) (p plan) {
 	}
 	e.fill(&p, target, six)
 	return p
+}
+
+// given takes the frame as it is. Who is meant is the port of the network that has its
+// destination address, unless one is named.
+func (e *explainer) given(s *intent.State, p *plan) {
+	p.raw = e.q.Frame
+	if to, ok := s.Port(e.q.ToPort); ok {
+		p.to = &to
+		return
+	}
+	dst := mac.FromBytes([6]byte(p.raw))
+	for port := range s.PortsIn(p.from.NetworkID) {
+		if port.MAC == dst {
+			p.to = &port
+		}
+	}
+}
+
+// bytes is the frame to send.
+func (p *plan) bytes() []byte {
+	if p.raw != nil {
+		return p.raw
+	}
+	return p.frame.Bytes()
 }
 
 // six reports whether the frame is of IPv6.
@@ -148,7 +177,7 @@ func (p *plan) reply() (f walk.Frame, ok bool) {
 	f = p.frame
 	f.Src, f.Dst, f.IPSrc, f.IPDst, f.SrcPort, f.DstPort = f.Dst, f.Src, f.IPDst, f.IPSrc, f.DstPort, f.SrcPort
 	switch {
-	case f.ARPOp != 0:
+	case p.raw != nil, f.ARPOp != 0:
 		return f, false
 	case f.Proto == protoICMP:
 		f.Type = echoReply
@@ -165,6 +194,9 @@ func (p *plan) reply() (f walk.Frame, ok bool) {
 // words describe the frame.
 func (p *plan) words() string {
 	f := p.frame
+	if p.raw != nil {
+		return fmt.Sprintf("the given %d bytes from %s to %s", len(p.raw), mac.FromBytes([6]byte(p.raw[6:])), mac.FromBytes([6]byte(p.raw)))
+	}
 	ends := fmt.Sprintf(" from %s (%s) to %s (%s)", f.IPSrc, mac.FromBytes(f.Src), f.IPDst, mac.FromBytes(f.Dst))
 	switch {
 	case p.nowhere != "":
@@ -176,18 +208,18 @@ func (p *plan) words() string {
 	case f.Proto == protoICMP || f.Proto == protoICMPv6:
 		return fmt.Sprintf("%s type %d code %d%s", protocolName(f.Proto), f.Type, f.Code, ends)
 	}
-	return service(f) + ends
+	return service(f.Proto, f.DstPort, f.Type) + ends
 }
 
-// service is the protocol of a frame with the port that it asks for.
-func service(f walk.Frame) string {
-	switch f.Proto {
+// service is a protocol with the port or the type that is asked for.
+func service(proto uint8, port uint16, kind uint8) string {
+	switch proto {
 	case protoTCP, protoUDP, protoSCTP:
-		return fmt.Sprintf("%s/%d", protocolName(f.Proto), f.DstPort)
+		return fmt.Sprintf("%s/%d", protocolName(proto), port)
 	case protoICMP, protoICMPv6:
-		return fmt.Sprintf("%s type %d", protocolName(f.Proto), f.Type)
+		return fmt.Sprintf("%s type %d", protocolName(proto), kind)
 	}
-	return protocolName(f.Proto)
+	return protocolName(proto)
 }
 
 func protocolName(p uint8) string {

@@ -17,7 +17,7 @@ import (
 const goesBack = "it would leave by the port that it came by"
 
 // why says why a copy of a frame ends at a step.
-func (e *explainer) why(s *station, step *walk.Step, frame walk.Frame) string {
+func (e *explainer) why(s *station, step *walk.Step) string {
 	for _, a := range step.Taken {
 		switch {
 		case strings.HasPrefix(a.Note, "skipped"):
@@ -43,9 +43,9 @@ func (e *explainer) why(s *station, step *walk.Step, frame walk.Frame) string {
 	case "egress-ct", "ingress-ct":
 		return fmt.Sprintf("%s is neither ARP nor IP", etherType(step))
 	case "egress-rules":
-		return e.refused(s, step, frame, intent.Egress)
+		return e.refused(s, step, intent.Egress)
 	case "ingress-rules":
-		return e.refused(s, step, frame, intent.Ingress)
+		return e.refused(s, step, intent.Ingress)
 	case "segments", "exact", "tunnel":
 		return e.lost(s, step)
 	}
@@ -115,7 +115,7 @@ func isND(step *walk.Step) bool {
 }
 
 // refused says which groups have no rule for a frame.
-func (e *explainer) refused(s *station, step *walk.Step, frame walk.Frame, dir intent.Direction) string {
+func (e *explainer) refused(s *station, step *walk.Step, dir intent.Direction) string {
 	state := step.Tracked()
 	if state&flow.CTInv != 0 {
 		return "the connection tracker finds it invalid: it is part of no connection that it knows"
@@ -155,7 +155,14 @@ func (e *explainer) refused(s *station, step *walk.Step, frame walk.Frame, dir i
 	if len(groups) > 1 {
 		noun = "groups"
 	}
-	return fmt.Sprintf("no %s rule of %s %s allows %s of %s %s %s", dir, noun, strings.Join(groups, ", "), service(frame), etherType(step), word, a)
+	return fmt.Sprintf("no %s rule of %s %s allows %s of %s %s %s", dir, noun, strings.Join(groups, ", "), asked(step), etherType(step), word, a)
+}
+
+// asked is what a frame asks for, as a table saw it. Of headers that it does not have, the fields are 0.
+func asked(step *walk.Step) string {
+	port := step.Uint(openflow.TCPDst) | step.Uint(openflow.UDPDst) | step.Uint(openflow.SCTPDst)
+	kind := step.Uint(openflow.ICMPType) | step.Uint(openflow.ICMP6Type)
+	return service(uint8(step.Uint(openflow.IPProto)), uint16(port), uint8(kind))
 }
 
 // groupsOf are the names of the security groups of a port.

@@ -29,7 +29,7 @@ func tableName(id uint8) string {
 }
 
 // hop tells the way through one switch.
-func (e *explainer) hop(s *station, t *walk.Trace, l leg, frame walk.Frame) Hop {
+func (e *explainer) hop(s *station, t *walk.Trace, l leg) Hop {
 	h := Hop{Switch: l.d, Host: s.facts.Hostname, Entry: l.entry, Steps: make([]Step, len(t.Steps))}
 	for i := range t.Steps {
 		step := &t.Steps[i]
@@ -40,7 +40,7 @@ func (e *explainer) hop(s *station, t *walk.Trace, l leg, frame walk.Frame) Hop 
 		}
 	}
 	for _, i := range t.Dropped() {
-		h.Steps[i].Drops = e.why(s, &t.Steps[i], frame)
+		h.Steps[i].Drops = e.why(s, &t.Steps[i])
 	}
 	return h
 }

@@ -45,6 +45,9 @@ type Options struct {
 	// whom PostgreSQL refuses. Empty: the account that owns Dir, or else
 	// postgres, or else nobody.
 	User string
+	// Volatile says that the data need not outlive a crash of the machine, as that
+	// of tests need not.
+	Volatile bool
 }
 
 // Server is a running PostgreSQL.
@@ -54,6 +57,8 @@ type Server struct {
 	process *os.Process
 	ended   <-chan struct{}
 	url     string
+
+	volatile bool
 }
 
 // Done is closed when the server has ended, by Stop or by itself.
@@ -100,7 +105,7 @@ func start(ctx context.Context, dir string, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: o.Log, lock: lock, url: serverURL(sockets)}
+	s := &Server{log: o.Log, lock: lock, url: serverURL(sockets), volatile: o.Volatile}
 	if found, err := s.adopt(ctx, cluster); err != nil || found {
 		return s, err
 	}
@@ -188,10 +193,14 @@ func (s *Server) launch(ctx context.Context, dir string, bin binaries, acc accou
 		return fmt.Errorf("opening the log of the server: %w", err)
 	}
 	defer log.Close()
+	durable := "on"
+	if s.volatile {
+		durable = "off"
+	}
 	args := []string{"-D", cluster}
 	for _, setting := range []string{
 		"listen_addresses=", "unix_socket_directories=" + quoteList(sockets), "unix_socket_permissions=0700", "port=" + strconv.Itoa(port),
-		"fsync=on", "synchronous_commit=on", "full_page_writes=on",
+		"fsync=" + durable, "synchronous_commit=" + durable, "full_page_writes=" + durable,
 		"max_connections=200", "jit=off", "timezone=UTC", "log_timezone=UTC", "lc_messages=C",
 		// What a statement of ours does wrong is told to us; the log is for the
 		// server's own life, so that callers cannot fill the disk.

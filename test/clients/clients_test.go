@@ -28,7 +28,7 @@ func controller(t *testing.T) (*lab.Lab, *lab.Controller) {
 	if err := os.WriteFile(tokens, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return l, l.Controller(lab.ControllerOptions{Args: []string{"--tokens", tokens}})
+	return l, l.Controller(lab.ControllerOptions{OwnDatabase: true, Args: []string{"--tokens", tokens}})
 }
 
 func TestTheOpenStackClientWorks(t *testing.T) {

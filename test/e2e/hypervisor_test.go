@@ -94,7 +94,7 @@ func (c *cloud) awaitAttachment(iface, state, reason string) {
 // reach each other.
 func TestSetManagerAloneBringsAHostUnderControl(t *testing.T) {
 	t.Parallel()
-	c := hypervisor(t, lab.ControllerOptions{})
+	c := hypervisor(t, lab.ControllerOptions{OwnDatabase: true})
 	sw := c.setManager(manager)
 	for column, want := range map[string]string{
 		"fail_mode": "secure", "datapath_type": "netdev", "protocols": "[OpenFlow13]", "datapath_id": c.bridge.DPID, "external_ids": "{owner=macloom}",

@@ -24,7 +24,7 @@ import (
 // a packet nor a flow-mod.
 func TestKillingTheControllerLosesNoPacketAndItsReturnSendsNoFlowMod(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, lab.ControllerOptions{})
+	c := newCloud(t, lab.ControllerOptions{OwnDatabase: true})
 	network := c.network("acme", "blue", "10.0.0.0/24")
 	a, b := c.instance("a", "acme", network, "10.0.0.1", nil), c.instance("b", "acme", network, "10.0.0.2", nil)
 	// Two hosts on unmanaged ports, so that learned flows are at stake too.
@@ -79,7 +79,7 @@ func TestKillingTheControllerLosesNoPacketAndItsReturnSendsNoFlowMod(t *testing.
 // A switch that restarts has lost its flows; the controller notices and fills it again.
 func TestARestartedSwitchIsFilledAgain(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, lab.ControllerOptions{})
+	c := newCloud(t, lab.ControllerOptions{OwnDatabase: true})
 	network := c.network("acme", "blue", "10.0.0.0/24")
 	a, b := c.instance("a", "acme", network, "10.0.0.1", nil), c.instance("b", "acme", network, "10.0.0.2", nil)
 	c.reaches(a, b, true)
@@ -171,9 +171,9 @@ func TestKillingTheControllerWhileItCreatesPortsLeavesNoHalves(t *testing.T) {
 func TestTheProcessStartsStopsAndComesBack(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ctl := l.Controller(lab.ControllerOptions{})
+	ctl := l.Controller(lab.ControllerOptions{OwnDatabase: true})
 	ctl.Must(http.MethodPost, "/v2.0/networks", map[string]any{"network": map[string]any{"name": "kept"}})
-	second := l.Controller(lab.ControllerOptions{DataDir: ctl.DataDir, HTTP: "127.0.0.1:1", OpenFlow: "127.0.0.1:2", OVSDB: "127.0.0.1:3", NotReady: true})
+	second := l.Controller(lab.ControllerOptions{OwnDatabase: true, DataDir: ctl.DataDir, HTTP: "127.0.0.1:1", OpenFlow: "127.0.0.1:2", OVSDB: "127.0.0.1:3", NotReady: true})
 	<-second.Process().Done()
 	if log := second.Log(); !strings.Contains(log, "is using the data directory") {
 		t.Errorf("a second instance says:\n%s", log)
@@ -196,7 +196,7 @@ func TestTheProcessStartsStopsAndComesBack(t *testing.T) {
 func TestADeadDatabaseEndsTheControllerAndTheNextStartRecovers(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	ctl := l.Controller(lab.ControllerOptions{})
+	ctl := l.Controller(lab.ControllerOptions{OwnDatabase: true})
 	ctl.Must(http.MethodPost, "/v2.0/networks", map[string]any{"network": map[string]any{"name": "kept"}})
 	pidFile, err := os.ReadFile(filepath.Join(ctl.DataDir, "postgres", "cluster", "postmaster.pid"))
 	if err != nil {

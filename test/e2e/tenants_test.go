@@ -85,59 +85,6 @@ func TestTenantsReachTheirOwnNetworksOnly(t *testing.T) {
 	c.comes(a1, a2, false)
 }
 
-func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t, lab.ControllerOptions{})
-	net := c.network("acme", "blue", "10.0.0.0/24")
-	thief := c.instance("thief", "acme", net, "10.0.0.1", nil)
-	// The witness takes everything, so that it is the guard alone that stands between.
-	open := c.create("security-groups", "security_group", map[string]any{"name": "open", "tenant_id": "acme"})["id"].(string)
-	for _, family := range []string{"IPv4", "IPv6"} {
-		c.create("security-group-rules", "security_group_rule", map[string]any{
-			"security_group_id": open, "tenant_id": "acme", "direction": "ingress", "ethertype": family,
-		})
-	}
-	witness := c.instance("witness", "acme", net, "10.0.0.2", map[string]any{"security_groups": []any{open}})
-
-	c.explains(thief, "to="+witness.portID(), true)
-	c.explains(thief, "src_mac=02:00:00:00:00:99&to="+witness.portID(), false)
-	c.explains(thief, "src_ip=10.0.0.99&to="+witness.portID(), false)
-	own, peer := parseMAC(thief.MAC), parseMAC(witness.MAC)
-	stolen := [6]byte{0x02, 0, 0, 0, 0, 0x99}
-	ownIP, peerIP, stolenIP := [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, [4]byte{10, 0, 0, 99}
-	frames := []struct {
-		name  string
-		frame []byte
-		legal bool
-	}{
-		{"its own IP", ipv4(own, peer, ownIP, peerIP), true},
-		{"its own ARP", arp(own, own, ownIP, nobody), true},
-		{"ARP probe", arp(own, own, [4]byte{}, nobody), true},
-		{"a stolen MAC", ipv4(stolen, peer, ownIP, peerIP), false},
-		{"a stolen IP", ipv4(own, peer, stolenIP, peerIP), false},
-		{"ARP from a stolen MAC", arp(stolen, stolen, ownIP, nobody), false},
-		{"ARP with a stolen sender MAC", arp(own, stolen, ownIP, nobody), false},
-		{"ARP with a stolen sender IP", arp(own, own, stolenIP, nobody), false},
-		{"a VLAN tag", vlan(ipv4(own, peer, ownIP, peerIP)), false},
-		{"IPv6 without an IPv6 address", ipv6(own, peer), false},
-		{"a later fragment of a stolen IP", fragment(ipv4(own, peer, stolenIP, peerIP)), false},
-		{"what a DHCP server says", udp(own, peer, ownIP, peerIP, 67, 68), false},
-		{"LLDP", ethernet([6]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, own, 0x88cc, make([]byte, 30)), false},
-	}
-	for i, f := range frames {
-		seen := witness.Capture(marked(i))
-		thief.SendFrame(mark(f.frame, i))
-		// The sentinel leaves by the same port afterwards: once it is there, the frame would be, too.
-		sentinel := witness.Capture(marked(1000 + i))
-		thief.SendFrame(mark(arp(own, own, ownIP, nobody), 1000+i))
-		sentinel.Wait(1, patience)
-		sentinel.Stop()
-		if got := len(seen.Stop()) > 0; got != f.legal {
-			t.Errorf("frame with %s arrived: %v, want %v", f.name, got, f.legal)
-		}
-	}
-}
-
 // A port may speak as its address pairs say besides, and one without port
 // security as it likes; frames for a MAC of a pair reach who may have it.
 func TestPortsSpeakAsTheirPairsOrWithoutPortSecurityAsTheyLike(t *testing.T) {

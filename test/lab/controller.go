@@ -23,6 +23,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/macloom/macloom/controller/store/storetest"
 )
 
 // binaryVariable names the environment variable that holds the path of a
@@ -83,8 +85,10 @@ func Main(m *testing.M) {
 
 // ControllerOptions says how a controller is started.
 type ControllerOptions struct {
-	// DatabaseURL is an external PostgreSQL; when empty the controller runs its own.
+	// DatabaseURL is a PostgreSQL database; when empty, a fresh one of the server that tests share.
 	DatabaseURL string
+	// OwnDatabase has the controller run its embedded PostgreSQL, as a user's does.
+	OwnDatabase bool
 	// DataDir is made below the lab's directory when empty.
 	DataDir string
 	// Args are further arguments of macloom serve.
@@ -113,8 +117,8 @@ type Controller struct {
 }
 
 // Controller builds macloom, starts it in the namespace of the switch and
-// waits until it is ready. Its own PostgreSQL, if it has one, lives in the
-// namespace too and ends with the lab.
+// waits until it is ready. An embedded PostgreSQL lives in the namespace too
+// and ends with the lab.
 func (l *Lab) Controller(o ControllerOptions) *Controller {
 	l.t.Helper()
 	path, err := builtMacloom()
@@ -142,6 +146,9 @@ func (l *Lab) Controller(o ControllerOptions) *Controller {
 	listen("--openflow", o.OpenFlow, "127.0.0.1:6653")
 	listen("--ovsdb", o.OVSDB, "127.0.0.1:6640")
 	c.URL = "http://" + listen("--http", o.HTTP, "127.0.0.1:9696")
+	if o.DatabaseURL == "" && !o.OwnDatabase {
+		o.DatabaseURL = storetest.URL(l.t)
+	}
 	if o.DatabaseURL != "" {
 		c.args = append(c.args, "--database-url", o.DatabaseURL)
 	}

@@ -31,3 +31,18 @@ func (h *Host) Listen(network, addr string) net.Listener {
 	h.l.t.Cleanup(func() { ln.Close() })
 	return ln
 }
+
+// ListenPacket takes datagrams on the host until the test ends.
+func (h *Host) ListenPacket(network, addr string) net.PacketConn {
+	h.l.t.Helper()
+	var conn net.PacketConn
+	err := inNamespace(h.ns, func() (err error) {
+		conn, err = net.ListenPacket(network, addr)
+		return err
+	})
+	if err != nil {
+		h.l.t.Fatalf("lab: host %s: %v", h.Name, err)
+	}
+	h.l.t.Cleanup(func() { conn.Close() })
+	return conn
+}

@@ -40,24 +40,27 @@ request unless --proto says otherwise. No packet is sent.`,
 		{"src-ip", "src_ip", "as if the port spoke from this address"},
 		{"dst-ip", "dst_ip", "the address in a frame to a MAC address"},
 		{"src-mac", "src_mac", "as if the port spoke from this MAC address"},
+		{"frame", "frame", "the very frame, in hexadecimal digits; --to is not needed then"},
 	} {
 		words[w.parameter] = f.String(w.flag, "", w.usage)
 	}
 	_ = cmd.RegisterFlagCompletionFunc("from", ports.complete(conn, "name")) // the flag is there
 	return conn.attach(conn.run(cmd, newOutput(cmd), func(c *call) error {
-		if from == "" || to == "" {
-			return usage("--from and --to are needed")
+		if from == "" || to == "" && *words["frame"] == "" {
+			return usage("--from and --to are needed, or --from and --frame")
 		}
 		sender, err := ports.find(c, from)
 		if err != nil {
 			return err
 		}
-		target, err := explainTarget(c, to)
-		if err != nil {
-			return err
-		}
 		query.Set("from", sender)
-		query.Set("to", target)
+		if to != "" {
+			target, err := explainTarget(c, to)
+			if err != nil {
+				return err
+			}
+			query.Set("to", target)
+		}
 		for parameter, word := range words {
 			if *word != "" {
 				query.Set(parameter, *word)

@@ -24,6 +24,7 @@ func TestAnExplanationIsShownTableByTable(t *testing.T) {
 		"GET /explain?dst_port=80&from=" + from + "&protocol=tcp&to=7e0d5d5e-9f3c-4b8f-8f0e-3f5f1f0a2b12":   explained,
 		"GET /explain?from=" + from + "&to=10.0.0.9":                                                        explained,
 		"GET /explain?from=" + from + "&src_mac=02%3A00%3A05%3A00%3A00%3A09&to=02%3A00%3A05%3A00%3A00%3A01": explained,
+		"GET /explain?frame=0200&from=" + from:                                                              explained,
 	})
 	got := s.run("explain", "--from", from, "--to", "10.0.0.9")
 	want := `tcp/80 from here to there
@@ -42,6 +43,7 @@ note: port p-2 is DOWN
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	s.run("explain", "--from", from, "--to", "0200.0500.0001", "--src-mac", "02:00:05:00:00:09")
+	s.run("explain", "--from", from, "--frame", "0200")
 	s.requests()
 	if out := s.run("explain", "--from", from, "--to", "db-1", "--proto", "tcp", "--dport", "80", "-o", "json"); !strings.Contains(out, `"verdict": "dropped"`) {
 		t.Errorf("json: %s", out)

@@ -53,16 +53,15 @@ func Open(t testing.TB, url string) *store.Store {
 // test.
 func URL(t testing.TB) string {
 	t.Helper()
-	server, template := prepare(t)
-	return create(t, server, " TEMPLATE "+template)
+	p := prepare(t)
+	return create(t, p.server, " TEMPLATE "+p.template)
 }
 
 // EmptyURL returns the address of a fresh database without a schema, which goes
 // with the test.
 func EmptyURL(t testing.TB) string {
 	t.Helper()
-	server, _ := prepare(t)
-	return create(t, server, "")
+	return create(t, prepare(t).server, "")
 }
 
 func create(t testing.TB, server, template string) string {
@@ -85,43 +84,54 @@ func random() string {
 	return hex.EncodeToString(b[:])
 }
 
-// prepare returns the server's URL and the name of a migrated database.
-func prepare(t testing.TB) (server, template string) {
+// prepare starts a server. That of benchmarks writes to the disk as a user's
+// does; to tests, durability is a cost without a use.
+func prepare(t testing.TB) preparation {
 	t.Helper()
-	prepared := prepareOnce()
-	if prepared.err != nil {
-		t.Fatalf("storetest: %v", prepared.err)
+	once := volatileServer
+	if _, measured := t.(*testing.B); measured {
+		once = durableServer
 	}
-	return prepared.server, prepared.template
+	p := once()
+	if p.err != nil {
+		t.Fatalf("storetest: %v", p.err)
+	}
+	return p
 }
 
+// preparation is the URL of a server and the name of a migrated database there.
 type preparation struct {
 	server, template string
 	err              error
 }
 
-var prepareOnce = sync.OnceValue(func() (p preparation) {
+var (
+	volatileServer = sync.OnceValue(func() preparation { return newPreparation(true) })
+	durableServer  = sync.OnceValue(func() preparation { return newPreparation(false) })
+)
+
+func newPreparation(volatile bool) (p preparation) {
 	if p.server = os.Getenv(EnvURL); p.server == "" {
-		if p.server, p.err = startServer(); p.err != nil {
+		if p.server, p.err = startServer(volatile); p.err != nil {
 			return p
 		}
 	}
 	p.template, p.err = ensureTemplate(p.server)
 	return p
-})
+}
 
 // startServer starts a server in a temporary directory. Nobody tells a package
 // when a test binary ends, so a small process waits for that (it reads a pipe
 // whose other end dies with this process, however it dies), stops the server
 // and removes the directory.
-func startServer() (string, error) {
+func startServer(volatile bool) (string, error) {
 	dir, err := os.MkdirTemp("", "macloom-pg-")
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	server, err := postgres.Start(ctx, postgres.Options{Dir: dir, Log: zap.NewNop()})
+	server, err := postgres.Start(ctx, postgres.Options{Dir: dir, Log: zap.NewNop(), Volatile: volatile})
 	if err != nil {
 		return "", err
 	}
