@@ -205,7 +205,7 @@ func (m *Map) setPort(now time.Time, e End, up bool, touched intent.Touched) {
 	}
 	p.renew(now)
 	if l := m.ends[e]; l != nil && l.Down && m.away(l, e) {
-		l.Down, m.loose = false, true
+		l.Down, l.Since, m.loose = false, now, true
 		m.change()
 	}
 }
@@ -233,7 +233,7 @@ func (m *Map) down(now time.Time, e End, touched intent.Touched) {
 	if l := m.ends[e]; l != nil && m.away(l, e) {
 		// Its other port stays as it is, and may be open: when this one is up
 		// again, it must not be taken for one that leads to stations.
-		l.Down, m.loose = true, true
+		l.Down, l.Since, m.loose = true, now, true
 		m.change()
 		m.part(l)
 		touched[e.DPID] = struct{}{}
