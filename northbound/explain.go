@@ -48,7 +48,7 @@ func (s *server) explainActions() group {
 		"verdict": chosen("string", string(explain.Delivered), string(explain.Dropped), string(explain.Answered), string(explain.Controller)), "summary": text,
 		"hops": arrayOf(objectOf(map[string]schema{"switch": text.orNull(), "host": text, "entry": text, "steps": arrayOf(step, 0)}), 0),
 		"deliveries": arrayOf(objectOf(map[string]schema{
-			"port_id": text.orNull(), "name": text, "switch": text.orNull(), "port_no": count.orNull(),
+			"port_id": text.orNull(), "name": text, "switch": text.orNull(), "port_no": count.orNull(), "segmentation_id": count.orNull(),
 		}), 0),
 	}
 	answer := map[string]schema{"frame": text, "reply": objectOf(way).orNull(), "warnings": arrayOf(text, 0)}
@@ -320,6 +320,7 @@ type (
 		Name   string  `json:"name"`
 		Switch *string `json:"switch"`
 		PortNo *uint32 `json:"port_no"`
+		VLAN   *uint16 `json:"segmentation_id"`
 	}
 	wayBody struct {
 		Verdict    explain.Verdict `json:"verdict"`
@@ -392,6 +393,9 @@ func bodyOfWay(w *explain.Way, admin bool) wayBody {
 		out := deliveryBody{PortID: orNothing(d.Port), Name: d.Name, Switch: place(d.Switch)}
 		if admin {
 			out.PortNo = &d.PortNo
+		}
+		if d.VLAN != 0 {
+			out.VLAN = &d.VLAN
 		}
 		b.Deliveries = append(b.Deliveries, out)
 	}

@@ -21,13 +21,15 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 	c := &collection[trunk]{
 		single: "trunk", plural: "trunks", path: "trunks", tags: "trunks",
 		doc: "A trunk lets a port carry the packets of other ports, its sub-ports, told apart by VLAN tags. A port is in one trunk at most and cannot be deleted while it is. " +
-			"Trunks are kept and checked; switches do not carry them yet, which `status` says.",
+			"Sub-ports are bound where the parent is.",
 		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("port_id", id, func(t *trunk) *string { return &t.PortID }, access{post: required, filter: true, sort: true}, "The port whose packets without a tag are its own: the parent."),
 			stored("admin_state_up", boolean, func(t *trunk) *bool { return &t.AdminUp }, access{post: optional, put: true, def: "true", filter: true, sort: true},
-				"Whether the trunk carries traffic. While it is false, sub-ports are not changed and the trunk is not deleted."),
-			derived("status", text(16), func(t *trunk) string { return t.Status }, access{filter: true, sort: true}, "`DOWN` as long as no switch carries it."),
+				"Whether the trunk carries the traffic of its sub-ports. While it is false, sub-ports are not changed and the trunk is not deleted."),
+			derived("status", oneOf(intent.TrunkDown, intent.TrunkBuild, intent.TrunkActive, intent.TrunkDegraded, intent.TrunkError), func(t *trunk) intent.TrunkStatus { return t.Status },
+				access{filter: true, sort: true},
+				"`ACTIVE`: the switch has confirmed the flows of all its ports; `BUILD`: not yet of all; `DOWN`: the parent is not bound, or the trunk is administratively down; `DEGRADED`: a sub-port is in `ERROR`; `ERROR`: the parent is."),
 			stored("sub_ports", list(subPort, maxSubPorts), func(t *trunk) *[]intent.SubPort { return &t.SubPorts }, access{post: optional},
 				"Its sub-ports. `segmentation_type` `inherit` takes the VLAN of the network of the port; it is shown as `vlan`."),
 		)),

@@ -120,6 +120,7 @@ type Delivery struct {
 	Name   string
 	Switch intent.DPID
 	PortNo uint32
+	VLAN   uint16 // tag of the frame: of a sub-port of a trunk; 0: it has none
 
 	num uint32
 }
@@ -225,7 +226,7 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 	way := Way{Verdict: Dropped}
 	var ends []string
 	heard := false
-	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: frame}, "by " + e.portWords(from), 1}}
+	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: withTag(frame, at.VLAN)}, "by " + e.portWords(from) + tagWords(at.VLAN), 1}}
 	for len(legs) > 0 {
 		l := legs[0]
 		legs = legs[1:]
@@ -257,7 +258,7 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 				}
 				legs = append(legs, next)
 			default:
-				way.Deliveries = append(way.Deliveries, e.delivery(s, l.d, o.Port))
+				way.Deliveries = append(way.Deliveries, e.delivery(s, l.d, o))
 			}
 		}
 	}
@@ -294,10 +295,13 @@ func (e *explainer) through(l leg, o walk.Output) (next leg, end string) {
 	return next, ""
 }
 
-func (e *explainer) delivery(s *station, d intent.DPID, no uint32) Delivery {
-	out := Delivery{Switch: d, PortNo: no}
+func (e *explainer) delivery(s *station, d intent.DPID, o walk.Output) Delivery {
+	out := Delivery{Switch: d, PortNo: o.Port}
+	tag := walk.TagOf(o.Frame)
 	for _, p := range s.view.Ports {
-		if p.OFPort == no&0xffff {
+		// Where there is no trunk, a tag is part of what a port without port security has sent.
+		if p.OFPort == o.Port&0xffff && (p.VLAN == tag || p.VLAN == 0 && !p.Trunk) {
+			out.VLAN = p.VLAN
 			out.num, out.Port = p.Num, p.ID
 			e.w.Read(func(s *intent.State) {
 				if port, ok := s.Port(p.ID); ok {
@@ -318,7 +322,7 @@ func (w *Way) conclude(from intent.Port, to *intent.Port, ends []string, heard b
 	for _, d := range w.Deliveries {
 		arrived = arrived || to == nil && d.num != from.Num || to != nil && d.num == to.Num
 		returned = returned && d.num == from.Num
-		words := "port " + strings.TrimSpace(d.Name+" "+d.Port)
+		words := "port " + strings.TrimSpace(d.Name+" "+d.Port) + tagWords(d.VLAN)
 		if d.Port == "" {
 			words = "a port of another tenant"
 		}
@@ -404,6 +408,22 @@ func (e *explainer) onSwitch(d intent.DPID) string {
 		return ""
 	}
 	return " on switch " + d.String()
+}
+
+// withTag is a frame as a sub-port with a VLAN sends it.
+func withTag(frame []byte, vlan uint16) []byte {
+	if vlan == 0 || len(frame) < 14 {
+		return frame
+	}
+	return slices.Insert(slices.Clone(frame), 12, 0x81, 0, byte(vlan>>8), byte(vlan))
+}
+
+// tagWords names the tag of a sub-port's frames.
+func tagWords(vlan uint16) string {
+	if vlan == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with VLAN tag %d", vlan)
 }
 
 // portWords names a port, if the asker may know of it.

@@ -31,7 +31,7 @@ func (e *explainer) why(s *station, step *walk.Step) string {
 	case "classify":
 		switch {
 		case cookie.Kind() == pipeline.KindPort:
-			return "the port is administratively down"
+			return s.closed(cookie.Object(), step)
 		case cookie.Kind() == pipeline.KindFree:
 			return "the switch port belongs to no port"
 		case step.Uint(openflow.InPort) == uint64(s.view.Tunnel) && s.view.Tunnel != 0:
@@ -48,6 +48,13 @@ func (e *explainer) why(s *station, step *walk.Step) string {
 		return e.refused(s, step, intent.Ingress)
 	case "segments", "exact", "tunnel":
 		return e.lost(s, step)
+	case "output":
+		switch {
+		case cookie.Kind() == pipeline.KindPort && step.Uint(openflow.VLANVID) != 0:
+			return "it has a VLAN tag, which would pass for that of a sub-port on the interface of a trunk"
+		case cookie.Kind() == pipeline.KindPort:
+			return goesBack
+		}
 	}
 	for _, t := range pipeline.Tables() {
 		if t.ID == step.Table && (!step.Hit || step.Flow.Priority == 0) {
@@ -57,10 +64,22 @@ func (e *explainer) why(s *station, step *walk.Step) string {
 	return "its flow says so"
 }
 
+// closed says why nothing that comes by a port, or with a tag there, is let in.
+func (s *station) closed(num uint32, step *walk.Step) string {
+	p, _ := s.local(num)
+	switch tag := step.Uint(openflow.VLANVID) & 0xfff; {
+	case p.VLAN != 0:
+		return "the sub-port or its trunk is administratively down"
+	case p.Trunk && tag != 0:
+		return fmt.Sprintf("no sub-port of the trunk has the VLAN tag %d", tag)
+	}
+	return "the port is administratively down"
+}
+
 // forged says what of a frame is not its sender's.
 func (e *explainer) forged(s *station, step *walk.Step) string {
-	in := uint32(step.Uint(openflow.InPort))
-	at := slices.IndexFunc(s.view.Ports, func(p intent.LocalPort) bool { return p.OFPort == in })
+	zone := uint16(step.Uint(openflow.Reg0)) // it stands for the port
+	at := slices.IndexFunc(s.view.Ports, func(p intent.LocalPort) bool { return p.Zone == zone })
 	if at < 0 {
 		return "the spoof guard does not know its port"
 	}
@@ -89,7 +108,7 @@ func (e *explainer) forged(s *station, step *walk.Step) string {
 	switch kind := etherType(step); {
 	case !own:
 		return fmt.Sprintf("source MAC %s is not the port's, which is %s", src, p.MAC)
-	case step.Uint(openflow.VLANVID) != 0:
+	case step.Uint(openflow.VLANVID) != 0 || kind == "a VLAN tag":
 		return "it has a VLAN tag, and the port speaks untagged"
 	case kind == "ARP":
 		sha, _ := step.Field(openflow.ARPSHA)

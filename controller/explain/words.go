@@ -96,6 +96,10 @@ func didWhat(at *station, t *walk.Trace, a walk.Taken) string {
 		return "asks the connection tracker, " + a.Note
 	case a.Note != "":
 		return a.Text + ": " + a.Note
+	case strings.HasPrefix(a.Text, "push_vlan"):
+		return "puts a VLAN tag on"
+	case a.Text == "pop_vlan":
+		return "takes the VLAN tag off"
 	case len(a.Sets) > 0:
 		return sets(a.Sets)
 	case strings.HasPrefix(a.Text, "goto"), strings.HasPrefix(a.Text, "conjunction"):
@@ -150,6 +154,8 @@ func etherType(s *walk.Step) string {
 		return "IPv6"
 	case 0x0806:
 		return "ARP"
+	case 0x8100, 0x88a8:
+		return "a VLAN tag"
 	default:
 		return fmt.Sprintf("ethertype %#04x", t)
 	}

@@ -7,7 +7,7 @@ import "slices"
 
 // Equal reports whether two ports give the same flows.
 func (p *LocalPort) Equal(q *LocalPort) bool {
-	return p.ID == q.ID && p.Num == q.Num && p.OFPort == q.OFPort && p.Zone == q.Zone && p.VNI == q.VNI && p.Set == q.Set && p.Scope == q.Scope &&
+	return p.ID == q.ID && p.Num == q.Num && p.OFPort == q.OFPort && p.VLAN == q.VLAN && p.Trunk == q.Trunk && p.Zone == q.Zone && p.VNI == q.VNI && p.Set == q.Set && p.Scope == q.Scope &&
 		p.MAC == q.MAC && p.Prefix == q.Prefix && p.Open == q.Open && p.Up == q.Up && slices.Equal(p.IPs, q.IPs) && slices.Equal(p.Pairs, q.Pairs) && p.Served.Equal(q.Served)
 }
 

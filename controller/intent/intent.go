@@ -184,6 +184,7 @@ type Port struct {
 	HostKnown      bool   // AskedHost is the name of a host that a switch has
 	Status         PortStatus
 	StatusReason   string // why ERROR, or why still DOWN
+	Trunk          TrunkPlace
 
 	Unguarded          bool // neither spoof guard nor security groups: port_security_enabled is false
 	VNICType           string

@@ -229,7 +229,7 @@ func (s *State) touchHolders(remote string, t Touched) {
 // realized status, names and times do not count.
 func sameForDataPlane(a, b Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
-		a.Binding == b.Binding && a.Unguarded == b.Unguarded && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
+		a.Binding == b.Binding && a.Trunk == b.Trunk && a.Unguarded == b.Unguarded && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
 		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
 }
 

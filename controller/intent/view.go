@@ -22,17 +22,13 @@ const (
 // LocalPortNo is the OpenFlow number of a bridge's own port (OFPP_LOCAL).
 const LocalPortNo uint32 = 0xfffffffe
 
-// maxZone bounds the conntrack zones that are given to ports by their OpenFlow
-// number; the zones above are kept for routers and load balancers.
-const maxZone = 32767
-
 // View is all that one switch has to know, with every reference resolved.
 // Equal inputs give equal views, so equal flows.
 type View struct {
 	DPID     DPID
 	Revision int64
 	Setting
-	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number
+	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number and VLAN
 	Free     []uint32       // ports that no tenant port is bound to, in order
 	Shut     []uint32       // those of them that pass no frames, in order: it is not known yet what they lead to, or the fabric does without the link
 	Networks []LocalNetwork // by VNI
@@ -75,7 +71,7 @@ func (v *View) Fabric() []uint32 {
 	if !v.Discovery {
 		return nil
 	}
-	end, _ := slices.BinarySearch(v.Free, maxZone+1)
+	end, _ := slices.BinarySearch(v.Free, maxOwnZone+1)
 	return v.Free[:end]
 }
 
@@ -92,7 +88,9 @@ type LocalPort struct {
 	ID     string
 	Num    uint32
 	OFPort uint32
-	Zone   uint16 // conntrack zone, unique on this switch
+	VLAN   uint16 // of a sub-port of a trunk: the tag of its packets at OFPort; 0: they have none
+	Trunk  bool   // the port has a trunk: the other tags at OFPort are those of its sub-ports
+	Zone   uint16 // conntrack zone, unique on this switch: it stands for the port there
 	VNI    uint32
 	Set    uint32 // slot of its group set; 0: no groups, nothing is allowed
 	Scope  uint32 // slot of the scope of that; 0: no rule names a remote group
@@ -140,51 +138,40 @@ type SetRule struct {
 // View computes what the switch d with the given ports has to know.
 func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *View {
 	v := &View{DPID: d, Revision: s.Revision, Setting: Setting{Unmanaged: unmanaged}}
-	byName := make(map[string]uint32, len(switchPorts))
-	present := make(map[uint32]bool, len(switchPorts))
+	places := newPlaces(d, len(switchPorts))
 	for _, p := range switchPorts {
 		if p.Name == TunnelPort {
 			v.Tunnel = p.No
 			continue
 		}
-		byName[p.Name] = p.No
-		present[p.No] = true
+		places.add(p)
 	}
 
-	taken := map[uint32]string{} // OpenFlow number → the port that holds it
 	sets := map[string][]string{}
 	bound := s.PortsOn(d)
-	// The older port wins a contested switch port, whichever way it was named.
-	slices.SortFunc(bound, func(a, b Port) int { return cmp.Compare(a.Num, b.Num) })
+	slices.SortFunc(bound, func(a, b Port) int { return inLine(&a, &b) })
 	for _, p := range bound {
 		state := PortState{ID: p.ID, Num: p.Num, Status: PortDown}
 		network, ok := s.networks[p.NetworkID]
-		no := p.Binding.PortNo
-		if p.Binding.InterfaceName != "" {
-			no = byName[p.Binding.InterfaceName]
-		}
-		switch {
+		switch at, fault := places.place(&p); {
 		case !ok:
 			state.Reason = fmt.Sprintf("network %s is gone", p.NetworkID)
-		case p.Binding.InterfaceName != "" && no == 0:
-			state.Reason = fmt.Sprintf("switch %s has no port named %q", d, p.Binding.InterfaceName)
-		case !present[no]:
-			state.Reason = fmt.Sprintf("switch %s has no port number %d", d, no)
-		case no > maxZone:
-			state.Status = PortError
-			state.Reason = fmt.Sprintf("port number %d of switch %s is above %d, the last one that can be bound", no, d, maxZone)
-		case taken[no] != "":
-			state.Status = PortError
-			state.Reason = fmt.Sprintf("port number %d of switch %s is bound to port %s already", no, d, taken[no])
+		case fault != nil:
+			state.Status, state.Reason = fault.status, fault.reason
 		default:
-			taken[no] = p.ID
+			places.take(&p, at)
 			up := p.AdminUp && network.AdminUp
-			if up {
-				state.Status = PortActive
-			} else {
+			switch {
+			case !up:
 				state.Reason = "administratively down"
+			case p.Trunk.Down:
+				up, state.Reason = false, fmt.Sprintf("trunk %s is administratively down", p.Trunk.ID)
+			default:
+				state.Status = PortActive
 			}
-			local := LocalPort{ID: p.ID, Num: p.Num, OFPort: no, Zone: uint16(no), VNI: network.VNI, MAC: p.MAC, Up: up}
+			local := LocalPort{
+				ID: p.ID, Num: p.Num, OFPort: at.no, VLAN: p.Trunk.VLAN, Trunk: p.Trunk.leads(), Zone: at.zone, VNI: network.VNI, MAC: p.MAC, Up: up,
+			}
 			if g, ok := s.segmentOf(p.MAC); ok {
 				local.Prefix = g.Num
 			}
@@ -203,19 +190,14 @@ func (s *State) View(d DPID, switchPorts []SwitchPort, unmanaged Unmanaged) *Vie
 		}
 		v.States = append(v.States, state)
 	}
-	for no := range present {
-		if taken[no] == "" {
-			v.Free = append(v.Free, no)
-		}
-	}
-	slices.Sort(v.Free)
+	v.Free = places.free()
 
 	given := s.addSets(v, sets)
 	for i, p := range v.Ports {
 		own := given[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
 		v.Ports[i].Set, v.Ports[i].Scope = own.set, own.scope
 	}
-	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return cmp.Compare(a.OFPort, b.OFPort) })
+	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return a.Compare(&b) })
 	v.addNetworks()
 	s.addOverlay(v)
 	return v

@@ -21,24 +21,34 @@ var nearestBridge = [6]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e}
 // falls to the miss and reaches nobody.
 var classify = Table{
 	ID: tableClassify, Name: "classify",
-	Job:    "bound port → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain; frames about links (LLDP) → controller",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.TunnelID, openflow.EthDst, openflow.EthType},
-	Writes: []openflow.FieldID{openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
+	Job: "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain; " +
+		"frames about links (LLDP) → controller",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID, openflow.EthDst, openflow.EthType},
+	Writes: []openflow.FieldID{openflow.VLANVID, openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
 	Next:   []uint8{tableGuard, tableLearn, tableSegments},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
-		owner, in := NewCookie(KindPort, p.Num), flow.NewMatch(flow.InPort(p.OFPort))
+		owner, in, priority := NewCookie(KindPort, p.Num), []flow.Field{flow.InPort(p.OFPort)}, prioAllow
+		var actions []openflow.Action
+		switch {
+		case p.VLAN != 0:
+			in, actions, priority = append(in, flow.VLAN(p.VLAN)), []openflow.Action{flow.PopVLAN()}, prioExcept
+		case p.Trunk:
+			// A tag that is no sub-port's is nobody's.
+			emit(prioFallback, owner, flow.NewMatch(in...))
+			in = append(in, flow.NoVLAN())
+		}
 		if !p.Up {
-			emit(prioAllow, owner, in)
+			emit(priority, owner, flow.NewMatch(in...))
 			return
 		}
-		emit(prioAllow, owner, in,
-			flow.Apply(
+		emit(priority, owner, flow.NewMatch(in...),
+			flow.Apply(append(actions,
 				flow.SetReg(regSenderZone, uint32(p.Zone)),
 				flow.SetReg(regOrigin, originLocal),
 				flow.SetReg(regSet, p.Set),
 				flow.SetReg(regRemote, p.Scope),
-			),
+			)...),
 			flow.WriteMetadata(uint64(p.VNI)),
 			flow.Goto(tableGuard))
 	},
@@ -57,7 +67,7 @@ var classify = Table{
 		for _, no := range v.Fabric() {
 			var meter uint32
 			if v.Meters {
-				meter = askMeter(no)
+				meter = askMeter(uint16(no))
 			}
 			emit(prioExcept, NewCookie(KindDiscover, no),
 				flow.NewMatch(flow.InPort(no), flow.EthDst(nearestBridge), flow.EthType(typeLLDP)),
@@ -82,6 +92,14 @@ var classify = Table{
 func OpenPort(f flow.Flow) (port uint32, ok bool) {
 	c := Cookie(f.Cookie)
 	return c.Object(), f.Table == tableClassify && c.Kind() == KindFree && f.Instructions != ""
+}
+
+// Announce sends a frame of the controller out by an unmanaged port.
+func Announce(port uint32, frame []byte) *openflow.PacketOut {
+	return &openflow.PacketOut{
+		BufferID: openflow.NoBuffer, InPort: openflow.PortController,
+		Actions: openflow.NewActions(flow.Output(port)), Data: frame,
+	}
 }
 
 // ZoneOf returns the conntrack zone that a flow of the classify table hands to

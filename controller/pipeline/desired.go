@@ -28,15 +28,15 @@ const (
 	firstMeter uint32 = 0x8000
 	// LastMeter is the highest id of our meters. A switch with fewer meters is
 	// used as one without.
-	LastMeter uint32 = 0xffff
+	LastMeter = firstMeter + intent.MaxZone
 )
 
 // meterLearn is for the packet-ins of the learning table. The ids after it, as
-// many as there are ports that can be bound, are for the questions of ports.
+// many as there are zones of ports, are for the questions of ports.
 const meterLearn = firstMeter
 
-// askMeter is the meter of what a port asks the controller.
-func askMeter(port uint32) uint32 { return firstMeter + port }
+// askMeter is the meter of what the port with a zone asks the controller.
+func askMeter(zone uint16) uint32 { return firstMeter + uint32(zone) }
 
 // OurGroup reports whether a group with this id was installed by us.
 func OurGroup(id uint32) bool { return id&groupMask == groupOurs }
@@ -63,11 +63,11 @@ func With(v *intent.View, flows flow.Set) Desired {
 	}
 	for _, p := range v.Ports {
 		if p.Up {
-			need(flow.PacketMeter(askMeter(p.OFPort), askRate, askBurst), NewCookie(KindPort, p.Num))
+			need(flow.PacketMeter(askMeter(p.Zone), askRate, askBurst), NewCookie(KindPort, p.Num))
 		}
 	}
 	for _, no := range v.Fabric() { // whoever floods the controller there silences himself alone
-		need(flow.PacketMeter(askMeter(no), askRate, askBurst), NewCookie(KindDiscover, no))
+		need(flow.PacketMeter(askMeter(uint16(no)), askRate, askBurst), NewCookie(KindDiscover, no))
 	}
 	slices.SortFunc(d.Meters, func(a, b flow.Meter) int { return cmp.Compare(a.ID, b.ID) })
 	return d

@@ -43,7 +43,7 @@ var segments = Table{
 	Miss:   "on to 31",
 	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
 		// Each copy sets all that is particular to its receiver again. The
-		// sender's own copy ends at the output, which never goes back to the port of entry.
+		// sender's own copy ends at the output, which never gives back to the sender.
 		copies := make([][]openflow.Action, len(n.Ports))
 		for i := range n.Ports {
 			p := &n.Ports[i]
@@ -157,15 +157,44 @@ func receiver(p *intent.LocalPort) []openflow.Action {
 	}
 }
 
+// output delivers. At the interface of a trunk there are several ports: one may
+// send to another, which leaves by the port of entry, but never to itself. Frames that have
+// a tag of their own would pass there for another's.
 var output = Table{
 	ID: tableOutput, Name: "output",
-	Job:   "deliver to the port in reg15",
-	Reads: []openflow.FieldID{},
-	Miss:  "output to reg15",
+	Job:    "deliver to the port in reg15; on the interface of a trunk, with the tag of the sub-port in reg9",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, reg(regSenderZone), reg(regReceiverZone)},
+	Writes: []openflow.FieldID{openflow.VLANVID},
+	Miss:   "output to reg15",
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if !p.Up || p.VLAN == 0 && !p.Trunk {
+			return
+		}
+		owner, to := NewCookie(KindPort, p.Num), flow.Reg(regReceiverZone, uint32(p.Zone))
+		emit(prioRefuse, owner, flow.NewMatch(to, sender(p)))
+		emit(prioExcept, owner, flow.NewMatch(to, flow.InPort(p.OFPort), flow.NoVLAN()), flow.Apply(tagged(p, openflow.PortInPort)...))
+		emit(prioAllow, owner, flow.NewMatch(to, flow.NoVLAN()), flow.Apply(tagged(p, p.OFPort)...))
+		emit(prioFallback, owner, flow.NewMatch(to))
+	},
 	fixed: func(_ *intent.View, emit emitFunc) {
 		miss(emit, tableOutput, flow.Apply(flow.OutputReg(regOutput)))
 	},
 }
+
+// tagged outputs a frame of a port to where the port is. It leaves the frame as it
+// was for the next copy.
+func tagged(p *intent.LocalPort, to uint32) []openflow.Action {
+	if p.VLAN == 0 {
+		return []openflow.Action{flow.Output(to)}
+	}
+	return []openflow.Action{flow.PushVLAN(tag8021Q), flow.SetField(flow.VLAN(p.VLAN)), flow.Output(to), flow.PopVLAN()}
+}
+
+// EtherTypes of VLAN tags (IEEE 802.1Q).
+const (
+	tag8021Q  uint16 = 0x8100
+	tag8021AD uint16 = 0x88a8
+)
 
 // tunnel sends a frame to the host that has its destination. The network goes
 // along as the VNI of the VXLAN header (RFC 7348 §5).

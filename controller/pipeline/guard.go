@@ -44,7 +44,7 @@ var guard = Table{
 	ID: tableGuard, Name: "guard",
 	Job: "spoof guard of bound ports: MAC, VLAN tag, ARP sender, IPv4 and IPv6 source, neighbour discovery options, DHCP servers",
 	Reads: []openflow.FieldID{
-		openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthType,
+		reg(regSenderZone), openflow.VLANVID, openflow.EthSrc, openflow.EthType,
 		openflow.ARPOp, openflow.ARPSPA, openflow.ARPSHA, openflow.IPv4Src, openflow.IPv6Src,
 		openflow.IPProto, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget, openflow.NDSLL, openflow.NDTLL,
 		openflow.IPv4Dst, openflow.UDPSrc, openflow.UDPDst,
@@ -97,18 +97,24 @@ func speakers(p *intent.LocalPort) []speaker {
 }
 
 func guardPort(p *intent.LocalPort, emit emitFunc) {
-	owner := NewCookie(KindPort, p.Num)
+	owner, in := NewCookie(KindPort, p.Num), sender(p)
 	if p.Open {
-		emit(prioAllow, owner, flow.NewMatch(flow.InPort(p.OFPort)), flow.Goto(tableRespond))
+		emit(prioAllow, owner, flow.NewMatch(in), flow.Goto(tableRespond))
+		if p.VLAN != 0 {
+			// A tag below that of the sub-port reads as a type of payload.
+			for _, tag := range []uint16{tag8021Q, tag8021AD} {
+				emit(prioRefuse, owner, flow.NewMatch(in, flow.EthType(tag)))
+			}
+		}
 		return
 	}
 	for _, s := range speakers(p) {
-		guardSpeaker(p.OFPort, owner, s, emit)
+		guardSpeaker(in, owner, s, emit)
 	}
 	// Who has no address yet asks for one from none (RFC 2131 §4.1); from any other only
 	// the controller hears it, which says that the address is no more.
 	ask := []flow.Field{
-		flow.InPort(p.OFPort), flow.NoVLAN(), flow.EthSrc(p.MAC.Bytes()), flow.IPDst(broadcast4),
+		in, flow.NoVLAN(), flow.EthSrc(p.MAC.Bytes()), flow.IPDst(broadcast4),
 		flow.TPSrc(protoUDP, dhcp4Client, 0xffff), flow.TPDst(protoUDP, dhcp4Server, 0xffff),
 	}
 	if len(p.Served.DHCP4) == 0 {
@@ -117,7 +123,7 @@ func guardPort(p *intent.LocalPort, emit emitFunc) {
 	emit(prioAllow, owner, flow.NewMatch(ask...), flow.Goto(tableRespond))
 	// Whoever does not answer for the cloud is no DHCP server.
 	server := func(family flow.Field, from, to uint16) {
-		emit(prioRefuse, owner, flow.NewMatch(flow.InPort(p.OFPort), family, flow.TPSrc(protoUDP, from, 0xffff), flow.TPDst(protoUDP, to, 0xffff)))
+		emit(prioRefuse, owner, flow.NewMatch(in, family, flow.TPSrc(protoUDP, from, 0xffff), flow.TPDst(protoUDP, to, 0xffff)))
 	}
 	four, six := families(p)
 	if four {
@@ -127,7 +133,7 @@ func guardPort(p *intent.LocalPort, emit emitFunc) {
 		server(flow.IPv6(), dhcp6Server, dhcp6Client)
 	}
 	// What the guard refuses is counted per port.
-	emit(prioFallback, owner, flow.NewMatch(flow.InPort(p.OFPort)))
+	emit(prioFallback, owner, flow.NewMatch(in))
 }
 
 // families says of which families a port has addresses to speak from.
@@ -138,10 +144,10 @@ func families(p *intent.LocalPort) (four, six bool) {
 	return four, six
 }
 
-func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
+func guardSpeaker(in flow.Field, owner Cookie, s speaker, emit emitFunc) {
 	station, onward := s.mac.Bytes(), flow.Goto(tableRespond)
 	own := func(fields ...flow.Field) flow.Match {
-		return flow.NewMatch(append(fields, flow.InPort(port), flow.NoVLAN(), flow.EthSrc(station))...)
+		return flow.NewMatch(append(fields, in, flow.NoVLAN(), flow.EthSrc(station))...)
 	}
 	for _, from := range s.v4 {
 		emit(prioAllow, owner, own(flow.IP(), flow.IPSrc(from)), onward)
@@ -176,7 +182,7 @@ func guardSpeaker(port uint32, owner Cookie, s speaker, emit emitFunc) {
 var guardND = Table{
 	ID: tableGuardND, Name: "guard-nd",
 	Job:   "source address of neighbour discovery",
-	Reads: []openflow.FieldID{openflow.InPort, openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
+	Reads: []openflow.FieldID{reg(regSenderZone), openflow.EthType, openflow.IPv6Src, openflow.IPProto, openflow.ICMP6Type},
 	Next:  []uint8{tableRespond},
 	Miss:  "drop",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
@@ -187,7 +193,7 @@ var guardND = Table{
 		if len(sources) == 0 {
 			return
 		}
-		owner, in := NewCookie(KindPort, p.Num), flow.InPort(p.OFPort)
+		owner, in := NewCookie(KindPort, p.Num), sender(p)
 		for _, ip := range sources {
 			emit(prioAllow, owner, flow.NewMatch(in, flow.IPv6(), flow.IPSrc(ip)), flow.Goto(tableRespond))
 		}

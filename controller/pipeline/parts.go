@@ -56,7 +56,7 @@ func Change(before, after *intent.View) (gone, come flow.Set, ok bool) {
 	if !slices.Equal(before.Free, after.Free) || !slices.Equal(before.Shut, after.Shut) {
 		c.fixed(before, after)
 	}
-	differ(&c, before.Ports, after.Ports, func(p, q *intent.LocalPort) int { return cmp.Compare(p.OFPort, q.OFPort) }, (*intent.LocalPort).Equal,
+	differ(&c, before.Ports, after.Ports, (*intent.LocalPort).Compare, (*intent.LocalPort).Equal,
 		func(t *Table) func(intent.Setting, *intent.LocalPort, emitFunc) { return t.port })
 	differ(&c, before.Networks, after.Networks, func(n, m *intent.LocalNetwork) int { return cmp.Compare(n.VNI, m.VNI) }, (*intent.LocalNetwork).Equal,
 		func(t *Table) func(intent.Setting, *intent.LocalNetwork, emitFunc) { return t.network })

@@ -48,7 +48,7 @@ func (w *walk) step() {
 		return slices.DeleteFunc(slices.Clone(ids), func(string) bool { return w.rnd.IntN(2) == 0 })
 	}
 	networks, groups := []string{"blue", "red"}, []string{"a", "b", "c"}
-	switch n(9) {
+	switch n(12) {
 	case 0:
 		i := n(2)
 		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0}, touched)
@@ -84,6 +84,17 @@ func (w *walk) step() {
 		}, touched)
 	case 4:
 		w.state.DeletePort(fmt.Sprint("port-", n(12)), touched)
+	case 6:
+		w.state.DeletePort(fmt.Sprint("port-", 20+n(3)+n(2)<<14), touched)
+	case 7, 8:
+		num := 20 + n(3) + n(2)<<14 // pairs have the same zone at first
+		w.state.PutPort(intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: networks[n(2)], AdminUp: n(9) > 0, Unguarded: n(5) == 0,
+			MAC: mac.Addr(0x020005000000 + uint64(num%3)<<16 + uint64(num)), SecurityGroups: some(groups...),
+			FixedIPs: []intent.FixedIP{{SubnetID: "four", Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
+			Binding:  intent.Binding{Host: (dpid + intent.DPID(n(2))).String(), PortNo: 1 + n(6)},
+			Trunk:    intent.TrunkPlace{ID: "trunk", Parent: fmt.Sprint("port-", n(12)), VLAN: uint16(1 + n(4)), Down: n(9) == 0},
+		}, touched)
 	default:
 		num := n(12)
 		p := intent.Port{
@@ -91,6 +102,9 @@ func (w *walk) step() {
 			MAC: mac.Addr(0x020005000000 + uint64(num%3)<<16 + uint64(num)), SecurityGroups: some(groups...),
 			FixedIPs: []intent.FixedIP{{SubnetID: "four", Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
 			Binding:  intent.Binding{Host: (dpid + intent.DPID(n(3))).String(), PortNo: 1 + n(6)},
+		}
+		if n(2) == 0 {
+			p.Trunk.ID = "trunk"
 		}
 		if n(4) == 0 {
 			p.Extras.Pairs = []intent.AddressPair{{Address: "10.0.0.100"}, {Address: "10.9.0.0/24", MAC: mac.MustParse("00:00:5e:00:01:07")}}
@@ -126,6 +140,31 @@ func TestAChangeGivesTheSameFlowsAsAllAnew(t *testing.T) {
 	}
 	if told < 1000 {
 		t.Errorf("only %d changes were told by their parts", told)
+	}
+}
+
+// A sub-port that comes or goes changes its own flows and the floods of its
+// network: nothing of its parent or of other sub-ports.
+func TestASubPortTouchesOnlyItsFlows(t *testing.T) {
+	t.Parallel()
+	before := trunk()
+	after := *before
+	after.Ports = slices.DeleteFunc(slices.Clone(before.Ports), func(p intent.LocalPort) bool { return p.VLAN == 102 })
+	after.Networks = slices.Clone(before.Networks)
+	for i := range after.Networks {
+		n := &after.Networks[i]
+		n.Ports = slices.DeleteFunc(slices.Clone(n.Ports), func(p intent.LocalPort) bool { return p.VLAN == 102 })
+	}
+	gone, come, ok := Change(before, &after)
+	if !ok || len(gone) == 0 {
+		t.Fatalf("%d flows go, told by parts: %v", len(gone), ok)
+	}
+	for _, f := range slices.Concat(gone, come) {
+		switch c := Cookie(f.Cookie); {
+		case c.Kind() == KindNetwork && c.Object() == 78, c.Object() == 32 && c.Kind() != KindNetwork:
+		default:
+			t.Errorf("%v changes for it: %v", c, f)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ const (
 	tableGuard          uint8 = 2
 	tableGuardND        uint8 = 3
 	tableRespond        uint8 = 5
+	tableAnswer         uint8 = 6
 	tableLearn          uint8 = 8
 	tableEgressCT       uint8 = 10
 	tableEgressRemotes  uint8 = 11
@@ -63,7 +64,7 @@ const (
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, respond, learnSources, egressCT, egressRemotes, egressRules,
+		classify, guard, guardND, respond, answer, learnSources, egressCT, egressRemotes, egressRules,
 		segments, exact, ingressCT, ingressRemotes, ingressRules, output, tunnel,
 	}
 }

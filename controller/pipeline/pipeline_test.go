@@ -135,6 +135,8 @@ func checkInstruction(t *testing.T, table Table, in openflow.Instruction, f flow
 					}
 				}
 				writes(a.Dst.Field)
+			case openflow.ActionPushVLAN, openflow.ActionPopVLAN:
+				writes(openflow.VLANVID)
 			case openflow.ActionOutput, openflow.ActionOutputReg, openflow.ActionController2:
 			default:
 				t.Errorf("action %T is not known to this test:\n%v", a, f)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"strings"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
@@ -35,7 +36,7 @@ type register struct {
 
 var registers = []register{
 	{"metadata", "network: its VNI, 24 bits; 0 is the learning domain of unmanaged ports"},
-	{"reg0", "conntrack zone of the sending port"},
+	{"reg0", "conntrack zone of the sending port: it stands for the port in the tables of the guard and of answers"},
 	{"reg3", "origin: 1 bound port, 2 tunnel, 3 unmanaged port"},
 	{"reg5", "number of the MAC segment that the destination is of"},
 	{"reg6", "part of a flow with many copies that is due"},
@@ -64,6 +65,10 @@ func reg(n int) openflow.FieldID { return openflow.Reg0 + openflow.FieldID(n) }
 // register take the 16-bit numbers of OpenFlow 1.0, where the reserved ports
 // have other values than in 1.3.
 func outputNumber(port uint32) uint32 { return port & 0xffff }
+
+// sender matches what a bound port has sent, by its zone: at a port of the switch
+// there may be several, whose tags are gone after table 0.
+func sender(p *intent.LocalPort) flow.Field { return flow.Reg(regSenderZone, uint32(p.Zone)) }
 
 // groupAddress matches frames to group addresses (the I/G bit).
 func groupAddress() flow.Field {

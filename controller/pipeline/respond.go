@@ -41,14 +41,14 @@ var respond = Table{
 	Job: "ARP requests for known addresses → answer; neighbour solicitations for them → to the station alone; " +
 		"a copy of others, and what asks for configuration (DHCP, router solicitations), → controller",
 	Reads: []openflow.FieldID{
-		openflow.InPort, openflow.Metadata, openflow.VLANVID, openflow.EthDst, openflow.EthType, openflow.ARPOp, openflow.ARPTPA,
+		reg(regSenderZone), openflow.Metadata, openflow.VLANVID, openflow.EthDst, openflow.EthType, openflow.ARPOp, openflow.ARPTPA,
 		openflow.IPv4Dst, openflow.IPv6Dst, openflow.IPProto, openflow.UDPSrc, openflow.UDPDst,
 		openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget,
 	},
 	Writes: []openflow.FieldID{
 		openflow.EthDst, openflow.EthSrc, openflow.ARPOp, openflow.ARPSHA, openflow.ARPSPA, openflow.ARPTHA, openflow.ARPTPA,
 	},
-	Next: []uint8{tableEgressCT, tableSegments},
+	Next: []uint8{tableAnswer, tableEgressCT, tableSegments},
 	Miss: "on to 10",
 	port: func(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up {
@@ -59,11 +59,11 @@ var respond = Table{
 }
 
 func respondTo(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
-	in, onward := flow.InPort(p.OFPort), flow.Goto(tableEgressCT)
+	in, onward := sender(p), flow.Goto(tableEgressCT)
 	owner, resolve := NewCookie(KindPort, p.Num), NewCookie(KindResolve, p.Num)
 	var meter uint32
 	if set.Meters {
-		meter = askMeter(p.OFPort)
+		meter = askMeter(p.Zone)
 	}
 	for _, s := range speakers(p) {
 		// Who asks for an address that it may have itself announces it, or asks
@@ -138,8 +138,7 @@ func Neighbour(q intent.Question, n intent.Neighbour) flow.Flow {
 		flow.Move(flow.Whole(openflow.ARPSPA), flow.Whole(openflow.ARPTPA)),
 		flow.SetField(flow.ARPSHA(station)),
 		flow.SetField(flow.ARPSPA(q.IP)),
-		flow.Output(openflow.PortInPort),
-	))
+	), flow.Goto(tableAnswer))
 	return f
 }
 
@@ -161,10 +160,27 @@ func ParseNeighbour(key flow.Key, c Cookie) (q intent.Question, port uint32, ok 
 	return q, c.Object(), q.IP.IsValid()
 }
 
+// answer sends what the switch has answered itself back to who asked.
+var answer = Table{
+	ID: tableAnswer, Name: "answer",
+	Job:    "answers of the switch go back to the asker, with its tag",
+	Reads:  []openflow.FieldID{reg(regSenderZone)},
+	Writes: []openflow.FieldID{openflow.VLANVID},
+	Miss:   "out by the port of entry",
+	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+		if p.Up && p.VLAN != 0 {
+			emit(prioAllow, NewCookie(KindPort, p.Num), flow.NewMatch(sender(p)), flow.Apply(tagged(p, openflow.PortInPort)...))
+		}
+	},
+	fixed: func(_ *intent.View, emit emitFunc) {
+		miss(emit, tableAnswer, flow.Apply(flow.Output(openflow.PortInPort)))
+	},
+}
+
 // Deliver hands a frame of the controller to a port.
-func Deliver(port uint32, frame []byte) *openflow.PacketOut {
+func Deliver(p *intent.LocalPort, frame []byte) *openflow.PacketOut {
 	return &openflow.PacketOut{
 		BufferID: openflow.NoBuffer, InPort: openflow.PortController,
-		Actions: openflow.NewActions(flow.Output(port)), Data: frame,
+		Actions: openflow.NewActions(tagged(p, p.OFPort)...), Data: frame,
 	}
 }

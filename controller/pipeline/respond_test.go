@@ -52,7 +52,7 @@ func TestFlowsAboutNeighboursAreRecognised(t *testing.T) {
 		"10.0.0.7": "cookie=0x5d0b000000000007, table=5, idle_timeout=300, send_flow_rem priority=100,arp,metadata=0x4d,vlan_tci=0x0000/0x1fff," +
 			"dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa=10.0.0.7,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:02:00:05:00:00:07->eth_src," +
 			"set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]," +
-			"set_field:02:00:05:00:00:07->arp_sha,set_field:10.0.0.7->arp_spa,IN_PORT",
+			"set_field:02:00:05:00:00:07->arp_sha,set_field:10.0.0.7->arp_spa,goto_table:6",
 		"fd00::7": "cookie=0x5d0b000000000007, table=5, idle_timeout=300, send_flow_rem priority=100,icmp6,metadata=0x4d,vlan_tci=0x0000/0x1fff," +
 			"dl_dst=33:33:ff:00:00:00/ff:ff:ff:00:00:00,icmp_type=135,icmp_code=0,nd_target=fd00::7 actions=set_field:02:00:05:00:00:07->eth_dst,goto_table:10",
 	} {

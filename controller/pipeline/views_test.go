@@ -93,6 +93,7 @@ func views() map[string]*intent.View {
 		"stations":  stations(),
 		"served":    served(),
 		"fabric":    linked(),
+		"trunk":     trunk(),
 	}
 }
 
@@ -203,6 +204,46 @@ func stateless() *intent.View {
 		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
 	}, touched)
 	return s.View(dpid, townPorts(), intent.UnmanagedLearn)
+}
+
+// trunk is a hypervisor with a trunk: its parent and two of its sub-ports are in
+// one network, one of them without port security, a third one in another network
+// with the address of its parent, a fourth one is down. Another port with the VLAN of a
+// sub-port has no trunk.
+func trunk() *intent.View {
+	s := town(nil)
+	s.PutHost(intent.Host{DPID: dpid, Slot: 1, Tunnel: netip.MustParseAddr("192.0.2.1")}, nil)
+	s.PutHost(intent.Host{DPID: dpid + 1, Slot: 2, Tunnel: netip.MustParseAddr("192.0.2.2")}, nil)
+	s.PutPort(intent.Port{
+		Meta: intent.Meta{ID: "far"}, Num: 40, NetworkID: "red", AdminUp: true, MAC: mac.MustParse("02:00:05:00:00:28"),
+		Binding: intent.Binding{Host: (dpid + 1).String(), PortNo: 1},
+	}, nil)
+	carried := func(num uint32, network string, vlan uint16, ip string) intent.Port {
+		p := intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(num)),
+			SecurityGroups: []string{"open"}, FixedIPs: []intent.FixedIP{{SubnetID: network, Addr: netip.MustParseAddr(ip)}},
+			Binding: intent.Binding{Host: dpid.String(), PortNo: 5}, Trunk: intent.TrunkPlace{ID: "trunk", Parent: "port-30", VLAN: vlan},
+		}
+		if vlan == 0 {
+			p.Trunk.Parent = ""
+		}
+		return p
+	}
+	s.PutSubnet(intent.Subnet{
+		Meta: intent.Meta{ID: "red"}, NetworkID: "red", CIDR: netip.MustParsePrefix("10.0.0.0/24"), EnableDHCP: true, Gateway: netip.MustParseAddr("10.0.0.254"),
+	}, nil)
+	s.PutPort(carried(30, "blue", 0, "10.0.0.30"), nil)
+	s.PutPort(carried(31, "blue", 101, "10.0.0.31"), nil)
+	s.PutPort(carried(32, "red", 102, "10.0.0.30"), nil)
+	open := carried(33, "blue", 103, "10.0.0.33")
+	open.Unguarded, open.SecurityGroups = true, nil
+	s.PutPort(open, nil)
+	down := carried(34, "red", 104, "10.0.0.34")
+	down.AdminUp = false
+	s.PutPort(down, nil)
+	v := s.View(dpid, append(townPorts(), intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true}), intent.UnmanagedDrop)
+	v.Meters = true
+	return v
 }
 
 // stations is a port whose rules ask for MAC addresses.

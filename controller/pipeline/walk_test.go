@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
 	softswitch "github.com/macloom/macloom/southbound/flow/walk"
@@ -132,7 +133,43 @@ func sendings() map[string][]sent {
 		{"a bridge's own protocols end here", 1, 0, softswitch.Frame{Src: blue1, Dst: [6]byte{1, 0x80, 0xc2, 0, 0, 0}, EtherType: 0x88cc, Payload: make([]byte, 30)}, ""},
 		{"a group address as source", 1, 0, with(ping, func(f *softswitch.Frame) { f.Src = [6]byte{1} }), ""},
 	}
-	return map[string][]sent{"town": town, "cloud": cloud, "pairs": pairs, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
+	tag := func(vlan uint16, f softswitch.Frame) softswitch.Frame {
+		f.VLAN = vlan
+		return f
+	}
+	parent, sub1, sub2, open := station6(30), station6(31), station6(32), station6(33)
+	within := softswitch.Frame{Src: open, Dst: everybody, VLAN: 103, EtherType: 0x8100, Payload: slices.Concat([]byte{0, 102, 8, 6}, make([]byte, 46))}
+	trunk := []sent{
+		{"a sub-port to its network", 5, 0, tag(101, from(sub1, blue2, "10.0.0.31", "10.0.0.2", protoTCP)), "2"},
+		{"to a sub-port", 1, 0, from(blue1, sub1, "10.0.0.1", "10.0.0.31", protoTCP), "5:101"},
+		{"to the parent", 1, 0, from(blue1, parent, "10.0.0.1", "10.0.0.30", protoTCP), "5"},
+		{"a sub-port to its parent", 5, 0, tag(101, from(sub1, parent, "10.0.0.31", "10.0.0.30", protoTCP)), "5"},
+		{"a parent to its sub-port", 5, 0, from(parent, sub1, "10.0.0.30", "10.0.0.31", protoTCP), "5:101"},
+		{"a sub-port to another of its parent", 5, 0, tag(101, from(sub1, open, "10.0.0.31", "10.0.0.33", protoTCP)), "5:103"},
+		{"a sub-port to itself", 5, 0, tag(101, from(sub1, sub1, "10.0.0.31", "10.0.0.31", protoTCP)), ""},
+		{"a parent to all", 5, 0, ask(parent, "10.0.0.30", "10.0.0.99"), "1 2 5:101 5:103 controller"},
+		{"a sub-port to all", 5, 0, tag(101, ask(sub1, "10.0.0.31", "10.0.0.99")), "1 2 5 5:103 controller"},
+		{"a sub-port to all of another network, on all its hosts", 5, 0, tag(102, ask(sub2, "10.0.0.30", "10.0.0.99")), "3 900 78 192.0.2.2 controller"},
+		{"a port to all, sub-ports among them", 1, 0, ask(blue1, "10.0.0.1", "10.0.0.99"), "2 5 5:101 5:103 controller"},
+		{"a sub-port to another network", 5, 0, tag(102, from(sub2, blue1, "10.0.0.30", "10.0.0.1", protoTCP)), ""},
+		{"a sub-port with the MAC of its parent", 5, 0, tag(101, ask(parent, "10.0.0.30", "10.0.0.99")), ""},
+		{"a parent with the MAC of its sub-port", 5, 0, ask(sub1, "10.0.0.31", "10.0.0.99"), ""},
+		{"a sub-port with the IP of its parent", 5, 0, tag(101, ask(sub1, "10.0.0.30", "10.0.0.99")), ""},
+		{"a sub-port by the tag of another", 5, 0, tag(102, ask(sub1, "10.0.0.31", "10.0.0.99")), ""},
+		{"a tag of no sub-port", 5, 0, tag(105, ask(parent, "10.0.0.30", "10.0.0.99")), ""},
+		{"a sub-port that is down", 5, 0, tag(104, ask(station6(34), "10.0.0.34", "10.0.0.99")), ""},
+		{"to a sub-port that is down", 3, 0, ask(red1, "10.0.0.1", "10.0.0.34"), "5:102 900 78 192.0.2.2 controller"},
+		{"the tag of a sub-port at a port without a trunk", 1, 0, tag(101, ask(blue1, "10.0.0.1", "10.0.0.99")), ""},
+		{"a sub-port without port security, as it likes", 5, 0, tag(103, ask(station6(77), "203.0.113.1", "10.0.0.1")), "1 2 5 5:101 controller"},
+		{"a sub-port without port security, with a tag within", 5, 0, within, ""},
+		{"a sub-port asks for its address", 5, 0, tag(102, softswitch.Frame{
+			Src: sub2, Dst: everybody, IPSrc: ip("0.0.0.0"), IPDst: ip("255.255.255.255"), Proto: protoUDP, SrcPort: 68, DstPort: 67,
+		}), "controller"},
+		{"in by the tunnel to a sub-port", 900, 78, from(station6(40), sub2, "10.0.0.40", "10.0.0.30", protoICMP), ""},
+		{"in by the tunnel to all", 900, 78, ask(station6(40), "10.0.0.40", "10.0.0.30"), "3 5:102"},
+		{"in by the tunnel with a tag: no sub-port takes it for its own", 900, 77, tag(101, ask(station6(40), "10.0.0.40", "10.0.0.30")), "1:101 2:101"},
+	}
+	return map[string][]sent{"trunk": trunk, "town": town, "cloud": cloud, "pairs": pairs, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
 
 // left is where a frame went, in words.
@@ -146,13 +183,21 @@ func left(t *softswitch.Trace) string {
 		case o.Port == 900:
 			words = append(words, fmt.Sprint(o.Port, " ", o.Tunnel.ID, " ", o.Tunnel.Dst))
 		default:
-			words = append(words, fmt.Sprint(int32(o.Port)))
+			words = append(words, fmt.Sprint(int32(o.Port), tagOf(o.Frame)))
 		}
 	}
 	if told {
 		words = append(words, "controller")
 	}
 	return strings.Join(words, " ")
+}
+
+// tagOf is the VLAN tag of a frame, in words.
+func tagOf(frame []byte) string {
+	if vlan := softswitch.TagOf(frame); vlan != 0 {
+		return fmt.Sprint(":", vlan)
+	}
+	return ""
 }
 
 func (s sent) arrival() softswitch.Arrival {
@@ -254,7 +299,7 @@ func (o *oracle) trace(s sent, states []string) (hits, ports []string) {
 	for _, state := range states {
 		args = append(args, "--ct-next", state)
 	}
-	text := o.Run("ovs-appctl", args...)
+	text, tag := o.Run("ovs-appctl", args...), tagOf(s.frame.Bytes())
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if m := hitLine.FindStringSubmatch(line); m != nil {
@@ -263,10 +308,15 @@ func (o *oracle) trace(s sent, states []string) (hits, ports []string) {
 			hits = append(hits, m[1]+" miss")
 		} else if m := actionLine.FindStringSubmatch(line); m != nil {
 			for _, a := range strings.Split(m[1], ",") {
-				if _, err := strconv.Atoi(a); err == nil {
-					ports = append(ports, o.ports[a])
+				if vid, pushed := strings.CutPrefix(a, "push_vlan(vid="); pushed {
+					tag = ":" + vid
+				} else if a == "pop_vlan" {
+					tag = ""
+				} else if _, err := strconv.Atoi(a); err == nil {
+					ports = append(ports, o.ports[a]+tag)
 				}
 			}
+			tag = "" // what conntrack sends on has none
 		}
 	}
 	if len(hits) == 0 {
@@ -305,7 +355,7 @@ func TestFramesTakeTheSameWayInOpenVSwitch(t *testing.T) {
 				}
 				for _, out := range trace.Outputs {
 					if out.Port != openflow.PortController {
-						ports = append(ports, fmt.Sprint(out.Port&0xffff))
+						ports = append(ports, fmt.Sprint(out.Port&0xffff, tagOf(out.Frame)))
 					}
 				}
 				gotHits, gotPorts := o.trace(s, states)
@@ -420,6 +470,49 @@ func TestConnectionsAreFollowedAsInOpenVSwitch(t *testing.T) {
 		}
 		if diff := cmp.Diff(portsAfter, portsBefore); diff != "" {
 			t.Errorf("frame %d, %s: packets of ports (-Open vSwitch +walk):\n%s\n%s", i, f.name, diff, trace)
+		}
+	}
+}
+
+// What the switch answers itself goes back by the port of entry, with the tag of
+// the asker, whoever that is.
+func TestAnswersGoBackWithTheTagOfTheAsker(t *testing.T) {
+	t.Parallel()
+	v := views()["trunk"]
+	flows := slices.Clone(Flows(v))
+	for _, vni := range []uint32{77, 78} {
+		known := Neighbour(intent.Question{VNI: vni, IP: ip("10.0.0.99")}, intent.Neighbour{Num: 99, MAC: 0x020005000063})
+		flows.Apply(nil, flow.Set{known})
+	}
+	state := With(v, flows).State
+	for _, c := range []struct {
+		port uint32
+		tag  uint16
+		mac  [6]byte
+		ip   string
+		want string
+	}{
+		{1, 0, station6(11), "10.0.0.1", "1"}, {5, 0, station6(30), "10.0.0.30", "5"},
+		{5, 101, station6(31), "10.0.0.31", "5:101"}, {5, 102, station6(32), "10.0.0.30", "5:102"},
+	} {
+		trace, err := softswitch.New(state).Walk(softswitch.Arrival{Port: c.port, Frame: softswitch.Frame{
+			Src: c.mac, Dst: everybody, VLAN: c.tag, ARPOp: arpRequest, SHA: c.mac, IPSrc: ip(c.ip), IPDst: ip("10.0.0.99"),
+		}.Bytes()})
+		if got := left(trace); err != nil || got != c.want {
+			t.Errorf("%s asks: answered by %q, %v; want %q\n%s", c.ip, got, err, c.want, trace)
+		}
+	}
+}
+
+func TestTheControllerAnswersASubPortWithItsTag(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]intent.LocalPort{
+		"output:5": {OFPort: 5, Trunk: true},
+		"push_vlan:0x8100,set_field:4198->vlan_vid,output:5,pop_vlan": {OFPort: 5, VLAN: 102},
+	} {
+		list := Deliver(&p, nil).Actions.List()
+		if got := flow.NewInstructions(flow.Apply(list...)).String(); got != want {
+			t.Errorf("%s; want %s", got, want)
 		}
 	}
 }

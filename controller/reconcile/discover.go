@@ -143,7 +143,7 @@ func (d *datapath) announce(ctx context.Context) {
 		}
 		frames = slices.Grow(frames[:0], len(ports))
 		for _, no := range ports {
-			frames = append(frames, pipeline.Deliver(no, m.Frame(now, fabric.End{DPID: d.id, Port: no})))
+			frames = append(frames, pipeline.Announce(no, m.Frame(now, fabric.End{DPID: d.id, Port: no})))
 		}
 		unsure := m.Unsure(d.id, ports)
 		if !d.tryToSend(frames...) {

@@ -49,12 +49,14 @@ func (d *datapath) asker(m *openflow.PacketIn2) (p intent.LocalPort, ok bool) {
 	if !ok || v == nil {
 		return p, false
 	}
-	at, ok := slices.BinarySearchFunc(v.Ports, no, func(p intent.LocalPort, no uint32) int { return int(int64(p.OFPort) - int64(no)) })
-	// A port of the same number may have come since.
-	if !ok || v.Ports[at].Num != pipeline.Cookie(m.Cookie).Object() {
-		return p, false
+	at, _ := slices.BinarySearchFunc(v.Ports, no, func(p intent.LocalPort, no uint32) int { return int(int64(p.OFPort) - int64(no)) })
+	for ; at < len(v.Ports) && v.Ports[at].OFPort == no; at++ {
+		// A port of the same number may have come since.
+		if v.Ports[at].Num == pipeline.Cookie(m.Cookie).Object() {
+			return v.Ports[at], true
+		}
 	}
-	return v.Ports[at], true
+	return p, false
 }
 
 // resolve makes flows of questions for neighbours, which have gone on to all of
@@ -109,7 +111,7 @@ func (d *datapath) configure(ctx context.Context) {
 			}
 			answer := server.Configure(&client, batch[i].Data)
 			d.r.metrics.messages[answer.Asked].Inc()
-			if answer.Frame != nil && d.tryToSend(pipeline.Deliver(p.OFPort, answer.Frame)) {
+			if answer.Frame != nil && d.tryToSend(pipeline.Deliver(&p, answer.Frame)) {
 				d.r.metrics.messages[answer.Said].Inc()
 			}
 		}
@@ -134,7 +136,7 @@ func (d *datapath) advertise(ctx context.Context) {
 				continue
 			}
 			if client, ok := d.r.intent.Client(p.ID); ok {
-				if frame := respond.Advertisement(&client); frame != nil && d.tryToSend(pipeline.Deliver(p.OFPort, frame)) {
+				if frame := respond.Advertisement(&client); frame != nil && d.tryToSend(pipeline.Deliver(&p, frame)) {
 					d.r.metrics.messages[respond.RouterAdvertisement].Inc()
 				}
 			}

@@ -11,24 +11,34 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-// attached finds the interface that completes the binding of a port, if the
+// attached finds the trunk that a port is in, and the interface that completes its
+// binding if it is no sub-port. The intent in table ports is never written by facts;
+// whoever reads a port joins this.
+var attached = carried + ` LEFT JOIN LATERAL (` + attachedTo("ports") + `) AS attached ON carried.parent IS NULL`
+
+// attachedTo finds the interface that completes the binding of a port, if the
 // request left that open: the open interface with its id that came first, on
-// the host that was asked for if one was. The intent in table ports is never
-// written by facts; whoever reads a port joins this.
-const attached = ` LEFT JOIN LATERAL (
+// the host that was asked for if one was.
+func attachedTo(port string) string {
+	return strings.ReplaceAll(`
 		SELECT a.dpid, a.interface FROM attachments a
-		WHERE a.port_id = ports.id AND a.ofport > 0 AND ports.interface_name = '' AND ports.port_no = 0
-		  AND (ports.host = '' OR ports.host = a.dpid OR EXISTS (SELECT FROM switches sw WHERE sw.dpid = a.dpid AND sw.hostname = ports.host))
-		ORDER BY a.seq LIMIT 1) AS attached ON true`
+		WHERE a.port_id = PORT.id AND a.ofport > 0 AND PORT.interface_name = '' AND PORT.port_no = 0
+		  AND (PORT.host = '' OR PORT.host = a.dpid OR EXISTS (SELECT FROM switches sw WHERE sw.dpid = a.dpid AND sw.hostname = PORT.host))
+		ORDER BY a.seq LIMIT 1`, "PORT", port)
+}
 
 // The parts of a binding that attached completes.
 const (
-	boundHost      = "coalesce(attached.dpid, ports.host)"
-	boundInterface = "coalesce(attached.interface, ports.interface_name)"
+	askedHost      = "coalesce(carried.asked, ports.host)"
+	boundHost      = "coalesce(carried.host, attached.dpid, ports.host)"
+	boundInterface = "coalesce(carried.interface, attached.interface, ports.interface_name)"
+	boundPortNo    = "coalesce(carried.port_no, ports.port_no)"
 )
 
 // hostKnown says whether the host that a port asks for by name has a switch.
-const hostKnown = "(ports.host <> '' AND EXISTS (SELECT FROM switches sw WHERE sw.hostname = ports.host))"
+func hostKnown(host string) string {
+	return "(" + host + " <> '' AND EXISTS (SELECT FROM switches sw WHERE sw.hostname = " + host + "))"
+}
 
 // attachment is a row of table attachments.
 type attachment struct {
@@ -178,9 +188,15 @@ func upsertAttachments(ctx context.Context, tx *writeTx, d intent.DPID, list []a
 func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change func() error) error {
 	distinct(&portIDs)
 	if len(portIDs) > 0 {
-		if _, err := tx.Exec(ctx, `SELECT FROM ports WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, portIDs); err != nil {
+		if err := lockPorts(ctx, tx, portIDs); err != nil {
 			return err
 		}
+		subPorts, err := subPortsOf(ctx, tx, portIDs)
+		if err != nil {
+			return err
+		}
+		portIDs = append(portIDs, subPorts...)
+		distinct(&portIDs)
 	}
 	before, err := bindings(ctx, tx, portIDs)
 	if err != nil {
@@ -201,18 +217,22 @@ func withBindings(ctx context.Context, tx *writeTx, portIDs []string, change fun
 	if err != nil {
 		return err
 	}
-	var moved []string
-	for _, id := range portIDs {
+	moved := slices.DeleteFunc(portIDs, func(id string) bool {
 		was, there := before[id]
-		if there && was != after[id] {
-			moved = append(moved, id)
-			tx.changed(KindPort, id, was.tenant, OpUpdate)
-		}
-	}
+		return !there || was == after[id]
+	})
+	return rebound(ctx, tx, moved, before)
+}
+
+// rebound makes ports whose binding has changed DOWN, and tells of it.
+func rebound(ctx context.Context, tx *writeTx, moved []string, before map[string]binding) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	_, err = tx.Exec(ctx, `
+	for _, id := range moved {
+		tx.changed(KindPort, id, before[id].tenant, OpUpdate)
+	}
+	_, err := tx.Exec(ctx, `
 		UPDATE ports SET status = 'DOWN', status_reason = '', revision = revision + 1, updated_at = now()
 		WHERE id = ANY($1::uuid[])`, moved)
 	if err != nil {
@@ -289,7 +309,7 @@ func (s *Store) attachments(ctx context.Context, where string, args ...any) (map
 		rows, err := q.Query(ctx, `
 			SELECT a.dpid, a.interface, a.iface_id, a.port_id, a.ofport, a.mac_in_use, a.error, a.since,
 				ports.id IS NOT NULL, coalesce(ports.host, ''), coalesce(ports.interface_name, ''), coalesce(ports.port_no, 0),
-				coalesce(attached.dpid, ''), coalesce(attached.interface, '')
+				coalesce(attached.dpid, ''), coalesce(attached.interface, ''), CASE WHEN carried.parent IS NULL THEN '' ELSE ports.trunk_id::text END
 			FROM attachments a LEFT JOIN ports ON ports.id = a.port_id`+attached+where+`
 			ORDER BY a.dpid, a.interface`, args...)
 		if err != nil {
@@ -301,15 +321,16 @@ func (s *Store) attachments(ctx context.Context, where string, args ...any) (map
 			there     bool
 			requested intent.Binding
 			winner    intent.Binding
+			trunk     string
 		)
 		var a intent.Attachment
 		_, err = pgx.ForEachRow(rows, []any{&dpid, &a.Interface, &a.IfaceID, &portID, &a.OFPort, &a.MACInUse, &a.Error, &a.Since,
-			&there, &requested.Host, &requested.InterfaceName, &requested.PortNo, &winner.Host, &winner.InterfaceName}, func() error {
+			&there, &requested.Host, &requested.InterfaceName, &requested.PortNo, &winner.Host, &winner.InterfaceName, &trunk}, func() error {
 			d, err := intent.ParseDPID(dpid)
 			if err != nil {
 				return err
 			}
-			a.State, a.Reason = judge(&a, dpid, portID, there, requested, winner)
+			a.State, a.Reason = judge(&a, dpid, portID, there, trunk, requested, winner)
 			all[d] = append(all[d], a)
 			return nil
 		})
@@ -319,7 +340,7 @@ func (s *Store) attachments(ctx context.Context, where string, args ...any) (map
 }
 
 // judge says what an attachment means for its port.
-func judge(a *intent.Attachment, dpid string, portID *string, there bool, requested, winner intent.Binding) (intent.AttachmentState, string) {
+func judge(a *intent.Attachment, dpid string, portID *string, there bool, trunk string, requested, winner intent.Binding) (intent.AttachmentState, string) {
 	switch {
 	case portID == nil:
 		return intent.AttachmentRefused, fmt.Sprintf("%q is not the id of a port", a.IfaceID)
@@ -329,6 +350,8 @@ func judge(a *intent.Attachment, dpid string, portID *string, there bool, reques
 		return intent.AttachmentWaiting, "the interface is not open yet"
 	case !there:
 		return intent.AttachmentWaiting, fmt.Sprintf("there is no port %s", *portID)
+	case trunk != "":
+		return intent.AttachmentRefused, fmt.Sprintf("port %s is a sub-port of trunk %s, and is where the parent of that is", *portID, trunk)
 	case requested.Host != "" && requested.Host != dpid && winner.Host == "":
 		return intent.AttachmentRefused, fmt.Sprintf("binding:host_id of port %s asks for switch %s", *portID, requested.Host)
 	case requested.InterfaceName != "" && requested.InterfaceName != a.Interface:

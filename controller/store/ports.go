@@ -20,8 +20,8 @@ var ports = entity[intent.Port]{
 	kind:  KindPort,
 	table: "ports",
 	columns: metaColumns("ports") + `, ports.num, ports.network_id, mac_addresses.address, coalesce(mac_addresses.segment_id::text, ''),
-		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ports.port_no, ports.status, ports.status_reason,
-		ports.host, ` + hostKnown + `, NOT ports.port_security, ports.vnic_type, coalesce(ports.qos_policy_id::text, ''), coalesce(networks.qos_policy_id::text, ''),
+		ports.admin_up, ports.device_id, ports.device_owner, ` + boundHost + `, ` + boundInterface + `, ` + boundPortNo + `, ports.status, ports.status_reason,
+		` + askedHost + `, ` + hostKnown(askedHost) + `, ` + inTrunk + `, NOT ports.port_security, ports.vnic_type, coalesce(ports.qos_policy_id::text, ''), coalesce(networks.qos_policy_id::text, ''),
 		ports.extras,
 		ARRAY(SELECT f.subnet_id::text || '/' || host(f.address) FROM fixed_ips f WHERE f.port_id = ports.id ORDER BY f.ord),
 		ARRAY(SELECT g.group_id FROM port_security_groups g WHERE g.port_id = ports.id ORDER BY g.group_id)`,
@@ -54,14 +54,22 @@ var ports = entity[intent.Port]{
 		var address int64
 		var ipsOf, groupsOf rawArray
 		var extras []byte
+		var place struct {
+			parent *string
+			vlan   *uint16
+			down   *bool
+		}
 		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
 			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
-			&p.AskedHost, &p.HostKnown, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
+			&p.AskedHost, &p.HostKnown, &p.Trunk.ID, &place.parent, &place.vlan, &place.down, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
 			&ipsOf, &groupsOf)...)
 		if err != nil {
 			return p, err
 		}
 		p.MAC = mac.Addr(address)
+		if place.parent != nil {
+			p.Trunk.Parent, p.Trunk.VLAN, p.Trunk.Down = *place.parent, *place.vlan, *place.down
+		}
 		if p.FixedIPs, err = readFixedIPs(ipsOf); err != nil {
 			return p, err
 		}
@@ -87,13 +95,15 @@ func extrasText(x *intent.PortExtras) (string, error) {
 // byHost compares the switch that was asked for, else that where the interface
 // is.
 func byHost(a *args, _ string, values []string) (string, error) {
-	cond := among(a, "coalesce(nullif(ports.host, ''), "+boundHost+")", "text", values)
+	cond := among(a, "coalesce(nullif("+askedHost+", ''), "+boundHost+")", "text", values)
 	if slices.Contains(values, "") {
 		return cond, nil
 	}
 	hosts := a.add(values)
-	return cond + " AND ports.id IN (SELECT p.id FROM ports p WHERE p.host = ANY(" + hosts + "::text[]) AND p.host <> ''" +
-		" UNION ALL SELECT t.port_id FROM attachments t WHERE t.dpid = ANY(" + hosts + "::text[]))", nil
+	there := "SELECT p.id FROM ports p WHERE p.host = ANY(" + hosts + "::text[]) AND p.host <> ''" +
+		" UNION ALL SELECT t.port_id FROM attachments t WHERE t.dpid = ANY(" + hosts + "::text[])"
+	return cond + " AND ports.id IN (" + there +
+		" UNION ALL SELECT s.port_id FROM trunk_subports s JOIN trunks t ON t.id = s.trunk_id WHERE t.port_id IN (" + there + "))", nil
 }
 
 // byFixedIP takes ip_address=…, ip_address_substr=… and subnet_id=…; values of
@@ -237,7 +247,11 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 		if p.FixedIPs == nil {
 			p.FixedIPs = []intent.FixedIP{}
 		}
-		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID = p.Binding.Host, old.HostKnown, old.NetworkQoSPolicyID
+		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID, p.Trunk = p.Binding.Host, old.HostKnown, old.NetworkQoSPolicyID, old.Trunk
+		carried := old.Trunk.Parent != "" // its own binding counts when it has left the trunk
+		if carried {
+			p.AskedHost = old.AskedHost
+		}
 		if err := sortGroups(&p); err != nil {
 			return err
 		}
@@ -270,17 +284,23 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
 				host = $7, interface_name = $8, port_no = $9, port_security = $10, vnic_type = $11, qos_policy_id = nullif($12, '')::uuid, extras = $13,
 				revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at, `+hostKnown,
+			WHERE id = $1 RETURNING revision, updated_at, `+hostKnown("ports.host"),
 			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
 			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo), !p.Unguarded, p.VNICType, p.QoSPolicyID, extras).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&p.Revision, &p.UpdatedAt, &p.HostKnown) })
+			QueryRow(func(row pgx.Row) error {
+				known := &p.HostKnown
+				if carried {
+					known = new(bool)
+				}
+				return row.Scan(&p.Revision, &p.UpdatedAt, known)
+			})
 		if p.DeviceID != old.DeviceID {
 			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return err
 		}
-		if p.Binding == asked.Binding {
+		if p.Binding == asked.Binding || carried {
 			p.Binding = old.Binding
 		} else if err := settleBinding(ctx, tx, &p, old.Binding); err != nil {
 			return err
@@ -358,8 +378,10 @@ func settleBinding(ctx context.Context, tx *writeTx, p *intent.Port, before inte
 		return nil
 	}
 	p.Status, p.StatusReason = intent.PortDown, ""
-	_, err = tx.Exec(ctx, `UPDATE ports SET status = 'DOWN', status_reason = '' WHERE id = $1`, p.ID)
-	return err
+	if _, err = tx.Exec(ctx, `UPDATE ports SET status = 'DOWN', status_reason = '' WHERE id = $1`, p.ID); err != nil || p.Trunk.ID == "" {
+		return err
+	}
+	return followParent(ctx, tx, p.ID, before)
 }
 
 // portEvent is what the change of a port means to its MAC; empty: nothing.

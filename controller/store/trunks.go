@@ -14,7 +14,7 @@ var trunks = record[intent.Trunk]{
 	entity: entity[intent.Trunk]{
 		kind:  KindTrunk,
 		table: "trunks",
-		columns: metaColumns("trunks") + `, trunks.port_id, trunks.admin_up, trunks.status,
+		columns: metaColumns("trunks") + `, trunks.port_id, trunks.admin_up, ` + trunkStatus + `,
 			ARRAY(SELECT s.port_id FROM trunk_subports s WHERE s.trunk_id = trunks.id ORDER BY s.n),
 			ARRAY(SELECT s.segmentation_id FROM trunk_subports s WHERE s.trunk_id = trunks.id ORDER BY s.n)`,
 		from:    "trunks",
@@ -23,12 +23,12 @@ var trunks = record[intent.Trunk]{
 		filters: metaFilters("trunks", map[string]filter{
 			"port_id":        byUUID("trunks.port_id"),
 			"admin_state_up": byBool("trunks.admin_up"),
-			"status":         byText("trunks.status"),
+			"status":         byText(trunkStatus),
 		}),
 		sorts: metaSorts("trunks", map[string]string{
 			"port_id":        "trunks.port_id",
 			"admin_state_up": "trunks.admin_up",
-			"status":         byBytes("trunks.status"),
+			"status":         byBytes(trunkStatus),
 		}),
 		scan: func(row pgx.CollectableRow) (t intent.Trunk, err error) {
 			var portIDs []string
@@ -42,14 +42,13 @@ var trunks = record[intent.Trunk]{
 		},
 	},
 	meta:   func(t *intent.Trunk) *intent.Meta { return &t.Meta },
-	fields: []string{"name", "description", "port_id", "admin_up", "status"},
-	values: func(t *intent.Trunk) []any { return []any{t.Name, t.Description, t.PortID, t.AdminUp, t.Status} },
+	fields: []string{"name", "description", "port_id", "admin_up"},
+	values: func(t *intent.Trunk) []any { return []any{t.Name, t.Description, t.PortID, t.AdminUp} },
 	settle: func(ctx context.Context, tx *writeTx, sc Scope, t, old *intent.Trunk) error {
 		if old != nil {
 			t.PortID, t.Status, t.SubPorts = old.PortID, old.Status, old.SubPorts
 			return nil
 		}
-		t.Status = "DOWN"
 		t.SubPorts = slices.Clone(t.SubPorts)
 		if err := ports.ref(&t.PortID); err != nil {
 			return err
@@ -61,13 +60,33 @@ var trunks = record[intent.Trunk]{
 		return parent[t.PortID].free(t.PortID)
 	},
 	written: func(ctx context.Context, tx *writeTx, t, old *intent.Trunk) error {
-		if old != nil {
-			return nil
+		switch {
+		case old == nil:
+			if err := enter(ctx, tx, t.ID, portsOf(t.SubPorts), true, func() error { return insertSubPorts(ctx, tx, t.ID, t.SubPorts) }); err != nil {
+				return err
+			}
+			if err := lead(ctx, tx, t.PortID, t.ID); err != nil {
+				return err
+			}
+		case t.AdminUp != old.AdminUp:
+			if err := ports.touch(ctx, tx, Scope{Admin: true}, portsOf(t.SubPorts)); err != nil {
+				return err
+			}
 		}
-		return insertSubPorts(ctx, tx, t.ID, t.SubPorts)
+		return tx.QueryRow(ctx, "SELECT "+trunkStatus+" FROM trunks WHERE id = $1", t.ID).Scan(&t.Status)
 	},
-	leave: func(_ context.Context, _ *writeTx, _ Scope, t *intent.Trunk) error {
-		return manageable(t)
+	leave: func(ctx context.Context, tx *writeTx, _ Scope, t *intent.Trunk) error {
+		if err := manageable(t); err != nil {
+			return err
+		}
+		err := enter(ctx, tx, t.ID, portsOf(t.SubPorts), false, func() error {
+			_, err := tx.Exec(ctx, `DELETE FROM trunk_subports WHERE trunk_id = $1`, t.ID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return lead(ctx, tx, t.PortID, "")
 	},
 }
 
@@ -112,7 +131,7 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 		}
 		ids = append(ids, s.PortID)
 	}
-	if _, err := tx.Exec(ctx, `SELECT FROM ports WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, ids); err != nil {
+	if err := lockPorts(ctx, tx, ids); err != nil {
 		return nil, err
 	}
 	a := args{ids}
@@ -157,6 +176,15 @@ func trunkPorts(ctx context.Context, tx *writeTx, sc Scope, parent string, subs 
 	return found, nil
 }
 
+// portsOf are the ids of sub-ports.
+func portsOf(subs []intent.SubPort) []string {
+	ids := make([]string, len(subs))
+	for i := range subs {
+		ids[i] = subs[i].PortID
+	}
+	return ids
+}
+
 func insertSubPorts(ctx context.Context, tx *writeTx, trunk string, subs []intent.SubPort) error {
 	var b pgx.Batch
 	for _, s := range subs {
@@ -198,7 +226,7 @@ func (s *Store) DeleteTrunk(ctx context.Context, sc Scope, id string) error {
 func (s *Store) AddSubPorts(ctx context.Context, sc Scope, id string, in []intent.SubPort) (intent.Trunk, error) {
 	var subs []intent.SubPort
 	return s.changeSubPorts(ctx, sc, id, func(tx *writeTx, t *intent.Trunk) error {
-		return insertSubPorts(ctx, tx, t.ID, subs)
+		return enter(ctx, tx, t.ID, portsOf(subs), true, func() error { return insertSubPorts(ctx, tx, t.ID, subs) })
 	}, func(tx *writeTx, seen *intent.Trunk) error {
 		subs = slices.Clone(in)
 		_, err := trunkPorts(ctx, tx, sc, seen.PortID, subs)
@@ -208,21 +236,27 @@ func (s *Store) AddSubPorts(ctx context.Context, sc Scope, id string, in []inten
 
 // RemoveSubPorts takes ports from a trunk, all or none.
 func (s *Store) RemoveSubPorts(ctx context.Context, sc Scope, id string, portIDs []string) (intent.Trunk, error) {
+	var ids []string
 	return s.changeSubPorts(ctx, sc, id, func(tx *writeTx, t *intent.Trunk) error {
-		for _, port := range portIDs {
-			if err := ports.ref(&port); err != nil {
-				return err
-			}
-			gone, err := tx.Exec(ctx, `DELETE FROM trunk_subports WHERE trunk_id = $1 AND port_id = $2`, t.ID, port)
-			if err != nil {
-				return err
-			}
-			if gone.RowsAffected() == 0 {
-				return &NotFound{KindSubPort, port}
+		for _, id := range ids {
+			if !slices.Contains(portsOf(t.SubPorts), id) {
+				return &NotFound{KindSubPort, id}
 			}
 		}
-		return nil
-	}, nil)
+		return enter(ctx, tx, t.ID, ids, false, func() error {
+			_, err := tx.Exec(ctx, `DELETE FROM trunk_subports WHERE trunk_id = $1 AND port_id = ANY($2::uuid[])`, t.ID, ids)
+			return err
+		})
+	}, func(tx *writeTx, seen *intent.Trunk) error {
+		ids = slices.Clone(portIDs)
+		for i := range ids {
+			if err := ports.ref(&ids[i]); err != nil {
+				return err
+			}
+		}
+		distinct(&ids)
+		return lockPorts(ctx, tx, append(ids[:len(ids):len(ids)], seen.PortID))
+	})
 }
 
 // changeSubPorts runs hold before the trunk is locked, as ports come before
@@ -237,10 +271,8 @@ func (s *Store) changeSubPorts(ctx context.Context, sc Scope, id string, change,
 		if err := manageable(&seen); err != nil {
 			return err
 		}
-		if hold != nil {
-			if err := hold(tx, &seen); err != nil {
-				return err
-			}
+		if err := hold(tx, &seen); err != nil {
+			return err
 		}
 		if t, err = trunks.lock(ctx, tx, sc, id); err != nil {
 			return err

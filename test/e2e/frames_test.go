@@ -66,8 +66,10 @@ func fragment(frame []byte) []byte {
 	return frame
 }
 
-func vlan(frame []byte) []byte {
-	return slices.Concat(frame[:12], []byte{0x81, 0, 0, 7}, frame[12:])
+func vlan(frame []byte) []byte { return tagged(frame, 7) }
+
+func tagged(frame []byte, vlan byte) []byte {
+	return slices.Concat(frame[:12], []byte{0x81, 0, 0, vlan}, frame[12:])
 }
 
 // mark appends a trailer by which a frame is known again.

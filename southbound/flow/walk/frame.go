@@ -3,6 +3,8 @@ package walk
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/macloom/macloom/southbound/openflow"
 )
 
 // Frame describes a frame to send through a switch: ARP if ARPOp is given, IP if
@@ -24,6 +26,12 @@ type Frame struct {
 	Type, Code       uint8  // of ICMP and ICMPv6
 	ID               uint16 // of an echo
 	Fragment         uint16 // offset in 8 bytes; 0: a whole packet
+}
+
+// TagOf returns the outer VLAN tag of a frame; 0: it has none.
+func TagOf(frame []byte) uint16 {
+	p := newPacket(frame)
+	return uint16(p.num(openflow.VLANVID)) &^ vlanPresent
 }
 
 // TCP flags of Frame.

@@ -168,6 +168,19 @@ func (p *packet) popVLAN() {
 	}
 	p.frame = slices.Delete(p.frame, 12, 16)
 	p.parse()
+	if p.num(openflow.VLANVID) == 0 {
+		return
+	}
+	// Of two tags Open vSwitch has looked at the outer one alone (vlan-limit is 1):
+	// the inner one is a type of payload that it does not know.
+	kind := be.Uint16(p.frame[12:])
+	for _, id := range headerFields {
+		if id != openflow.EthSrc && id != openflow.EthDst {
+			*p.get(id) = value{}
+		}
+	}
+	p.setNum(openflow.EthType, uint64(kind))
+	p.at = layout{}
 }
 
 // bytes returns the frame with its checksums put right.
