@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/reconcile"
@@ -50,6 +51,7 @@ type Controller struct {
 	cfg        Config
 	world      *world
 	gate       *gate
+	fabric     *fabric.Map // nil: unmanaged ports do not learn
 	hosts      *hypervisor.Hosts
 	reconciler *reconcile.Reconciler
 	sessions   *session.Stats
@@ -66,7 +68,11 @@ func New(cfg Config) *Controller {
 	if cfg.OpenFlow != nil {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
-	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{Lease: cfg.DHCPLease})
+	if cfg.Unmanaged == intent.UnmanagedLearn {
+		c.fabric = fabric.NewMap()
+		cfg.Metrics.MustRegister(fabricCollector{c.fabric})
+	}
+	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{Lease: cfg.DHCPLease, Fabric: c.fabric})
 	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler, cfg.Log.Named("hypervisor")}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
 	cfg.Metrics.MustRegister(sessionCollector{c.sessions, reconcile.PacketIns})
@@ -85,11 +91,18 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	if err := c.loadFabric(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("controller: load links: %w", err)
+	}
 	c.loaded.Store(true)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
+	g.Go(func() error { c.recordLinks(ctx); return nil })
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error { return c.cfg.Store.MaintainAuditLog(ctx, c.cfg.AuditKeep) })
 	g.Go(func() error {
@@ -122,6 +135,7 @@ func (c *Controller) follow(ctx context.Context) error {
 			if slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.KindSwitch }) {
 				c.judgeAgain()
 			}
+			c.forgetSwitches(changes)
 			return nil
 		})
 		if ctx.Err() != nil {

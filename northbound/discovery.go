@@ -143,6 +143,7 @@ var extensions = []extension{
 	{"audit-log", "Audit log", "Every change: who made it and when, and what was before and after.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"eui64", "Modified EUI-64", "The IPv6 addresses that stations form of a MAC address, and back.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"explain", "Explain", "What becomes of a frame of a port, by which rule, port, segment or network; what a switch is to hold, and what would change in it.", "2026-01-01T00:00:00-00:00", []link{}},
+	{"fabric", "Fabric", "The links between switches, and the fabric as a whole, as JSON or a picture.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-address", "MAC addresses", "MAC addresses without a port: one, many or ranges at once, reservations, release.", "2026-01-01T00:00:00-00:00", []link{}},
 	{"mac-allow-list", "MAC allow lists", "Which MAC addresses, prefixes and segments may attach to a network.", "2026-11-01T00:00:00-00:00", []link{}},
 	{"mac-conflict", "MAC conflicts", "Addresses that two parties have.", "2026-01-01T00:00:00-00:00", []link{}},

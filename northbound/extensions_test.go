@@ -36,6 +36,7 @@ var extensionParts = map[string]string{
 	"explain":                              `/explain`,
 	"external-net":                         `network\.router:external|network\.is_default`,
 	"extra_dhcp_opt":                       `port\.extra_dhcp_opts`,
+	"fabric":                               `link\.\w+|/links.*|/topology`,
 	"filter-validation":                    ``,
 	"flavors":                              `(flavor|service_profile)\.\w+|/(flavors|service_profiles).*`,
 	"ip-substring-filtering":               ``,

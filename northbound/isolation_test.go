@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/store"
@@ -59,6 +61,14 @@ func owned(a *api) (ids, bodies map[string]string) {
 		a.t.Fatalf("sighting of an address that is held: %t, %v", found, err)
 	}
 	ids["mac-conflicts"] = conflict.ID
+	if err := a.store.SaveSwitch(a.t.Context(), intent.Switch{DPID: 0xa2, Ports: []intent.SwitchPort{{No: 9, Name: "eth9"}}}); err != nil {
+		a.t.Fatal(err)
+	}
+	link := fabricLink{Known: fabric.Known{Link: fabric.Between(fabric.End{DPID: 0xa1, Port: 7}, fabric.End{DPID: 0xa2, Port: 9}), Tree: true, Since: time.Now()}}
+	if err := a.store.SaveLinks(a.t.Context(), []fabric.Known{link.Known}); err != nil {
+		a.t.Fatal(err)
+	}
+	ids["links"] = linkID(&link)
 	loaded := a.load("admin", "source=esx&tenant_id=red", "text/csv", "application/json", "0a:00:00:00:00:05,x\n")
 	ids["mac-imports"], _ = loaded.object(a.t)["import_id"].(string)
 	ids["audit-log"] = idOf(a.want(200, "GET", "/v2.0/audit-log?resource=network&tenant_id=red", "admin", "").list(a.t)[0])

@@ -25,6 +25,7 @@ func resources(st *store.Store) []resource {
 		subnetPools(st),
 		rbacPolicies(st),
 		switches(st),
+		fabricLinks(st),
 		trunks(st),
 		availabilities(st),
 		agents(st),

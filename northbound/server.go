@@ -79,7 +79,7 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions(), s.topologyActions()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /,

@@ -30,6 +30,7 @@ case "${1:-}" in
     need udhcpc have udhcpc     # clients that instances have
     need isc-dhcp-client have dhclient
     need ndisc6 have rdisc6
+    need tcpdump have tcpdump   # reads frames of ours
     need iputils-ping have ping # of mininet's hosts
     need gcc have gcc           # of the race detector
     need libc6-dev test -e /usr/include/stdlib.h

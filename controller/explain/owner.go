@@ -31,7 +31,7 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 		switch c.Kind() {
 		case pipeline.KindTable:
 			o.Name = tableName(uint8(c.Object()))
-		case pipeline.KindFree, pipeline.KindLearned:
+		case pipeline.KindFree, pipeline.KindLearned, pipeline.KindDiscover:
 			o.Name = fmt.Sprint(int32(c.Object()))
 		}
 		if !c.Ours() {

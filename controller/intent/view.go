@@ -30,6 +30,7 @@ type View struct {
 	Setting
 	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number and VLAN
 	Free     []uint32       // ports that no tenant port is bound to, in order
+	Shut     []uint32       // those of them that pass no frames, in order: it is not known yet what they lead to, or the fabric does without the link
 	Networks []LocalNetwork // by VNI
 	Sets     []GroupSet     // by slot
 	Scopes   []Scope        // what the sets' rules name as remote, by slot
@@ -51,7 +52,29 @@ type View struct {
 type Setting struct {
 	Unmanaged Unmanaged
 	Meters    bool   // whether the switch has meters; known to those who can ask it
+	Discovery bool   // whether links with other switches are looked for at its free ports
 	Tunnel    uint32 // port that leads to the peers; 0: none
+}
+
+// Open returns the free ports that pass frames.
+func (v *View) Open() []uint32 {
+	if v.Unmanaged != UnmanagedLearn {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(v.Free), func(no uint32) bool {
+		_, shut := slices.BinarySearch(v.Shut, no)
+		return shut
+	})
+}
+
+// Fabric returns the free ports that may be linked with other switches, in order:
+// not that of the switch itself.
+func (v *View) Fabric() []uint32 {
+	if !v.Discovery {
+		return nil
+	}
+	end, _ := slices.BinarySearch(v.Free, maxOwnZone+1)
+	return v.Free[:end]
 }
 
 // PortState is the realized status of a port.

@@ -5,6 +5,7 @@
 package learn
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -128,9 +129,28 @@ func (t *Table) SetPorts(ports []uint32) []Place {
 			delete(t.stations, a)
 		}
 	}
-	slices.SortFunc(forgotten, func(a, b Place) int { return int(int64(a.MAC) - int64(b.MAC)) })
+	slices.SortFunc(forgotten, byMAC)
 	return forgotten
 }
+
+// Forget forgets the stations at some ports and returns them.
+func (t *Table) Forget(ports []uint32) (forgotten []Place) {
+	if len(ports) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for a, s := range t.stations {
+		if slices.Contains(ports, s.port) {
+			forgotten = append(forgotten, Place{a, s.port})
+			delete(t.stations, a)
+		}
+	}
+	slices.SortFunc(forgotten, byMAC)
+	return forgotten
+}
+
+func byMAC(a, b Place) int { return cmp.Compare(a.MAC, b.MAC) }
 
 // Halves are the flows of a station that a switch was found to hold.
 type Halves struct {

@@ -1,18 +1,29 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
 )
+
+// Frames about links: LLDP to the nearest bridge (IEEE 802.1AB §7.1, §7.3).
+const (
+	typeLLDP      = 0x88cc
+	discoverBytes = 256 // ours have less
+)
+
+var nearestBridge = [6]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e}
 
 // classify turns the port of entry into what the later tables need to know of
 // the sender. Every port is named: a port that the controller has not yet seen
 // falls to the miss and reaches nobody.
 var classify = Table{
 	ID: tableClassify, Name: "classify",
-	Job:    "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID},
+	Job: "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain; " +
+		"frames about links (LLDP) → controller",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID, openflow.EthDst, openflow.EthType},
 	Writes: []openflow.FieldID{openflow.VLANVID, openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
 	Next:   []uint8{tableGuard, tableLearn, tableSegments},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
@@ -53,9 +64,19 @@ var classify = Table{
 			flow.Goto(tableSegments))
 	},
 	fixed: func(v *intent.View, emit emitFunc) {
+		for _, no := range v.Fabric() {
+			var meter uint32
+			if v.Meters {
+				meter = askMeter(uint16(no))
+			}
+			emit(prioExcept, NewCookie(KindDiscover, no),
+				flow.NewMatch(flow.InPort(no), flow.EthDst(nearestBridge), flow.EthType(typeLLDP)),
+				flow.Apply(toController(discoverBytes, meter)))
+		}
+		open := v.Open()
 		for _, no := range v.Free {
 			owner, in := NewCookie(KindFree, no), flow.NewMatch(flow.InPort(no))
-			if v.Unmanaged == intent.UnmanagedDrop {
+			if _, open := slices.BinarySearch(open, no); !open {
 				emit(prioAllow, owner, in)
 				continue
 			}
@@ -65,6 +86,20 @@ var classify = Table{
 		}
 		miss(emit, tableClassify)
 	},
+}
+
+// OpenPort returns the unmanaged port that a flow lets pass frames.
+func OpenPort(f flow.Flow) (port uint32, ok bool) {
+	c := Cookie(f.Cookie)
+	return c.Object(), f.Table == tableClassify && c.Kind() == KindFree && f.Instructions != ""
+}
+
+// Announce sends a frame of the controller out by an unmanaged port.
+func Announce(port uint32, frame []byte) *openflow.PacketOut {
+	return &openflow.PacketOut{
+		BufferID: openflow.NoBuffer, InPort: openflow.PortController,
+		Actions: openflow.NewActions(flow.Output(port)), Data: frame,
+	}
 }
 
 // ZoneOf returns the conntrack zone that a flow of the classify table hands to

@@ -37,6 +37,7 @@ const (
 	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
 	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
 	KindNeighbour Kind = 11
+	KindDiscover  Kind = 14 // packet-ins of the frames by which links are found
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -56,6 +57,7 @@ var kinds = []struct {
 	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
 	{KindAllow, "MAC allow lists of network", "its VNI"},
 	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
+	{KindDiscover, "frames about links at unmanaged port", "its OpenFlow number"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 

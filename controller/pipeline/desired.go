@@ -66,6 +66,9 @@ func With(v *intent.View, flows flow.Set) Desired {
 			need(flow.PacketMeter(askMeter(p.Zone), askRate, askBurst), NewCookie(KindPort, p.Num))
 		}
 	}
+	for _, no := range v.Fabric() { // whoever floods the controller there silences himself alone
+		need(flow.PacketMeter(askMeter(uint16(no)), askRate, askBurst), NewCookie(KindDiscover, no))
+	}
 	slices.SortFunc(d.Meters, func(a, b flow.Meter) int { return cmp.Compare(a.ID, b.ID) })
 	return d
 }

@@ -110,8 +110,9 @@ var exact = Table{
 			emit(prioFallback, NewCookie(KindTable, uint32(tableExact)), flow.NewMatch(flow.Reg(regOrigin, originLocal)), flow.Goto(tableTunnel))
 		}
 		if v.Unmanaged == intent.UnmanagedLearn {
-			flood := make([][]openflow.Action, len(v.Free))
-			for i, no := range v.Free {
+			open := v.Open()
+			flood := make([][]openflow.Action, len(open))
+			for i, no := range open {
 				flood[i] = []openflow.Action{flow.Output(no)}
 			}
 			cut(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0), flow.Reg(regOrigin, originFabric))

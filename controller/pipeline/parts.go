@@ -86,7 +86,7 @@ func Change(before, after *intent.View) (gone, come flow.Set, ok bool) {
 		return nil, nil, false
 	}
 	c := changes{in: after.Setting, tables: Tables()}
-	if !slices.Equal(before.Free, after.Free) {
+	if !slices.Equal(before.Free, after.Free) || !slices.Equal(before.Shut, after.Shut) {
 		c.fixed(before, after)
 	}
 	differ(&c, before.Ports, after.Ports, (*intent.LocalPort).Compare, (*intent.LocalPort).Equal,

@@ -94,8 +94,17 @@ func views() map[string]*intent.View {
 		"served":    served(),
 		"nested":    nested(),
 		"listed":    listed(),
+		"fabric":    linked(),
 		"trunk":     trunk(),
 	}
+}
+
+// linked is the view of a switch in a fabric that has tenant ports, too: of its
+// other ports one is new and one is a link that the flood tree does without.
+func linked() *intent.View {
+	v := town(nil).View(dpid, append(townPorts(), intent.SwitchPort{No: 7}, intent.SwitchPort{No: 40000}), intent.UnmanagedLearn)
+	v.Meters, v.Discovery, v.Shut = true, true, []uint32{5, 7}
+	return v
 }
 
 // cloud is the view of one of four hosts: a port of another host's segment has

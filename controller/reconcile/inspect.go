@@ -94,5 +94,9 @@ func (d *datapath) wanted() Wanted { return d.r.WantedOf(d.view()) }
 func (d *datapath) view() *intent.View {
 	view := d.r.intent.View(d.id, d.portList())
 	view.Meters = d.able(capMeters)
+	view.Discovery = d.r.cfg.Fabric != nil && view.Unmanaged == intent.UnmanagedLearn
+	if served := d.served.Load(); served != nil {
+		view.Shut = served.Shut
+	}
 	return view
 }

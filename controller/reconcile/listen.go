@@ -49,6 +49,7 @@ func (d *datapath) notice(n session.Notice) {
 		d.mu.Unlock()
 		if changed {
 			d.note(func(*intent.Switch) {})
+			d.portLost(m.Port.No, now.Up && m.Reason != openflow.PortDelete)
 			d.signal()
 		}
 	case *openflow.FlowRemoved:

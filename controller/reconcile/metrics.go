@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/learn"
 	"github.com/macloom/macloom/controller/respond"
 )
@@ -18,6 +19,8 @@ type Metrics struct {
 	lessons          [learn.Lessons]prometheus.Counter
 	questions        [respond.Verdicts]prometheus.Counter
 	messages         [respond.Messages]prometheus.Counter
+	linkFramesSent   prometheus.Counter
+	linkFrames       [fabric.Verdicts]prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -41,6 +44,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		unexpectedErrors: f.NewCounter(prometheus.CounterOpts{
 			Name: "macloom_openflow_unexpected_errors_total", Help: "OpenFlow errors that no request was waiting for.",
 		}),
+	}
+	m.linkFramesSent = f.NewCounter(prometheus.CounterOpts{
+		Name: "macloom_fabric_frames_sent_total", Help: "LLDP frames that were sent to find links.",
+	})
+	frames := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "macloom_fabric_frames_received_total",
+		Help: "LLDP frames that came by unmanaged ports by what they were: found (a link that was not known), known, foreign (of others), " +
+			"forged (with a signature that is not ours), stale (of another time), shared (a port that has another link), unplaced (of a port that is no more).",
+	}, []string{"result"})
+	for v := range fabric.Verdict(fabric.Verdicts) {
+		m.linkFrames[v] = frames.WithLabelValues(v.String())
 	}
 	for _, cause := range []string{"add", "delete", "learn", "resolve"} {
 		m.flowMods.WithLabelValues(cause)

@@ -98,10 +98,11 @@ func (d *datapath) enter(ctx context.Context) (leave func()) {
 }
 
 // pass does one round of the procedure in the package comment.
-func (d *datapath) pass(ctx context.Context) error {
+func (d *datapath) pass(ctx context.Context) (err error) {
 	defer d.enter(ctx)()
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
+	defer func() { d.keepAstray(err) }()
 
 	d.full = map[uint8]bool{}
 	var drift flow.Plan
@@ -109,12 +110,9 @@ func (d *datapath) pass(ctx context.Context) error {
 	var untrue []flow.Key       // flows about neighbours that are not so, in any attempt
 	for attempt := 0; ; attempt++ {
 		view := d.view()
-		free := view.Free
-		if view.Unmanaged != intent.UnmanagedLearn {
-			free = nil
-		}
+		d.place(view)
 		// From here on no frame of a port that has just been bound is learned.
-		forgotten = append(forgotten, d.learned.SetPorts(free)...)
+		forgotten = append(forgotten, d.learned.SetPorts(view.Open())...)
 		if !d.table.known || d.doubted {
 			start := time.Now()
 			d.readAt = d.r.cfg.Now()
@@ -123,6 +121,10 @@ func (d *datapath) pass(ctx context.Context) error {
 				return err
 			}
 			d.lastRead, d.readTook, d.doubted = time.Now(), time.Since(start), false
+			if d.placed(h.open) {
+				d.place(view)
+				forgotten = append(forgotten, d.learned.SetPorts(view.Open())...)
+			}
 			untrue = append(untrue, d.adopt(h)...)
 			changed, stale := d.found(h)
 			if changed.Len() > 0 {
@@ -130,6 +132,7 @@ func (d *datapath) pass(ctx context.Context) error {
 			}
 			forgotten = append(forgotten, stale...)
 		}
+		forgotten = append(forgotten, d.forgetAstray()...)
 		d.served.Store(view)
 		if plan, done := d.step(view); plan != nil {
 			if err := d.commit(ctx, plan, forgotten, untrue); err != nil {
@@ -259,6 +262,7 @@ func (d *datapath) flushZones(ctx context.Context, plan *flow.Plan) error {
 // realized derives what the confirmed view means for ports and switch. A port is
 // in error if its owner lacks something.
 func (d *datapath) realized(v *intent.View, lacking faults) {
+	d.settled(v)
 	states := v.States
 	if len(lacking) > 0 {
 		states = slices.Clone(states)

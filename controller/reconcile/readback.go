@@ -23,6 +23,7 @@ type holding struct {
 	state   flow.State // ours, but for what was learned
 	learned map[learn.Place]learn.Halves
 	foreign foreign
+	open    []uint32 // unmanaged ports that pass frames
 
 	neighbours map[intent.Question]flow.Flow
 }
@@ -111,6 +112,9 @@ func (d *datapath) readFlows(ctx context.Context, h *holding) error {
 			}
 			switch half, port, a := pipeline.ParseLearned(f.Key(), cookie); half {
 			case pipeline.NotLearned:
+				if no, open := pipeline.OpenPort(f); open {
+					h.open = append(h.open, no)
+				}
 				flows = append(flows, f)
 			case pipeline.SourceHalf:
 				at := learn.Place{MAC: a, Port: port}

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/learn"
 	"github.com/macloom/macloom/controller/pipeline"
@@ -61,6 +62,10 @@ type Config struct {
 	Pause time.Duration
 	Lease time.Duration // for which DHCP gives an address; default respond.DefaultLease
 	Now   func() time.Time
+	// Fabric finds the links between the switches that have unmanaged ports which
+	// learn, and says which of these ports pass frames; nil: no links are looked for, and all
+	// do.
+	Fabric *fabric.Map
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
 	Compute func(*intent.View) pipeline.Desired
@@ -142,6 +147,9 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
 		<-old.ended
 	}
+	if m := r.cfg.Fabric; m != nil {
+		m.Connect(d.id)
+	}
 	r.metrics.connected.Inc()
 	defer func() {
 		r.metrics.connected.Dec()
@@ -152,6 +160,9 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 		}
 		r.mu.Unlock()
 		if last {
+			if m := r.cfg.Fabric; m != nil {
+				m.Disconnect(d.id)
+			}
 			d.recordDisconnect()
 		}
 		close(d.ended)
@@ -210,6 +221,7 @@ type datapath struct {
 	dirty chan struct{} // something calls for a pass; holds one token
 	news  chan struct{} // facts are to be recorded; holds one token
 	alien chan struct{} // somebody else changed our flows; holds one token
+	look  chan struct{} // there may be something to do about links; holds one token
 	asked chan question // somebody wants to know what a pass would change
 	ended chan struct{}
 
@@ -231,6 +243,7 @@ type datapath struct {
 	readAt   time.Time      // by Config.Now, when it was last read back
 	lastRead time.Time      // when that had ended
 	readTook time.Duration  // and how long it took
+	astray   []uint32       // ports whose stations the pass forgets, as they lead elsewhere
 	full     map[uint8]bool // tables that have refused a flow for lack of room
 	desired  pipeline.Desired
 	foreign  foreign
@@ -241,7 +254,7 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 	id := intent.DPID(c.Features().DatapathID)
 	return &datapath{
 		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
-		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), ended: make(chan struct{}),
+		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), look: make(chan struct{}, 1), ended: make(chan struct{}),
 		asked:   make(chan question),
 		learned: learn.NewTable(), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
 		refused: newRefusals(),
@@ -304,6 +317,10 @@ func (d *datapath) run(ctx context.Context) {
 			wg.Go(func() { d.configure(ctx) })
 			wg.Go(func() { d.advertise(ctx) })
 			wg.Go(func() { d.watch(ctx) })
+			if d.r.cfg.Fabric != nil {
+				wg.Go(func() { d.discover(ctx) })
+				wg.Go(func() { d.announce(ctx) })
+			}
 			wg.Go(func() { d.probe(ctx) })
 		}
 		due = true

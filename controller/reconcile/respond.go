@@ -20,11 +20,12 @@ const (
 	kindLearn = iota
 	kindResolve
 	kindConfigure
+	kindDiscover
 )
 
 // PacketIns are the kinds of packet-ins that a Reconciler takes; Classify tells
 // them apart.
-var PacketIns = []session.Kind{kindLearn: {Name: "learn"}, kindResolve: {Name: "resolve"}, kindConfigure: {Name: "configure"}}
+var PacketIns = []session.Kind{kindLearn: {Name: "learn"}, kindResolve: {Name: "resolve"}, kindConfigure: {Name: "configure"}, kindDiscover: {Name: "discover"}}
 
 // Classify returns the kind of a packet-in, by the flow that sent it.
 func Classify(h session.Head) int {
@@ -35,6 +36,8 @@ func Classify(h session.Head) int {
 		return kindResolve
 	case c.Kind() == pipeline.KindConfigure:
 		return kindConfigure
+	case c.Kind() == pipeline.KindDiscover:
+		return kindDiscover
 	}
 	return kindLearn
 }

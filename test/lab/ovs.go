@@ -173,8 +173,8 @@ func (l *Lab) Link(a, b *Bridge) (endA, endB string) {
 		if a == b {
 			endB += "x"
 		}
-		if out, err := l.Exec(context.Background(), "ip", "-o", "link", "show", endA); err != nil || out == "" {
-			break
+		if _, err := l.Exec(context.Background(), "sh", "-c", "ip link show "+endA+" || ip link show "+endB); err != nil {
+			break // both names are free
 		}
 	}
 	l.must(l.Exec(context.Background(), "sh", "-ec", fmt.Sprintf(

@@ -1,0 +1,2 @@
+DROP TABLE fabric_key;
+DROP TABLE fabric_links;
