@@ -302,6 +302,18 @@ func TestTheZoneOfAPortIsFoundInItsFlow(t *testing.T) {
 	}
 }
 
+// Two kinds of one number would have each other's flows for their own.
+func TestCookieKindsAreTold(t *testing.T) {
+	t.Parallel()
+	numbers, names := map[Kind]string{}, map[string]bool{}
+	for _, k := range kinds {
+		if was, taken := numbers[k.kind]; taken || names[k.name] {
+			t.Errorf("kind %d is %q and %q", k.kind, was, k.name)
+		}
+		numbers[k.kind], names[k.name] = k.name, true
+	}
+}
+
 func TestARefusedFlowHitsThePortsThatNeedIt(t *testing.T) {
 	t.Parallel()
 	v := town(nil).View(dpid, townPorts(), intent.UnmanagedLearn)

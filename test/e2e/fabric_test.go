@@ -11,7 +11,7 @@ import (
 // learned in the first round reaches the controller no more in the second.
 func TestMininetTopologiesPing(t *testing.T) {
 	t.Parallel()
-	for _, topology := range []string{"tree,2", "linear,4", "tree,3", "torus,3,3"} {
+	for _, topology := range []string{"tree,2", "linear,8", "tree,3", "torus,3,3"} {
 		t.Run(topology, func(t *testing.T) {
 			l := lab.New(t)
 			ctl := l.Controller(lab.ControllerOptions{})

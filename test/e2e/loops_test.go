@@ -112,9 +112,30 @@ func (m *mesh) heals() {
 	}
 }
 
+// A ring heals, and is none the worse for a chord that is plugged in while it runs.
 func TestARingHeals(t *testing.T) {
 	t.Parallel()
-	newMesh(t, 4, [2]int{0, 1}, [2]int{1, 2}, [2]int{2, 3}, [2]int{3, 0}).heals()
+	m := newMesh(t, 4, [2]int{0, 1}, [2]int{1, 2}, [2]int{2, 3}, [2]int{3, 0})
+	m.heals()
+	m.lab.Link(m.bridges[0], m.bridges[2])
+	m.settle(5)
+	m.once()
+}
+
+// A fat-tree of switches with four ports has four at the core, and four pods of two
+// and two; here each has a host.
+func TestAFatTreePings(t *testing.T) {
+	t.Parallel()
+	var pairs [][2]int
+	for pod := range 4 {
+		above, below := 4+4*pod, 6+4*pod
+		for i := range 2 {
+			for k := range 2 {
+				pairs = append(pairs, [2]int{above + i, 2*i + k}, [2]int{below + k, above + i})
+			}
+		}
+	}
+	newMesh(t, 20, pairs...).once()
 }
 
 func TestATorusHeals(t *testing.T) {
