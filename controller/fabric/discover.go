@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -180,11 +181,11 @@ func (m *Map) Unsure(d intent.DPID, ports []uint32) bool {
 // to do something about it: to change what its ports are, or to send.
 func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touched) {
 	from, err := m.key.Read(now, frame)
-	switch err {
-	case nil:
-	case ErrForged:
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrForged):
 		return Forged, nil
-	case ErrStale:
+	case errors.Is(err, ErrStale):
 		return Stale, nil
 	default:
 		return Foreign, nil

@@ -49,25 +49,6 @@ func udp(src, dst [6]byte, from, to [4]byte, srcPort, dstPort byte) []byte {
 	return frame
 }
 
-// ipv6 is a packet without contents (next header 59) from fd00::1 to fd00::2.
-func ipv6(src, dst [6]byte) []byte {
-	head := make([]byte, 40)
-	head[0], head[6], head[7] = 0x60, 59, 64
-	head[8], head[23], head[24], head[39] = 0xfd, 1, 0xfd, 2
-	return ethernet(dst, src, 0x86dd, head)
-}
-
-// fragment turns an IPv4 frame into a later fragment (offset 8 bytes).
-func fragment(frame []byte) []byte {
-	frame = slices.Clone(frame)
-	frame[14+7] = 1
-	binary.BigEndian.PutUint16(frame[14+10:], 0)
-	binary.BigEndian.PutUint16(frame[14+10:], checksum(frame[14:34]))
-	return frame
-}
-
-func vlan(frame []byte) []byte { return tagged(frame, 7) }
-
 func tagged(frame []byte, vlan byte) []byte {
 	return slices.Concat(frame[:12], []byte{0x81, 0, 0, vlan}, frame[12:])
 }

@@ -43,6 +43,6 @@ func (h *Host) ListenPacket(network, addr string) net.PacketConn {
 	if err != nil {
 		h.l.t.Fatalf("lab: host %s: %v", h.Name, err)
 	}
-	h.l.t.Cleanup(func() { conn.Close() })
+	h.l.t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
