@@ -18,14 +18,14 @@ type Group struct {
 }
 
 // Buckets is the canonical encoding of a list of ofp_bucket: weights only in select
-// groups, watches only in fast failover groups, actions as in a flow.
+// groups, watches only in these and in fast failover groups, actions as in a flow.
 type Buckets string
 
 // bucketLen is the size of ofp_bucket without actions.
 const bucketLen = 16
 
 // NewGroup returns a group. What does not count for its type (weights outside
-// of select groups, watches outside of fast failover ones) is left out.
+// of select groups, watches outside of these and of fast failover ones) is left out.
 func NewGroup(id uint32, t openflow.GroupType, buckets ...openflow.Bucket) Group {
 	var b []byte
 	for _, k := range buckets {
@@ -48,6 +48,14 @@ func Weighted(weight uint16, actions ...openflow.Action) openflow.Bucket {
 	return b
 }
 
+// WeightedWatching is a bucket of a select group that is chosen only while a port
+// is alive. OpenFlow leaves that to the switch; Open vSwitch heeds it.
+func WeightedWatching(weight uint16, port uint32, actions ...openflow.Action) openflow.Bucket {
+	b := Weighted(weight, actions...)
+	b.WatchPort = port
+	return b
+}
+
 // Watching is a bucket of a fast failover group that is live while a port is.
 func Watching(port uint32, actions ...openflow.Action) openflow.Bucket {
 	b := Bucket(actions...)
@@ -63,7 +71,7 @@ func appendBucket(b []byte, t openflow.GroupType, k openflow.Bucket) []byte {
 	if t != openflow.GroupSelect {
 		k.Weight = 0
 	}
-	if t != openflow.GroupFastFailover {
+	if t != openflow.GroupFastFailover && t != openflow.GroupSelect {
 		k.WatchPort, k.WatchGroup = openflow.PortAny, openflow.GroupAny
 	}
 	start := len(b)

@@ -26,6 +26,7 @@ func groupCorpus() []Group {
 		NewGroup(next(), openflow.GroupFastFailover, openflow.Bucket{
 			WatchPort: openflow.PortAny, WatchGroup: 3, Actions: openflow.NewActions(Output(2)),
 		}),
+		NewGroup(next(), openflow.GroupSelect, WeightedWatching(1, 1, Output(1)), WeightedWatching(2, 2, Load(Bits(openflow.EthDst, 13, 1), 1), Output(2))),
 		NewGroup(0x5d000001, openflow.GroupAll, Bucket(Load(RegBits(3, 4, 8), 9), Move(Whole(openflow.EthSrc), Whole(openflow.EthDst)), Resubmit(7))),
 	}
 	return groups
@@ -174,7 +175,7 @@ func TestWhatDoesNotCountForAGroupOrMeterIsLeftOut(t *testing.T) {
 	odd := openflow.Bucket{Weight: 3, WatchPort: 4, WatchGroup: 5, Actions: openflow.NewActions(openflow.ActionOutput{Port: 1, MaxLen: 9})}
 	for kind, want := range map[openflow.GroupType]openflow.Bucket{
 		openflow.GroupAll:          Bucket(Output(1)),
-		openflow.GroupSelect:       Weighted(3, Output(1)),
+		openflow.GroupSelect:       {Weight: 3, WatchPort: 4, WatchGroup: 5, Actions: openflow.NewActions(Output(1))},
 		openflow.GroupFastFailover: {WatchPort: 4, WatchGroup: 5, Actions: openflow.NewActions(Output(1))},
 	} {
 		if got, want := NewGroup(1, kind, odd), NewGroup(1, kind, want); got != want {

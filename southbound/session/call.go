@@ -217,8 +217,17 @@ func (c *Conn) newCall(request openflow.Message) (*call, error) {
 // start sends the request of k, when a slow switch has left room for it. The
 // caller must end it.
 func (c *Conn) start(ctx context.Context, k *call) error {
+	err := c.prepare(ctx, k)
+	if err == nil {
+		c.flush()
+	}
+	return err
+}
+
+// prepare is start for a request that goes out together with more that is sent at once.
+func (c *Conn) prepare(ctx context.Context, k *call) error {
 	c.calls.add(k)
-	if err := c.sendAll(ctx, k.xid, []openflow.Message{k.request}, nil, nil); err != nil {
+	if err := c.queueAll(ctx, k.xid, []openflow.Message{k.request}, nil, nil); err != nil {
 		c.calls.remove(k)
 		return err
 	}

@@ -136,14 +136,19 @@ func (c *Conn) commitBundle(ctx context.Context, msgs []openflow.Message) error 
 	control := func(ctrl openflow.BundleCtrl) *openflow.BundleControl {
 		return &openflow.BundleControl{BundleID: id, Ctrl: ctrl, Flags: bundleFlags}
 	}
-	open, err := c.begin(ctx, control(openflow.BundleOpenRequest))
+	open, err := c.newCall(control(openflow.BundleOpenRequest))
 	if err != nil {
 		return err
 	}
+	// Once a switch is known to take bundles its answer is not waited for: up to the
+	// request to close, a small one is a single write.
+	if err := c.prepare(ctx, open); err != nil {
+		return err
+	}
 	defer c.end(open)
-	// Once a switch is known to take bundles its answer is not waited for.
 	known := c.bundles.Load() == bundlesTaken
 	if !known {
+		c.flush()
 		if refused, err := c.bundleOpened(ctx, open); refused {
 			return c.commitPlain(ctx, msgs)
 		} else if err != nil {
@@ -160,7 +165,7 @@ func (c *Conn) commitBundle(ctx context.Context, msgs []openflow.Message) error 
 	s := c.newSpan(msgs)
 	defer c.calls.removeSpan(s)
 	add := &openflow.BundleAdd{BundleID: id, Flags: bundleFlags}
-	if err := c.sendAll(ctx, s.first, msgs, add, s.failed); err != nil {
+	if err := c.queueAll(ctx, s.first, msgs, add, s.failed); err != nil {
 		return err
 	}
 	_, closeErr := c.Request(ctx, control(openflow.BundleCloseRequest))

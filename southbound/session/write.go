@@ -234,6 +234,15 @@ func (c *Conn) Send(msgs ...openflow.Message) error {
 }
 
 func (c *Conn) send(xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd) error {
+	err := c.queue(xid, msgs, bundle)
+	if err == nil {
+		c.flush()
+	}
+	return err
+}
+
+// queue is send for what goes out together with more that is sent at once.
+func (c *Conn) queue(xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd) error {
 	if err := c.Err(); err != nil {
 		return err
 	}
@@ -241,7 +250,6 @@ func (c *Conn) send(xid uint32, msgs []openflow.Message, bundle *openflow.Bundle
 		return err
 	}
 	c.countOut(msgs, bundle != nil)
-	c.flush()
 	return nil
 }
 
@@ -278,12 +286,23 @@ func (c *Conn) countOut(msgs []openflow.Message, bundled bool) {
 // sendAll queues any number of messages, waiting while too much waits already.
 // It stops early, without error, when stop is closed.
 func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd, stop <-chan struct{}) error {
+	err := c.queueAll(ctx, xid, msgs, bundle, stop)
+	if err == nil {
+		c.flush()
+	}
+	return err
+}
+
+// queueAll is sendAll for what more follows at once: the last of it may not be on its
+// way yet.
+func (c *Conn) queueAll(ctx context.Context, xid uint32, msgs []openflow.Message, bundle *openflow.BundleAdd, stop <-chan struct{}) error {
 	const chunk = 64
 	for len(msgs) > 0 {
 		c.out.mu.Lock()
 		full := len(c.out.buf) >= c.out.limit/commitShare
 		c.out.mu.Unlock()
 		if full {
+			c.flush()
 			select {
 			case <-c.out.room:
 			case <-stop:
@@ -301,13 +320,15 @@ func (c *Conn) sendAll(ctx context.Context, xid uint32, msgs []openflow.Message,
 		default:
 		}
 		n := min(len(msgs), chunk)
-		if err := c.send(xid, msgs[:n], bundle); err != nil {
+		if err := c.queue(xid, msgs[:n], bundle); err != nil {
 			if errors.Is(err, ErrOverfull) {
 				continue // others filled the box meanwhile
 			}
 			return err
 		}
-		msgs, xid = msgs[n:], xid+uint32(n)
+		if msgs, xid = msgs[n:], xid+uint32(n); len(msgs) > 0 {
+			c.flush()
+		}
 	}
 	c.out.signalRoom() // the token taken above may leave another waiting
 	return nil

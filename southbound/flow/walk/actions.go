@@ -79,6 +79,8 @@ func (r *run) action(p *packet, a openflow.Action, step int) (ended bool, err er
 		r.note(step, took)
 	case openflow.ActionLearn:
 		return false, r.learn(p, a, step, took)
+	case openflow.ActionMultipath:
+		return false, r.multipath(p, a, step, took)
 	case openflow.ActionExit:
 		r.note(step, took)
 		r.exited = true

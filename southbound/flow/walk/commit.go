@@ -18,12 +18,8 @@ func (r *run) conntrack(p *packet, a openflow.ActionCT, step int, took Taken) er
 		}
 		zone = be.Uint16(v[14:])
 	}
-	for _, e := range a.Exec {
-		if _, nat := e.(openflow.ActionNAT); nat {
-			return unsupported("action " + took.Text)
-		}
-	}
-	if a.ALG != 0 {
+	nat, exec := natOf(a.Exec)
+	if a.ALG != 0 || nat != nil && (!understood(nat) || a.Table == openflow.NoTable) {
 		return unsupported("action " + took.Text)
 	}
 	if p.num(openflow.IPFrag) != 0 {
@@ -33,13 +29,13 @@ func (r *run) conntrack(p *packet, a openflow.ActionCT, step int, took Taken) er
 	}
 	v := r.sw.Conntrack.look(p, zone)
 	if a.Commit {
-		if v.conn = r.sw.Conntrack.commit(p, zone, a.Force); v.conn != nil {
-			if err := r.mark(p, v.conn, a.Exec, step, &took); err != nil {
+		if v.conn = r.sw.Conntrack.commit(p, zone, a.Force, nat); v.conn != nil {
+			if err := r.mark(p, v.conn, exec, step, &took); err != nil {
 				return err
 			}
 		}
-	} else if len(a.Exec) > 0 && v.conn != nil {
-		if err := r.mark(p, v.conn, a.Exec, step, &took); err != nil {
+	} else if len(exec) > 0 && v.conn != nil {
+		if err := r.mark(p, v.conn, exec, step, &took); err != nil {
 			return err
 		}
 	}
@@ -56,6 +52,11 @@ func (r *run) conntrack(p *packet, a openflow.ActionCT, step int, took Taken) er
 	}
 	copied := p.clone()
 	copied.show(v, zone)
+	if nat != nil && v.conn != nil {
+		if err := r.translate(copied, v, &took); err != nil {
+			return err
+		}
+	}
 	took.Child = len(r.trace.Steps)
 	r.note(step, took)
 	// The copy passes the tables anew: what bounds a pass begins again, an exit ends that pass.

@@ -17,6 +17,7 @@ type Conntrack struct {
 // connection is one that was committed.
 type connection struct {
 	first    tuple // of its original direction
+	back     tuple // of the other one: where the first is translated, not its reverse
 	answered bool
 	mark     uint32
 	label    [16]byte
@@ -103,26 +104,26 @@ func (c *Conntrack) look(p *packet, zone uint16) verdict {
 	return v
 }
 
-// commit makes the connection of a packet lasting. nil: the packet has none that
-// could be.
-func (c *Conntrack) commit(p *packet, zone uint16, force bool) *connection {
+// commit makes the connection of a packet lasting, translated as nat says. nil: the
+// packet has none that could be.
+func (c *Conntrack) commit(p *packet, zone uint16, force bool, nat *openflow.ActionNAT) *connection {
 	v := c.look(p, zone)
 	if v.conn != nil && force && v.conn.first != v.key && v.state&flow.CTRel == 0 {
 		delete(c.zones[zone], v.conn.first)
-		delete(c.zones[zone], v.conn.first.reverse())
+		delete(c.zones[zone], v.conn.back)
 		v.conn, v.fresh = nil, true
 	}
 	if v.conn != nil || !v.fresh {
 		return v.conn
 	}
-	conn := &connection{first: v.key}
+	conn := &connection{first: v.key, back: translated(v.key, nat).reverse()}
 	if c.zones == nil {
 		c.zones = map[uint16]map[tuple]*connection{}
 	}
 	if c.zones[zone] == nil {
 		c.zones[zone] = map[tuple]*connection{}
 	}
-	c.zones[zone][v.key], c.zones[zone][v.key.reverse()] = conn, conn
+	c.zones[zone][v.key], c.zones[zone][conn.back] = conn, conn
 	return conn
 }
 

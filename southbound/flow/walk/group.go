@@ -23,15 +23,15 @@ func (r *run) group(p *packet, id uint32, step int) error {
 	switch g.Type {
 	case openflow.GroupAll, openflow.GroupIndirect:
 	case openflow.GroupFastFailover:
-		live := slices.IndexFunc(buckets, func(k openflow.Bucket) bool {
-			return k.WatchPort != openflow.PortAny && !r.sw.Dead[k.WatchPort] || k.WatchGroup != openflow.GroupAny
-		})
+		live := slices.IndexFunc(buckets, r.sw.live)
 		if live < 0 {
 			return nil
 		}
 		buckets = buckets[live : live+1]
 	case openflow.GroupSelect:
-		buckets = choose(p, buckets)
+		buckets = choose(p, slices.DeleteFunc(buckets, func(k openflow.Bucket) bool {
+			return k.WatchPort != openflow.PortAny && !r.sw.live(k)
+		}))
 	default:
 		return unsupported(fmt.Sprintf("group %d of type %d", id, g.Type))
 	}
@@ -45,6 +45,11 @@ func (r *run) group(p *packet, id uint32, step int) error {
 		r.exited = false
 	}
 	return nil
+}
+
+// live reports whether what a bucket watches is alive; groups are taken to be.
+func (s *Switch) live(k openflow.Bucket) bool {
+	return k.WatchPort != openflow.PortAny && !s.Dead[k.WatchPort] || k.WatchGroup != openflow.GroupAny
 }
 
 func sends(a openflow.Action) int {

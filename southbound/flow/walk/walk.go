@@ -45,7 +45,7 @@ type Switch struct {
 	Conntrack Conntrack
 	// Ports are those that FLOOD and ALL send to.
 	Ports []uint32
-	// Dead are the ports that fast failover groups take for dead.
+	// Dead are the ports that groups which watch them take for dead.
 	Dead map[uint32]bool
 
 	tables *tables

@@ -310,8 +310,8 @@ func TestConjunctionsNeedAllClausesOfOnePriority(t *testing.T) {
 func TestWhatIsNotKnownIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		"actions=normal", "priority=1,mpls,mpls_label=5 actions=drop", "actions=multipath(eth_src,50,modulo_n,4,0,NXM_NX_REG0[])",
-		"actions=ct(nat,table=5)", "actions=write_actions(output:2)", "actions=group:5", "actions=controller(pause)", "actions=push_mpls:0x8847",
+		"actions=normal", "priority=1,mpls,mpls_label=5 actions=drop", "actions=multipath(eth_src,50,hrw,4,0,NXM_NX_REG0[])",
+		"actions=ct(commit,nat(src=10.0.0.9),table=5)", "actions=write_actions(output:2)", "actions=group:5", "actions=controller(pause)", "actions=push_mpls:0x8847",
 		"recirc_id=5 actions=drop", "actions=meter:9", "priority=1,ip actions=bundle(eth_src,0,hrw,ofport,members:1,2)", "actions=controller(meter_id=7)",
 	} {
 		frame := tcp(1, 2, TCPSyn)

@@ -230,7 +230,12 @@ func (s *Switch) multipart(xid uint32, m *openflow.MultipartRequest, refuse func
 		bodies = append(bodies, s.groupDesc())
 	case *openflow.MeterConfigRequest:
 		bodies = append(bodies, s.meterConfig(req.MeterID))
-	default:
+	case *openflow.GroupFeaturesRequest:
+		if s.opts.Groups {
+			bodies = append(bodies, &openflow.GroupFeatures{Types: 1<<openflow.GroupAll | 1<<openflow.GroupSelect | 1<<openflow.GroupFastFailover})
+		}
+	}
+	if len(bodies) == 0 {
 		const badMultipart = 2 // OFPBRC_BAD_MULTIPART
 		return refuse(openflow.Error{ErrType: openflow.ErrorBadRequest, Code: badMultipart})
 	}

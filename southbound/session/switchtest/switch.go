@@ -26,6 +26,8 @@ type Options struct {
 	Ports []openflow.Port
 	// NoBundles makes the switch refuse bundles as an unknown experimenter.
 	NoBundles bool
+	// Groups makes it tell that it has groups of all types.
+	Groups bool
 	// NoEcho makes it leave echo requests unanswered.
 	NoEcho bool
 	// Refuse, if not nil, is asked about every message but hello and echo and
