@@ -7,7 +7,11 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 GOLANGCI   ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME   ?= 20s
 BENCHTIME  ?= 1s
+KERNELTESTS ?= ^Test(TenantsReachTheirOwnNetworksOnly|ARuleOpensAndCloses|ABoundPortSpeaksOnlyAsItself|TCPCarriesALoad|ParallelLinks|Queues|ClientsStay|ClientsThatSay|NewClients)
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# TestQueues… need what only the kernel's datapath has: test leaves them out, test-kernel runs them.
+QUEUETESTS := ^TestQueues
 
 # Tests below test/ make network namespaces, so their binaries run as root. They
 # wait more than they compute, so more of them run at once than there are cores.
@@ -16,10 +20,10 @@ AS_ROOT := -exec 'sudo -E'
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench build lint fuzz deps clean
+.PHONY: help run test test-kernel picture bench build lint fuzz deps clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, build, and start the controller (ARGS="--http …" for its flags)
 	@test/deps.sh run
@@ -35,9 +39,27 @@ test: ## Install what is missing and run every test, on real PostgreSQL and Open
 	@unformatted=$$(gofmt -l cmd controller migrations northbound southbound test); \
 		test -z "$$unformatted" || { echo "not formatted with gofmt:" $$unformatted >&2; exit 1; }
 	go vet ./...
-	go test -race -timeout 8m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
+	go test -race -timeout 15m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
 	@$(MAKE) --no-print-directory build
-	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 -parallel 4 $(AS_ROOT) -timeout 8m $$(go list ./test/... | grep -v '/test$$')
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 -parallel 4 -skip '$(QUEUETESTS)' $(AS_ROOT) -timeout 20m $$(go list ./test/... | grep -v '/test$$')
+
+# The machine is emulated in software where it must be: what fails there is tried
+# once more.
+test-kernel: ## Run the tests of the data plane on the kernel's datapath, in a virtual machine
+	@test/deps.sh kernel
+	@$(MAKE) --no-print-directory build
+	go test -c -o bin/e2e.test ./test/e2e
+	cd test/e2e && MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom ../kernellab/again $(CURDIR)/bin/e2e.test '$(KERNELTESTS)' -test.parallel 2 -test.timeout 15m
+
+# In the virtual machine nothing stays that is written, so what was measured comes on its output.
+picture: ## Measure latency with and without priority, and draw docs/qos-latency.svg
+	@test/deps.sh kernel
+	@$(MAKE) --no-print-directory build
+	go test -c -o bin/e2e.test ./test/e2e
+	cd test/e2e && ../kernellab/kernellab env MACLOOM_TEST_DATAPATH=system MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom MACLOOM_TEST_SAMPLES=1 \
+		$(CURDIR)/bin/e2e.test -test.v -test.run '^TestQueuesKeepVoice' | tee $(CURDIR)/bin/qos-latency.log
+	{ echo "# $$(date -u +%F), load average of the host $$(cut -d ' ' -f 1-3 /proc/loadavg)"; sed -n 's/^sample,//p' bin/qos-latency.log; } >docs/qos-latency.csv
+	go run ./test/kernellab/picture <docs/qos-latency.csv >docs/qos-latency.svg
 
 bench: ## Run the benchmarks (BENCHTIME=1s each)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) \

@@ -127,7 +127,7 @@ func TestDecisionsAreLoadedAndFollowed(t *testing.T) {
 	}
 	follow(t, c)
 	for _, admitted := range []bool{true, false} {
-		if _, err := db.UpdateSwitch(t.Context(), 1, func(sw *intent.Switch) error { sw.Admitted = admitted; return nil }); err != nil {
+		if _, err := db.UpdateSwitch(t.Context(), 1, func(sw *intent.Switch) error { sw.Judge(admitted); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		for deadline := time.Now().Add(patience); in(1) != admitted; time.Sleep(time.Millisecond) {

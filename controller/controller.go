@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/macloom/macloom/controller/fabric"
+	"github.com/macloom/macloom/controller/guard"
 	"github.com/macloom/macloom/controller/hypervisor"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/reconcile"
@@ -40,6 +41,8 @@ type Config struct {
 	MACs         store.MACUpkeep
 	AuditKeep    time.Duration     // how long the audit log is kept; 0: for ever
 	DHCPLease    time.Duration     // for which an address is given; 0: respond.DefaultLease
+	MaxMACs      int               // stations that are learned at an unmanaged port that is no link; 0: any number
+	Guard        guard.Settings    // of the guard where nothing else is set; zero: guard.Preset
 	Admit        string            // AdmitAuto or AdmitListed
 	Hypervisors  hypervisor.Config // but OpenFlow, which is the address of the listener
 	Log          *zap.Logger
@@ -51,10 +54,15 @@ type Controller struct {
 	cfg        Config
 	world      *world
 	gate       *gate
-	fabric     *fabric.Map // nil: unmanaged ports do not learn
+	fabric     *fabric.Map   // nil: unmanaged ports do not learn
+	stations   *fabric.Hosts // nil, too, then
+	sentry     *sentry
+	ward       *ward
 	hosts      *hypervisor.Hosts
 	reconciler *reconcile.Reconciler
 	sessions   *session.Stats
+	events     *prometheus.CounterVec
+	spread     chan struct{} // networks may be at other switches than before; holds one token
 	loaded     atomic.Bool
 }
 
@@ -63,18 +71,30 @@ func New(cfg Config) *Controller {
 	w := &world{
 		store: cfg.Store, unmanaged: cfg.Unmanaged, roster: newRoster(cfg.Admit), log: cfg.Log.Named("intent"), state: intent.NewState(),
 	}
-	c := &Controller{cfg: cfg, world: w, sessions: &session.Stats{}}
+	c := &Controller{cfg: cfg, world: w, sessions: &session.Stats{}, events: newEventCounter(cfg.Metrics), spread: make(chan struct{}, 1)}
 	c.gate = newGate(w.roster, cfg.Store.SaveRejection, cfg.Log.Named("admission"), cfg.Metrics)
 	if cfg.OpenFlow != nil {
 		cfg.Hypervisors.OpenFlow = cfg.OpenFlow.Addr()
 	}
 	if cfg.Unmanaged == intent.UnmanagedLearn {
-		c.fabric = fabric.NewMap()
-		cfg.Metrics.MustRegister(fabricCollector{c.fabric})
+		c.fabric, c.stations = fabric.NewMap(), fabric.NewHosts()
+		cfg.Metrics.MustRegister(fabricCollector{c.fabric, c.stations}, vlanCollector{w})
 	}
-	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{Lease: cfg.DHCPLease, Fabric: c.fabric})
+	c.sentry = newSentry(cfg.Guard, cfg.Store, cfg.Log.Named("guard"), cfg.Metrics)
+	c.ward = newWard(cfg.Store, cfg.Log.Named("health"))
+	c.reconciler = reconcile.New(w, facts{cfg.Store}, cfg.Log.Named("reconcile"), reconcile.NewMetrics(cfg.Metrics), reconcile.Config{
+		Lease: cfg.DHCPLease, MaxMACs: cfg.MaxMACs, Fabric: c.fabric, Hosts: c.stations, Guard: c.sentry, Health: c.ward,
+		Realized: func(v *intent.View) { c.hosts.SetQueues(v.DPID, v.QueuesWanted()) },
+	})
 	c.hosts = hypervisor.New(hostFacts{cfg.Store, c.reconciler, cfg.Log.Named("hypervisor")}, c.gate, cfg.Log.Named("hypervisor"), hypervisor.NewMetrics(cfg.Metrics), cfg.Hypervisors)
 	c.gate.vouched = c.hosts.Vouches
+	cfg.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "macloom_learn_stations", Help: "Stations that the unmanaged ports of the connected switches have taught.",
+	}, func() float64 { return float64(c.reconciler.Stations()) }))
+	cfg.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "macloom_blocks", Help: "Blocks in force.",
+	}, func() float64 { return float64(w.blocks()) }))
+	cfg.Metrics.MustRegister(backendCollector{w})
 	cfg.Metrics.MustRegister(sessionCollector{c.sessions, reconcile.PacketIns})
 	return c
 }
@@ -95,7 +115,13 @@ func (c *Controller) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("controller: load links: %w", err)
+		return fmt.Errorf("controller: load the fabric: %w", err)
+	}
+	if err := c.sentry.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("controller: load the guard: %w", err)
 	}
 	c.loaded.Store(true)
 
@@ -103,6 +129,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.follow(ctx) })
 	g.Go(func() error { c.gate.record(ctx); return nil })
 	g.Go(func() error { c.recordLinks(ctx); return nil })
+	g.Go(func() error { c.sentry.run(ctx, c.world.blocksDue); return nil })
+	g.Go(func() error { c.recordHosts(ctx); return nil })
+	if c.fabric != nil {
+		g.Go(func() error { c.settleVLANs(ctx); return nil })
+	}
+	g.Go(func() error { c.ward.run(ctx); return nil })
 	g.Go(func() error { return c.cfg.Store.MaintainMACs(ctx, c.cfg.MACs) })
 	g.Go(func() error { return c.cfg.Store.MaintainAuditLog(ctx, c.cfg.AuditKeep) })
 	g.Go(func() error {
@@ -130,12 +162,23 @@ func (c *Controller) follow(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			if slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.KindMACGuard }) {
+				if err := c.sentry.loadSettings(ctx); err != nil {
+					return err
+				}
+			}
 			c.reconciler.Touch(touched)
 			c.reconciler.Moved(moved)
+			c.lookAtVLANs(changes)
 			if slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == store.KindSwitch }) {
 				c.judgeAgain()
 			}
 			c.forgetSwitches(changes)
+			for _, change := range changes {
+				if change.Event != "" {
+					c.events.WithLabelValues(string(change.Event)).Inc()
+				}
+			}
 			return nil
 		})
 		if ctx.Err() != nil {
@@ -144,9 +187,10 @@ func (c *Controller) follow(ctx context.Context) error {
 		c.cfg.Log.Warn("changes of intent not read; will try again", zap.Error(err))
 		if errors.Is(err, store.ErrTooOld) {
 			// Asleep for longer than the feed reaches back: everything may be different.
-			if err := c.world.load(ctx); err == nil {
+			if err := errors.Join(c.world.load(ctx), c.sentry.loadSettings(ctx)); err == nil {
 				c.reconciler.TouchAll()
 				c.judgeAgain()
+				c.lookAtVLANs([]store.Change{{Kind: store.KindNetwork}})
 				continue
 			}
 		}

@@ -143,7 +143,7 @@ func TestAFeedThatHasForgottenTooMuchIsMadeGoodByLoadingAnew(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := db.ForgetChanges(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if err := db.ForgetChanges(t.Context(), time.Now().Add(time.Hour), 1<<40); err != nil {
 		t.Fatal(err)
 	}
 	follow(t, c)

@@ -17,6 +17,13 @@ const (
 	// follows a write that failed.
 	linkPause = 50 * time.Millisecond
 	linkRetry = time.Second
+
+	// hostPause and hostBatch bound how often hosts are written, and how many at once:
+	// stations can make up any number of them. What became of one meanwhile is written once.
+	hostPause = 200 * time.Millisecond
+	hostBatch = 1000
+	// hostLook is how often it is looked for hosts whose time has come.
+	hostLook = time.Second
 )
 
 // loadFabric takes over what earlier controllers knew of the fabric.
@@ -32,7 +39,16 @@ func (c *Controller) loadFabric(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.fabric.Load(key, links)
+	hosts, err := c.cfg.Store.FabricHosts(ctx)
+	if err != nil {
+		return err
+	}
+	slots, err := c.cfg.Store.FabricSlots(ctx)
+	if err != nil {
+		return err
+	}
+	c.fabric.Load(key, links, slots)
+	c.stations.Load(hosts)
 	return nil
 }
 
@@ -60,7 +76,11 @@ func (c *Controller) recordLinks(ctx context.Context) {
 		}
 		logLinks(log, before, links)
 		pause := linkPause
-		if err := c.cfg.Store.SaveLinks(ctx, links); err != nil && ctx.Err() == nil {
+		slots, err := c.cfg.Store.SaveLinks(ctx, links)
+		switch {
+		case err == nil:
+			c.reconciler.Touch(c.fabric.SetSlots(slots))
+		case ctx.Err() == nil:
 			log.Warn("links not recorded; will try again", zap.Error(err))
 			c.fabric.Changed()
 			pause = linkRetry
@@ -73,7 +93,37 @@ func (c *Controller) recordLinks(ctx context.Context) {
 	}
 }
 
-// forgetSwitches forgets the links of switches that were deleted.
+// recordHosts writes hosts of the fabric as they come, move and go.
+func (c *Controller) recordHosts(ctx context.Context) {
+	if c.stations == nil {
+		return
+	}
+	look := time.NewTicker(hostLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.stations.News():
+		case <-look.C:
+		}
+		pause := hostPause
+		if changes := c.stations.TakeChanged(time.Now(), hostBatch); len(changes) > 0 {
+			if err := c.cfg.Store.SaveFabricHosts(ctx, changes); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Named("fabric").Warn("hosts not recorded; will try again", zap.Error(err))
+				c.stations.Changed(changes)
+				pause = linkRetry
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// forgetSwitches forgets the links and hosts of switches that were deleted.
 func (c *Controller) forgetSwitches(changes []store.Change) {
 	for _, change := range changes {
 		if change.Kind != store.KindSwitch || change.Op != store.OpDelete {
@@ -105,13 +155,21 @@ func logLinks(log *zap.Logger, before map[fabric.Link]fabric.Known, now []fabric
 	}
 }
 
+var descHosts = prometheus.NewDesc("macloom_fabric_hosts", "Stations that are known behind unmanaged ports which lead to stations.", nil, nil)
+
 var descLinks = prometheus.NewDesc("macloom_fabric_links", "Links between switches by what they are: tree (of the flood tree), spare, down.", []string{"state"}, nil)
 
-// fabricCollector counts links.
-type fabricCollector struct{ fabric *fabric.Map }
+// fabricCollector counts links and hosts.
+type fabricCollector struct {
+	fabric *fabric.Map
+	hosts  *fabric.Hosts
+}
 
 // Describe implements prometheus.Collector.
-func (c fabricCollector) Describe(ch chan<- *prometheus.Desc) { ch <- descLinks }
+func (c fabricCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descLinks
+	ch <- descHosts
+}
 
 // Collect implements prometheus.Collector.
 func (c fabricCollector) Collect(ch chan<- prometheus.Metric) {
@@ -122,4 +180,5 @@ func (c fabricCollector) Collect(ch chan<- prometheus.Metric) {
 	for state, links := range n {
 		ch <- prometheus.MustNewConstMetric(descLinks, prometheus.GaugeValue, float64(links), state)
 	}
+	ch <- prometheus.MustNewConstMetric(descHosts, prometheus.GaugeValue, float64(c.hosts.Len()))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/macloom/macloom/controller/explain"
+	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/reconcile"
 )
@@ -35,6 +36,11 @@ func (c *Controller) SwitchDiff(ctx context.Context, d intent.DPID) ([]explain.C
 	return explain.Changes(inspection{ctx, c}, plan), nil
 }
 
+// QoSStatistics says what switches have counted of a policy.
+func (c *Controller) QoSStatistics(ctx context.Context, policy uint32) intent.QoSStatistics {
+	return c.reconciler.QoSStatistics(ctx, policy)
+}
+
 // inspection is the world as one question finds it.
 type inspection struct {
 	ctx context.Context
@@ -54,10 +60,20 @@ func (i inspection) Switch(d intent.DPID) (explain.Switch, error) {
 	want, connected := i.c.reconciler.Wanted(d)
 	if !connected {
 		view := i.c.world.View(d, facts.Ports)
-		view.Meters = facts.Capabilities["meters"] == "yes"
+		view.Meters, view.Groups = facts.Capabilities["meters"] == "yes", facts.Capabilities["groups"] == "yes"
+		view.Queues = view.Queues && facts.Capabilities["set_queue"] == "yes"
 		want = i.c.reconciler.WantedOf(view)
 	}
 	return explain.Switch{Connected: connected, Hostname: facts.Hostname, View: want.View, Desired: want.Desired}, nil
+}
+
+// Beyond implements explain.World.
+func (i inspection) Beyond(d intent.DPID, port uint32) (far intent.Place, linked bool) {
+	if i.c.fabric == nil {
+		return far, false
+	}
+	end, linked := i.c.fabric.Beyond(fabric.End{DPID: d, Port: port})
+	return intent.Place{Switch: end.DPID, Port: end.Port}, linked
 }
 
 // Standings implements explain.World.

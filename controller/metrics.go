@@ -2,7 +2,9 @@ package controller
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/openflow"
 	"github.com/macloom/macloom/southbound/session"
 )
@@ -57,4 +59,15 @@ func (c sessionCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(descBadMessages, c.stats.BadMessages.Load())
 	counter(descSessions, c.stats.Accepted.Load(), "accepted")
 	counter(descSessions, c.stats.Refused.Load(), "refused")
+}
+
+// newEventCounter counts the events that the change feed tells.
+func newEventCounter(reg prometheus.Registerer) *prometheus.CounterVec {
+	c := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "macloom_events_total", Help: "Events in the change feed since the controller started, by kind.",
+	}, []string{"kind"})
+	for _, s := range intent.EventKinds {
+		c.WithLabelValues(string(s.Kind))
+	}
+	return c
 }

@@ -51,6 +51,18 @@ func (w *world) load(ctx context.Context) error {
 	for _, l := range snapshot.MACAllowLists {
 		state.PutMACAllowList(l, touched)
 	}
+	for _, p := range snapshot.QoSPolicies {
+		state.PutQoSPolicy(p, touched)
+	}
+	for _, g := range snapshot.QoSSegments {
+		state.PutQoSSegment(g, touched)
+	}
+	for _, b := range snapshot.Blocks {
+		state.PutBlock(b, touched)
+	}
+	for _, p := range snapshot.AffinityPools {
+		state.PutAffinityPool(p, touched)
+	}
 	for _, p := range snapshot.Ports {
 		state.PutPort(p, touched)
 	}
@@ -83,11 +95,13 @@ func (w *world) read(f func(*intent.State)) {
 func (w *world) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	unmanaged := w.unmanaged
-	if w.roster.integration(d) {
+	unmanaged, ours := w.unmanaged, w.roster.integration(d)
+	if ours {
 		unmanaged = intent.UnmanagedDrop
 	}
-	return w.state.View(d, ports, unmanaged)
+	v := w.state.View(d, ports, unmanaged)
+	v.Queues = ours // where its datapath has some: we make them over OVSDB
+	return v
 }
 
 // Neighbour implements reconcile.Intent.
@@ -102,6 +116,13 @@ func (w *world) Client(port string) (intent.Client, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.state.Client(port)
+}
+
+// QoSPolicyID implements reconcile.Intent.
+func (w *world) QoSPolicyID(num uint32) (string, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.state.QoSPolicyID(num)
 }
 
 // apply brings the state up to a run of changes and says which switches they
@@ -137,11 +158,27 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 	if err != nil {
 		return nil, nil, err
 	}
+	blocks, err := w.store.BlocksByID(ctx, ids[store.KindBlock])
+	if err != nil {
+		return nil, nil, err
+	}
+	pools, err := w.store.AffinityPoolsByID(ctx, ids[store.KindAffinityPool])
+	if err != nil {
+		return nil, nil, err
+	}
 	ports, err := w.store.PortsByID(ctx, ids[store.KindPort])
 	if err != nil {
 		return nil, nil, err
 	}
 
+	policies, err := w.store.QoSPoliciesByID(ctx, ids[store.KindQoSPolicy])
+	if err != nil {
+		return nil, nil, err
+	}
+	qosSegments, err := w.store.QoSSegmentsByID(ctx, ids[store.KindSegment])
+	if err != nil {
+		return nil, nil, err
+	}
 	segments, err := w.store.HostSegmentsByID(ctx, ids[store.KindSegment])
 	if err != nil {
 		return nil, nil, err
@@ -199,6 +236,21 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 			w.state.DeleteMACAllowList(id, touched)
 		}
 	}
+	w.enforce(ids, policies, qosSegments, touched)
+	for _, id := range ids[store.KindBlock] {
+		if b, ok := blocks[id]; ok {
+			w.state.PutBlock(b, touched)
+		} else {
+			w.state.DeleteBlock(id, touched)
+		}
+	}
+	for _, id := range ids[store.KindAffinityPool] {
+		if p, ok := pools[id]; ok {
+			w.state.PutAffinityPool(p, touched)
+		} else {
+			w.state.DeleteAffinityPool(id, touched)
+		}
+	}
 	for _, id := range ids[store.KindPort] {
 		if p, ok := ports[id]; ok {
 			w.state.PutPort(p, touched)
@@ -208,6 +260,28 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 	}
 	w.state.Revision = changes[len(changes)-1].Revision
 	return touched, w.state.TakeMoved(), nil
+}
+
+// enforce brings the state up to changes of QoS policies and of the MAC segments that
+// have one.
+func (w *world) enforce(ids map[store.Kind][]string, policies map[string]intent.QoSPolicy, segments []intent.QoSSegment, touched intent.Touched) {
+	for _, id := range ids[store.KindQoSPolicy] {
+		if p, ok := policies[id]; ok {
+			w.state.PutQoSPolicy(p, touched)
+		} else {
+			w.state.DeleteQoSPolicy(id, touched)
+		}
+	}
+	there := map[string]bool{}
+	for _, g := range segments {
+		there[g.ID] = true
+		w.state.PutQoSSegment(g, touched)
+	}
+	for _, id := range ids[store.KindSegment] {
+		if !there[id] {
+			w.state.DeleteQoSSegment(id, touched)
+		}
+	}
 }
 
 // place brings the state up to changes of where hosts are and which addresses

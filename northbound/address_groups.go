@@ -22,24 +22,24 @@ func addressGroups(st *store.Store) *collection[intent.AddressGroup] {
 			"`PUT …/add_addresses` and `…/remove_addresses` take `{\"addresses\": […]}`.",
 		attributes: standard(meta,
 			name(meta),
-			stored("addresses", list(strictPrefix, maxGroupAddresses), func(g *intent.AddressGroup) *[]netip.Prefix { return &g.Addresses }, access{post: optional},
-				"The prefixes; a single address is one of its full length: `192.0.2.1/32`."),
+			stored("addresses", list(cidr, maxGroupAddresses), func(g *intent.AddressGroup) *[]netip.Prefix { return &g.Addresses }, access{post: optional},
+				"The prefixes; a single address is one of its full length: `192.0.2.1/32`. Host bits are taken off."),
 			derived("shared", boolean, func(g *intent.AddressGroup) bool { return g.Shared }, access{}, "Whether an RBAC policy shares it with the caller."),
 		),
-		meta:    meta,
+		meta: meta, coy: true, // Neutron's policy does not look at how they are shared
 		backend: backend[intent.AddressGroup]{st.AddressGroups, st.AddressGroup, st.CreateAddressGroups, st.UpdateAddressGroup, st.DeleteAddressGroup},
 	}
-	addresses := list(strictPrefix, maxGroupAddresses)
+	addresses := list(addressOrPrefix, maxGroupAddresses)
 	c.actions = []action{
-		memberAction(c, "addresses", addresses, "add_addresses", "Puts prefixes into the group that are not in it, and answers the group.", st.AddAddresses),
-		memberAction(c, "addresses", addresses, "remove_addresses", "Takes prefixes out of the group that are in it, and answers the group.", st.RemoveAddresses),
+		memberAction(c, "addresses", addresses, nil, "add_addresses", "Puts prefixes into the group that are not in it, and answers the group.", st.AddAddresses),
+		memberAction(c, "addresses", addresses, nil, "remove_addresses", "Takes prefixes out of the group that are in it, and answers the group.", st.RemoveAddresses),
 	}
 	return c
 }
 
 // memberAction is PUT …/{id}/WORD, whose body has the list of one key, beside
-// or under the name of the resource, and whose answer is the object.
-func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word, doc string, do func(context.Context, store.Scope, string, []V) (E, error)) action {
+// or under the name of the resource. Its answer is the object, or with bare the list alone.
+func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], bare func(*E) []V, word, doc string, do func(context.Context, store.Scope, string, []V) (E, error)) action {
 	serve := func(w http.ResponseWriter, r *http.Request) error {
 		p := principalOf(r.Context())
 		text, err := readText(r)
@@ -80,26 +80,35 @@ func memberAction[E, V any](c *collection[E], key string, t valueType[[]V], word
 		if err != nil {
 			return c.denied(err, "update")
 		}
+		if bare != nil {
+			b := append(appendString([]byte{'{'}, key), ':')
+			writeJSON(w, http.StatusOK, append(t.append(b, bare(&e)), '}'))
+			return nil
+		}
 		c.answer(w, http.StatusOK, c.attributes.visible(p, nil), &e)
 		return nil
 	}
+	gives := under(c.single, ref(c.single+"_whole"))
+	if bare != nil {
+		gives = under(key, t.shows)
+	}
 	return action{
 		method: http.MethodPut, path: "/{id}/" + word, doc: doc,
-		takes: asJSON(under(key, t.takes.with(schema{"type": "array", "minItems": 1})).closed()), gives: asJSON(under(c.single, ref(c.single+"_whole"))),
+		takes: asJSON(under(key, t.takes.with(schema{"type": "array", "minItems": 1})).closed()), gives: asJSON(gives),
 		serve: serve,
 	}
 }
 
-// strictPrefix is an IP prefix without host bits.
-var strictPrefix = valueType[netip.Prefix]{
-	name:  "IP prefix without host bits",
+// addressOrPrefix is an IP prefix, or an address, which is one of its full length.
+var addressOrPrefix = valueType[netip.Prefix]{
+	name:  "IP prefix or address",
 	shows: prefixSchema,
+	takes: anyOf(prefixSchema, ipSchema),
 	parse: func(v any) (netip.Prefix, error) {
-		p, err := readPrefix(v)
-		if err == nil && p.Masked() != p {
-			err = fmt.Errorf("%s is not a recognized IP subnet cidr, '%s' is recommended", show(v), p.Masked())
+		if a, err := readIP(v); err == nil {
+			return netip.PrefixFrom(a, a.BitLen()), nil
 		}
-		return p, err
+		return cidr.parse(v)
 	},
 	append: appendPrefix,
 }

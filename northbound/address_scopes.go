@@ -16,7 +16,13 @@ func addressScopes(st *store.Store) *collection[intent.AddressScope] {
 			stored("shared", boolean, func(a *intent.AddressScope) *bool { return &a.Shared }, access{post: optional, put: true, byPost: admins, byPut: admins, def: "false", filter: true},
 				"Whether it is shared with the caller. Setting it shares the scope with all tenants."),
 		),
-		meta:    meta,
+		meta: meta,
+		check: func(before, a *intent.AddressScope, _ given) error {
+			if before != nil && before.Shared && !a.Shared {
+				return invalid("AddressScopeUpdateError", "Unable to update address scope %s : Shared address scope can't be unshared.", a.ID)
+			}
+			return nil
+		},
 		backend: backend[intent.AddressScope]{st.AddressScopes, st.AddressScope, st.CreateAddressScopes, st.UpdateAddressScope, st.DeleteAddressScope},
 	}
 }

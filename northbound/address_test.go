@@ -11,7 +11,7 @@ func TestAddressGroupRoundTrip(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	names := map[string]string{}
-	made := a.want(201, "POST", "/v2.0/address-groups", "red", `{"address_group": {"name": "g", "addresses": ["2001:db8::/32", "10.0.0.0/8", "10.0.0.0/8", "192.0.2.1/32"]}}`)
+	made := a.want(201, "POST", "/v2.0/address-groups", "red", `{"address_group": {"name": "g", "addresses": ["2001:db8::7/32", "10.1.0.0/8", "10.0.0.0/8", "192.0.2.1/32"]}}`)
 	body := `{"address_group":{"id":"ID1","tenant_id":"red","project_id":"red","description":"","name":"g","addresses":[ADDRESSES],"shared":false,
 		"created_at":"TIME","updated_at":"TIME","revision_number":REV}}`
 	with := func(revision int, addresses string) string {
@@ -30,8 +30,9 @@ func TestAddressGroupRoundTrip(t *testing.T) {
 		`/add_addresses {"addresses": ["10.0.0.0/16"]}`:       {400, "AddressesAlreadyExist"},
 		`/remove_addresses {"addresses": ["10.0.0.0/17"]}`:    {404, "AddressesNotFound"},
 		`/add_addresses {"addresses": []}`:                    {400, "HTTPBadRequest"},
-		`/add_addresses {"addresses": ["10.0.0.1"]}`:          {400, "HTTPBadRequest"},
-		`/add_addresses {"addresses": ["10.0.0.1/8"]}`:        {400, "HTTPBadRequest"},
+		`/add_addresses {"addresses": ["10.0.0.7/16"]}`:       {400, "AddressesAlreadyExist"},
+		`/remove_addresses {"addresses": ["10.200.200.200"]}`: {404, "AddressesNotFound"},
+		`/add_addresses {"addresses": ["10.0.0"]}`:            {400, "HTTPBadRequest"},
 		`/add_addresses {"addresses": "10.0.0.0/8"}`:          {400, "HTTPBadRequest"},
 		`/add_addresses {"addresses": ["9.0.0.0/8"], "x": 1}`: {400, "HTTPBadRequest"},
 		`/add_addresses {}`:                                   {400, "HTTPBadRequest"},
@@ -50,6 +51,18 @@ func TestAddressGroupRoundTrip(t *testing.T) {
 	a.wantBody(names, a.want(200, "PUT", group, "red", `{"address_group": {"name": "g"}}`), with(3, `"10.0.0.0/16","192.0.2.1/32"`))
 	a.want(204, "DELETE", group, "red", "")
 	a.want(404, "GET", group, "red", "")
+}
+
+func TestAnAddressScopeThatIsSharedStaysSo(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	scope := "/v2.0/address-scopes/" + idOf(a.make("/v2.0/address-scopes", "admin", `{"address_scope": {"name": "s", "ip_version": 4, "shared": true}}`))
+	if kind, message := a.want(400, "PUT", scope, "admin", `{"address_scope": {"name": "t", "shared": false}}`).message(t); kind != "AddressScopeUpdateError" {
+		t.Errorf("%s %s", kind, message)
+	}
+	if got := a.want(200, "PUT", scope, "admin", `{"address_scope": {"name": "t", "shared": true}}`).object(t); got["name"] != "t" || got["shared"] != true {
+		t.Errorf("%v", got)
+	}
 }
 
 func TestSubnetPoolRoundTrip(t *testing.T) {
@@ -71,12 +84,10 @@ func TestSubnetPoolRoundTrip(t *testing.T) {
 	if fmt.Sprintln(got["prefixes"], got["min_prefixlen"], got["default_quota"], got["address_scope_id"]) != "[10.0.0.0/8] 24 <nil> <nil>\n" {
 		t.Errorf("after PUT: %v", got)
 	}
-	got = a.want(200, "PUT", pool+"/add_prefixes", "red", `{"prefixes": ["11.0.0.0/8"]}`).object(t)
-	if fmt.Sprint(got["prefixes"]) != "[10.0.0.0/7]" {
+	if got := a.want(200, "PUT", pool+"/add_prefixes", "red", `{"prefixes": ["11.0.0.0/8"]}`).text; got != `{"prefixes":["10.0.0.0/7"]}` {
 		t.Errorf("after add_prefixes: %v", got)
 	}
-	got = a.want(200, "PUT", pool+"/remove_prefixes", "red", `{"prefixes": ["10.0.0.0/8"]}`).object(t)
-	if fmt.Sprint(got["prefixes"]) != "[11.0.0.0/8]" {
+	if got := a.want(200, "PUT", pool+"/remove_prefixes", "red", `{"prefixes": ["10.0.0.0/8"]}`).text; got != `{"prefixes":["11.0.0.0/8"]}` {
 		t.Errorf("after remove_prefixes: %v", got)
 	}
 	for body, want := range map[string]string{

@@ -36,6 +36,13 @@ var agentTime = valueType[time.Time]{
 	},
 }
 
+func agentDescription(s *intent.Switch) string {
+	if s.Note != "" {
+		return s.Note
+	}
+	return s.Description
+}
+
 func agents(st *store.Store) *collection[intent.Switch] {
 	type sw = intent.Switch
 	found := access{filter: true, sort: true}
@@ -50,7 +57,7 @@ func agents(st *store.Store) *collection[intent.Switch] {
 			derived("binary", text(255), same("macloom"), found, "Always `macloom`."),
 			derived("topic", text(255), same("N/A"), found, "Always `N/A`."),
 			derived("host", text(255), switchID, found, "The datapath id: what `binding:host_id` of a port names."),
-			stored("admin_state_up", boolean, func(s *sw) *bool { return &s.Admitted }, access{put: true, filter: true, sort: true}, "Whether the switch may connect."),
+			mapped("admin_state_up", boolean, func(s *sw) bool { return s.Admitted }, (*sw).Judge, access{put: true, filter: true, sort: true}, "Whether the switch may connect."),
 			derived("alive", boolean, func(s *sw) bool { return s.Connected }, found, "Whether its OpenFlow session is up."),
 			derived("created_at", agentTime, func(s *sw) time.Time { return s.ConnectedAt }, access{}, "When the last session began; macloom does not know of the first."),
 			derived("started_at", agentTime, func(s *sw) time.Time { return s.ConnectedAt }, access{}, "When the last session began."),
@@ -58,7 +65,8 @@ func agents(st *store.Store) *collection[intent.Switch] {
 			derived("configurations", answers, func(s *sw) map[string]string {
 				return map[string]string{"datapath_id": s.DPID.String(), "datapath_type": s.DatapathType, "hostname": s.Hostname, "system_id": s.SystemID, "version": s.Version}
 			}, access{}, "What is known of it."),
-			derived("description", text(255), func(s *sw) string { return s.Description }, found, "Manufacturer, hardware and software, in its own words."),
+			mapped("description", textOrNull(255), agentDescription, func(s *sw, v string) { s.Note = v }, access{put: true, filter: true, sort: true},
+				"`note` of the switch; if there is none, manufacturer, hardware and software in its own words."),
 			derived("availability_zone", text(255), same(theZone), found, "Always `"+theZone+"`."),
 		},
 		readBy:  admins,

@@ -1,6 +1,8 @@
 package northbound
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -41,6 +43,7 @@ type access struct {
 	def    string   // value when not given, as JSON; empty: the server chooses or the zero value is meant
 	filter bool     // lists filter by it
 	sort   bool     // lists sort by it
+	single bool     // lists do not show it
 }
 
 // attribute is one attribute of a resource whose values are kept in an E.
@@ -55,10 +58,12 @@ type attribute[E any] struct {
 	doc          string
 	// parse checks a value and returns how to put it into an E; checking needs
 	// no object, so that a bad value is refused before the object is looked up.
+	// Its error is the reason, or an apiError if Neutron has a name for the fault.
 	parse  func(v any) (func(*E), error)
 	write  func(b []byte, e *E) []byte
 	toText func(query string) (canonical string, possible bool, err error) // nil: lists do not filter by it
 	preset func(*E)                                                        // puts the declared default; nil: there is none
+	normal []byte                                                          // the declared default as answers show it
 }
 
 // mapped declares an attribute by how it is read from an E and put into it; a
@@ -94,6 +99,9 @@ func mapped[E, V any](name string, t valueType[V], get func(*E) V, put func(*E, 
 		if err == nil {
 			attr.preset, err = attr.parse(v)
 		}
+		if err == nil {
+			attr.normal, err = attr.canonical(v)
+		}
 		if err != nil {
 			panic(fmt.Sprintf("northbound: default of %s: %v", name, err))
 		}
@@ -109,6 +117,16 @@ func stored[E, V any](name string, t valueType[V], at func(*E) *V, a access, doc
 // derived declares a read-only attribute.
 func derived[E, V any](name string, t valueType[V], get func(*E) V, a access, doc string) attribute[E] {
 	return mapped(name, t, get, nil, a, doc)
+}
+
+// says tells whether a value is the declared default, which is as if it were
+// not given.
+func (a *attribute[E]) says(v any) bool {
+	if a.preset == nil {
+		return false
+	}
+	text, err := a.canonical(v)
+	return err == nil && bytes.Equal(text, a.normal)
 }
 
 // given is the set of attributes that a body held.
@@ -131,9 +149,9 @@ func standard[E any](meta func(*E) *intent.Meta, own ...attribute[E]) table[E] {
 	return append(append(t, own...), history(meta)...)
 }
 
-// without takes an attribute away that a resource does not have.
-func (t table[E]) without(name string) table[E] {
-	return slices.DeleteFunc(t, func(a attribute[E]) bool { return a.name == name })
+// without takes attributes away that a resource does not have.
+func (t table[E]) without(names ...string) table[E] {
+	return slices.DeleteFunc(t, func(a attribute[E]) bool { return slices.Contains(names, a.name) })
 }
 
 // part returns the attributes of a resource whose objects belong to another
@@ -203,7 +221,9 @@ func (t table[E]) parsePost(o object, p principal) (change[E], error) {
 			return change[E]{}, badRequest("Failed to parse request. Required attribute '%s' not specified", a.name)
 		}
 	}
-	return t.parse(o, p, func(a *attribute[E]) audience { return a.byPost })
+	// Whoever says only what is so anyway, as clients do that send all that they
+	// know of, is not asked for the right to choose.
+	return t.parse(o, func(a *attribute[E], v any) bool { return a.byPost.admits(p) || a.says(v) })
 }
 
 // parsePut checks the body of a partial update.
@@ -216,7 +236,7 @@ func (t table[E]) parsePut(o object, p principal) (change[E], error) {
 			return change[E]{}, badRequest("Cannot update read-only attribute %s", m.key)
 		}
 	}
-	return t.parse(o, p, func(a *attribute[E]) audience { return a.byPut })
+	return t.parse(o, func(a *attribute[E], _ any) bool { return a.byPut.admits(p) })
 }
 
 func (t table[E]) known(o object) error {
@@ -232,15 +252,18 @@ func (t table[E]) known(o object) error {
 	return nil
 }
 
-func (t table[E]) parse(o object, p principal, by func(*attribute[E]) audience) (change[E], error) {
+func (t table[E]) parse(o object, may func(a *attribute[E], v any) bool) (change[E], error) {
 	c := change[E]{given: given{}}
 	for _, m := range o {
 		a := t.find(m.key)
 		set, err := a.parse(m.value)
+		if said, ok := errors.AsType[*apiError](err); ok {
+			return change[E]{}, said
+		}
 		if err != nil {
 			return change[E]{}, invalidValue(m.key, "%v", err)
 		}
-		if !by(a).admits(p) && c.onlyFor == "" {
+		if c.onlyFor == "" && !may(a, m.value) {
 			c.onlyFor = m.key
 		}
 		c.given[m.key] = true
@@ -258,11 +281,13 @@ func (t table[E]) presets(e *E) {
 	}
 }
 
-// visible returns the attributes that p sees, cut to fields if there are any.
+// visible returns the attributes that p sees, cut to fields if there are any;
+// an empty one names none.
 func (t table[E]) visible(p principal, fields []string) table[E] {
+	cut := slices.ContainsFunc(fields, func(name string) bool { return name != "" })
 	shown := make(table[E], 0, len(t))
 	for _, a := range t {
-		if a.seen.admits(p) && (len(fields) == 0 || slices.Contains(fields, a.name)) {
+		if a.seen.admits(p) && (!cut || slices.Contains(fields, a.name)) {
 			shown = append(shown, a)
 		}
 	}

@@ -69,9 +69,9 @@ func TestNumbersAreNeitherRoundedNorWrapped(t *testing.T) {
 func TestBooleansAreReadAsNeutronReadsThem(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`true`: "true", `1`: "true", `"True"`: "true", `"true"`: "true", `"1"`: "true",
-		`false`: "false", `0`: "false", `"False"`: "false", `"0"`: "false",
-		`2`: "", `"yes"`: "", `null`: "", `[]`: "", `1.0`: "", `""`: "",
+		`true`: "true", `1`: "true", `"True"`: "true", `"true"`: "true", `"1"`: "true", `"yes"`: "true", `"On"`: "true", `"t"`: "true", `" Y "`: "true",
+		`false`: "false", `0`: "false", `"False"`: "false", `"0"`: "false", `"no"`: "false", `"OFF"`: "false", `"f"`: "false", `"n"`: "false",
+		`2`: "", `"maybe"`: "", `null`: "", `[]`: "", `1.0`: "", `""`: "",
 	} {
 		v, err := parseJSON([]byte(text))
 		if err != nil {
@@ -109,6 +109,32 @@ func TestBodyChecksComeInNeutronsOrder(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s:\n got %v\nwant %s", c.body, err, c.want)
 		}
+	}
+}
+
+func TestMembersMaySayInPOSTWhatIsSoAnyway(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"shared": false, "is_default": "False", "router:external": 0}`: "",
+		`{"shared": true}`:                   "rule:create_network:shared is disallowed by policy",
+		`{"router:external": "yes"}`:         "rule:create_network:router:external is disallowed by policy",
+		`{"provider:network_type": "vxlan"}`: "rule:create_network:provider:network_type is disallowed by policy",
+	} {
+		bodies, _, err := networks(nil).postBodies([]byte(`{"network": ` + body + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if _, err := networks(nil).newObjects(bodies, testMember); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+	// What is so by default need not be so now.
+	if ch, err := networks(nil).attributes.parsePut(object{{"shared", false}}, testMember); err != nil || ch.onlyFor != "shared" {
+		t.Errorf("PUT of shared: refused for %q (%v), want shared", ch.onlyFor, err)
 	}
 }
 
@@ -226,4 +252,24 @@ func FuzzBodies(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEntriesOfABulkMayBeNamed(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	made := a.want(201, "POST", "/v2.0/networks", "red", `{"networks": [{"network": {"name": "a"}}, {"name": "b"}]}`).list(t)
+	if len(made) != 2 || made[0]["name"] != "a" || made[1]["name"] != "b" {
+		t.Errorf("made %v", made)
+	}
+}
+
+func TestWhoseSecurityGroupsAreListedHasADefaultGroup(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	if got := a.want(200, "GET", "/v2.0/security-groups?project_id=violet", "admin", "").list(t); len(got) != 1 || got[0]["name"] != "default" || got[0]["tenant_id"] != "violet" {
+		t.Errorf("%v", got)
+	}
+	if got := a.want(200, "GET", "/v2.0/security-groups?project_id=violet", "red", "").list(t); len(got) != 0 {
+		t.Errorf("a member sees %v", got)
+	}
 }

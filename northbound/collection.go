@@ -31,8 +31,10 @@ type collection[E any] struct {
 	tags           string                // path that its tags are changed under, mostly its own; empty: it has none
 	ownerless      bool                  // an object without tenant_id is not the caller's, but the operator's or that of what it is a part of
 	public         bool                  // whoever reads sees every object
+	coy            bool                  // to change what is another's is 404, not 403, also for who sees it
 	silent         bool                  // the change feed does not tell of its objects
 	partial        bool                  // other collections have objects of the same kind
+	journal        bool                  // objects are only added, each with the feed's revision of its own as id: a watch begins where the caller is, not with all that there is
 
 	// fromStore makes an E of what the store has of an object, a pointer to its
 	// own type; nil: that is an E already.
@@ -73,6 +75,7 @@ type within[E any] struct {
 // Its path is below that of its collection, or below /v2.0 if it has none.
 type action struct {
 	method, path string
+	name         string // in the OpenAPI document; empty: it follows from the path
 	serve        func(http.ResponseWriter, *http.Request) error
 	doc          string
 	query        []parameter
@@ -401,6 +404,9 @@ func (c *collection[E]) serveDelete(w http.ResponseWriter, r *http.Request) erro
 func (c *collection[E]) denied(err error, verb string) error {
 	var denied *store.Denied
 	if errors.As(err, &denied) && denied.Rule == "" {
+		if c.coy {
+			return &apiError{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
+		}
 		return forbidden(c.rule(verb))
 	}
 	return err
@@ -453,6 +459,12 @@ func (c *collection[E]) postBodies(text []byte) (bodies []object, bulk bool, err
 		body, ok := item.(object)
 		if !ok {
 			return nil, false, badRequest("Body contains invalid data: entry %d of '%s' is not an object", i, c.plural)
+		}
+		// Some clients name each entry, {"ports": [{"port": {…}}]}, and Neutron lets them.
+		if inner, named := body.get(c.single); named && len(body) == 1 {
+			if body, ok = inner.(object); !ok {
+				return nil, false, badRequest("Body contains invalid data: '%s' in entry %d of '%s' is not an object", c.single, i, c.plural)
+			}
 		}
 		bodies = append(bodies, body)
 	}

@@ -39,8 +39,18 @@ func TestProviderAttributesAreForAdministrators(t *testing.T) {
 	if flat["provider:segmentation_id"] != nil || flat["is_default"] != false {
 		t.Errorf("flat network: %v", flat)
 	}
+	segment := `"segments": [{"provider:network_type": "vlan", "provider:physical_network": "physnet2", "provider:segmentation_id": 7}]`
+	if got := a.make("/v2.0/networks", "admin", `{"network": {`+segment+`}}`); got["provider:network_type"] != "vlan" || got["provider:physical_network"] != "physnet2" || got["provider:segmentation_id"] != float64(7) {
+		t.Errorf("network of a segment: %v", got)
+	}
+	a.make("/v2.0/networks", "admin", `{"network": {"segments": []}}`)
+	a.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/networks", "red", `{"network": {`+segment+`}}`)
+	a.refused(400, "SegmentsSetInConjunctionWithProviders", "POST", "/v2.0/networks", "admin", `{"network": {"provider:network_type": "vlan", `+segment+`}}`)
+	for _, bad := range []string{`[{}]`, `[{"provider:network_type": "vlan", "vlan": 1}]`, `[{"provider:network_type": "vxlan"}, {"provider:network_type": "vxlan"}]`, `{}`} {
+		a.refused(400, "HTTPBadRequest", "POST", "/v2.0/networks", "admin", `{"network": {"segments": `+bad+`}}`)
+	}
 	for query, want := range map[string]int{
-		"provider:network_type=vlan": 1, "provider:physical_network=physnet1": 2, "provider:segmentation_id=101": 1, "router:external=True": 1, "is_default=True": 1,
+		"provider:network_type=vlan&provider:physical_network=physnet1": 1, "provider:physical_network=physnet1": 2, "provider:segmentation_id=101": 1, "router:external=True": 1, "is_default=True": 1,
 	} {
 		if got := len(a.want(200, "GET", "/v2.0/networks?"+query, "admin", "").list(t)); got != want {
 			t.Errorf("networks?%s: %d, want %d", query, got, want)

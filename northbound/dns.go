@@ -72,27 +72,37 @@ var dnsDomain = valueType[string]{
 
 // dnsRecord is the name that an address of a port has.
 type dnsRecord struct {
-	addr           netip.Addr
-	hostname, fqdn string
+	addr netip.Addr
+	name string // of the port; empty: the address has one of its own
 }
-
-var hostnameText = strings.NewReplacer(".", "-", ":", "-")
 
 // dnsRecords are the names of a port.
 func dnsRecords(p *store.NewPort) []dnsRecord {
 	records := make([]dnsRecord, len(p.FixedIPs))
 	for i, ip := range p.FixedIPs {
-		r := dnsRecord{addr: ip.Addr, hostname: p.Extras.DNSName}
-		if r.hostname == "" {
-			r.hostname = "host-" + hostnameText.Replace(ip.Addr.String())
-		}
-		r.fqdn = r.hostname
-		if !strings.HasSuffix(r.fqdn, ".") {
-			r.fqdn += "." + localDomain
-		}
-		records[i] = r
+		records[i] = dnsRecord{ip.Addr, p.Extras.DNSName}
 	}
 	return records
+}
+
+// appendHostname writes the name of a host in a domain, or without one. That of
+// an address is spelt in place: every port of a list has one.
+func (r dnsRecord) appendHostname(b []byte, domain string) []byte {
+	if r.name != "" {
+		if strings.HasSuffix(r.name, ".") {
+			domain = ""
+		}
+		return appendString(b, r.name+domain)
+	}
+	b = append(b, `"host-`...)
+	from := len(b)
+	b = r.addr.AppendTo(b)
+	for i := from; i < len(b); i++ {
+		if b[i] == '.' || b[i] == ':' {
+			b[i] = '-'
+		}
+	}
+	return append(append(b, domain...), '"')
 }
 
 // dnsAssignment is shown only.
@@ -103,9 +113,9 @@ var dnsAssignment = valueType[dnsRecord]{
 		b = append(b, `{"ip_address":`...)
 		b = appendIP(b, r.addr)
 		b = append(b, `,"hostname":`...)
-		b = appendString(b, r.hostname)
+		b = r.appendHostname(b, "")
 		b = append(b, `,"fqdn":`...)
-		b = appendString(b, r.fqdn)
+		b = r.appendHostname(b, "."+localDomain)
 		return append(b, '}')
 	},
 }

@@ -24,6 +24,7 @@ type Explainer interface {
 	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
 	SwitchFlows(ctx context.Context, d intent.DPID) ([]explain.Entry, error)
 	SwitchDiff(ctx context.Context, d intent.DPID) ([]explain.Change, error)
+	QoSStatistics(ctx context.Context, policy uint32) intent.QoSStatistics
 }
 
 var errNoExplainer = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "No controller runs here."}

@@ -39,6 +39,12 @@ func (o *oracle) SwitchDiff(context.Context, intent.DPID) ([]explain.Change, err
 	return []explain.Change{{Does: "delete", Entry: explain.Entry{Object: "flow", Table: 2, Name: "guard", Text: "table=2"}}}, o.diff
 }
 
+func (o *oracle) QoSStatistics(context.Context, uint32) intent.QoSStatistics {
+	return intent.QoSStatistics{Switches: 2, Silent: 1, Counts: []intent.QoSCount{
+		{Kind: intent.QoSBandwidthLimit, Direction: intent.Egress, Packets: 10, Bytes: 1000, Dropped: 3, DroppedBytes: 300},
+	}}
+}
+
 func explaining(t *testing.T) (*api, *oracle) {
 	t.Helper()
 	o := &oracle{answer: explain.Answer{Way: explain.Way{Verdict: explain.Dropped}}}

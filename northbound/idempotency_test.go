@@ -149,8 +149,9 @@ func TestARequestWhoseLikeIsUnderWayIsToldSo(t *testing.T) {
 	}
 	first := make(chan answer, 1)
 	go func() { first <- a.post("ports", "red", "k", body) }()
-	for waiting := false; !waiting; { // until the first one waits for the network
-		err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))`, conn.PgConn().PID()).Scan(&waiting)
+	// Until the first one waits for the network. What a transaction sees of pg_stat_activity does not change.
+	for waiting := false; !waiting; {
+		err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND $1 = ANY(pg_blocking_pids(pid)))`, conn.PgConn().PID()).Scan(&waiting)
 		if err != nil {
 			t.Fatal(err)
 		}

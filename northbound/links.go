@@ -3,6 +3,7 @@ package northbound
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,7 @@ func fabricLinks(st *store.Store) *collection[fabricLink] {
 		writeBy: admins,
 	}
 	all := func(ctx context.Context) ([]link, error) {
-		t, err := readTopology(ctx, st)
+		t, err := readTopology(ctx, st, nil)
 		return t.links, err
 	}
 	c.backend = backend[link]{
@@ -86,11 +87,13 @@ func linkStatus(l *fabricLink) string {
 
 // topology is the switches of the fabric and their links.
 type topology struct {
-	switches []intent.Switch // that are connected, or have links
+	switches []intent.Switch // that are connected, or have links or hosts
 	links    []fabricLink
+	names    map[fabric.End]string // of interfaces
 }
 
-func readTopology(ctx context.Context, st *store.Store) (t topology, err error) {
+// readTopology reads the fabric with the switches of some hosts.
+func readTopology(ctx context.Context, st *store.Store, hosts []fabric.Host) (t topology, err error) {
 	known, err := st.Links(ctx)
 	if err != nil {
 		return t, err
@@ -103,19 +106,29 @@ func readTopology(ctx context.Context, st *store.Store) (t topology, err error) 
 	for _, k := range known {
 		linked[k.A.DPID], linked[k.B.DPID] = true, true
 	}
-	names := map[fabric.End]string{}
+	for _, h := range hosts {
+		linked[h.At.DPID] = true
+	}
 	for _, s := range switches {
 		if s.Connected || linked[s.DPID] {
 			t.switches = append(t.switches, s)
 		}
+	}
+	t.names = interfaceNames(switches)
+	for _, k := range known {
+		t.links = append(t.links, fabricLink{k, t.names[k.A], t.names[k.B]})
+	}
+	return t, nil
+}
+
+func interfaceNames(switches []intent.Switch) map[fabric.End]string {
+	names := map[fabric.End]string{}
+	for _, s := range switches {
 		for _, p := range s.Ports {
 			names[fabric.End{DPID: s.DPID, Port: p.No}] = p.Name
 		}
 	}
-	for _, k := range known {
-		t.links = append(t.links, fabricLink{k, names[k.A], names[k.B]})
-	}
-	return t, nil
+	return names
 }
 
 // topologyActions declares GET /v2.0/topology.
@@ -124,11 +137,12 @@ func (s *server) topologyActions() group {
 	end := objectOf(map[string]schema{"switch": word, "port": between(0, 1<<32-1), "interface": word})
 	link := objectOf(map[string]schema{"a": end, "b": end, "state": chosen("string", "tree", "spare", "down")})
 	node := objectOf(map[string]schema{"id": word, "hostname": word, "connected": boolean.shows})
-	gives := asJSON(under("topology", objectOf(map[string]schema{"switches": arrayOf(node, 0), "links": arrayOf(link, 0)})))
+	host := objectOf(map[string]schema{"mac_address": macSchema, "ip_addresses": arrayOf(word, 0), "at": end})
+	gives := asJSON(under("topology", objectOf(map[string]schema{"switches": arrayOf(node, 0), "links": arrayOf(link, 0), "hosts": arrayOf(host, 0)})))
 	gives["text/vnd.graphviz"], gives["image/svg+xml"] = word, word
-	return group{"topology", "The switches and the links between them, as a whole.", []action{{
+	return group{"topology", "The switches, the links between them and the hosts at them, as a whole.", []action{{
 		method: http.MethodGet, path: "/topology", serve: s.serveTopology,
-		doc:   "The fabric: as JSON, in the language of Graphviz, or as a picture. Links of the flood tree are drawn in full, spare ones dashed, lost ones dotted. For administrators only.",
+		doc:   "The fabric: as JSON, in the language of Graphviz, or as a picture. Links of the flood tree are drawn in full, spare ones dashed, lost ones dotted. Hosts are drawn at their switches, in the picture up to 12 at each. For administrators only.",
 		query: []parameter{{name: "format", doc: "`json` if it is not given.", value: chosen("string", "json", "dot", "svg")}},
 		gives: gives,
 	}}}
@@ -144,6 +158,12 @@ type topologyLink struct {
 	A     topologyEnd `json:"a"`
 	B     topologyEnd `json:"b"`
 	State string      `json:"state"`
+}
+
+type topologyHost struct {
+	MAC string       `json:"mac_address"`
+	IPs []netip.Addr `json:"ip_addresses"`
+	At  topologyEnd  `json:"at"`
 }
 
 type topologyNode struct {
@@ -164,7 +184,11 @@ func (s *server) serveTopology(w http.ResponseWriter, r *http.Request) error {
 	if format != "" && format != "json" && format != "dot" && format != "svg" {
 		return invalidValue("format", "%s is not in json, dot, svg", show(format))
 	}
-	t, err := readTopology(r.Context(), s.store)
+	hosts, err := s.store.FabricHosts(r.Context())
+	if err != nil {
+		return err
+	}
+	t, err := readTopology(r.Context(), s.store, hosts)
 	if err != nil {
 		return err
 	}
@@ -181,7 +205,7 @@ func (s *server) serveTopology(w http.ResponseWriter, r *http.Request) error {
 			draw, kind = fabric.SVG, "image/svg+xml"
 		}
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(draw(nodes, links)) // a client that has gone away reads no error either
+		_, _ = w.Write(draw(nodes, links, hosts)) // a client that has gone away reads no error either
 		return nil
 	}
 	nodes, links := make([]topologyNode, len(t.switches)), make([]topologyLink, len(t.links))
@@ -191,5 +215,9 @@ func (s *server) serveTopology(w http.ResponseWriter, r *http.Request) error {
 	for i, l := range t.links {
 		links[i] = topologyLink{topologyEnd{l.A.DPID.String(), l.A.Port, l.aName}, topologyEnd{l.B.DPID.String(), l.B.Port, l.bName}, l.State()}
 	}
-	return writeValue(w, map[string]any{"topology": map[string]any{"switches": nodes, "links": links}})
+	stations := make([]topologyHost, len(hosts))
+	for i, h := range hosts {
+		stations[i] = topologyHost{h.MAC.String(), h.IPs, topologyEnd{h.At.DPID.String(), h.At.Port, t.names[h.At]}}
+	}
+	return writeValue(w, map[string]any{"topology": map[string]any{"switches": nodes, "links": links, "hosts": stations}})
 }

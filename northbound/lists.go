@@ -34,7 +34,7 @@ type listing[E any] struct {
 
 // listing reads the query string of a list.
 func (t table[E]) listing(query url.Values, p principal) (l listing[E], err error) {
-	l.visible = t.visible(p, query[wordFields])
+	l.visible = slices.DeleteFunc(t.visible(p, query[wordFields]), func(a attribute[E]) bool { return a.single })
 	if l.Filter, l.possible, err = t.filters(query, p); err != nil {
 		return l, err
 	}
@@ -170,7 +170,7 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request, s *ser
 	if err != nil {
 		return badRequest("Invalid query string: %v", err)
 	}
-	watch, err := readWatch(query)
+	watch, err := readWatch(r, query)
 	if err != nil {
 		return err
 	}
@@ -180,6 +180,13 @@ func (c *collection[E]) serveList(w http.ResponseWriter, r *http.Request, s *ser
 	l, err := c.attributes.listing(query, p)
 	if err != nil {
 		return err
+	}
+	for _, since := range l.Filter[wordSince] {
+		if from, err := strconv.ParseInt(since, 10, 64); c.journal && err == nil {
+			if err := reaches(r.Context(), s.store, from); err != nil {
+				return err
+			}
+		}
 	}
 	if c.within != nil {
 		around, err := c.around(r, p)

@@ -78,6 +78,7 @@ func TestListsAreSortedByTheKeysThatAreAskedFor(t *testing.T) {
 		"?limit=3":                   "b B a",
 		"?limit=2&page_reverse=True": "10 9",
 		"?limit=99999999999999999999&fields=name": "b B a 10 9",
+		"?fields=": "b B a 10 9",
 	} {
 		if got := values(a.page("/v2.0/networks"+query, "red").objects, "name"); got != want {
 			t.Errorf("networks%s: %s, want %s", query, got, want)

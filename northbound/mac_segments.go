@@ -76,6 +76,9 @@ func macSegments(st *store.Store) *collection[segment] {
 				"What happens when an address of it turns up elsewhere: it is recorded; recorded and not let in; or the managed side gets another one after a delay."),
 			stored("conflict_delay_seconds", number[int](0, maxSeconds), func(s *segment) *int { return &s.ConflictDelay }, access{post: optional, put: true, def: "600"},
 				"The delay of `reassign`."),
+			stored("qos_policy_id", idOrNull, func(s *segment) *string { return &s.QoSPolicyID }, access{post: optional, put: true, filter: true},
+				"The QoS policy for what its addresses send, and for the networks of these; a port with a policy of its own goes by that alone, and of nested segments the innermost counts. "+
+					"It takes `priority`, `dscp_marking` and a `bandwidth_limit` of egress, which the addresses on a host share; null: none."),
 			derived("utilisation", utilisation, func(s *segment) usage { return s.usage }, access{},
 				"How it is used with all that is inside it: counts of addresses, and the widest block that nobody has anything in (null: none; in answers with one segment only)."),
 			derived("collision_probability", probability, func(s *segment) float64 { return s.usage.CollisionProbability }, access{},

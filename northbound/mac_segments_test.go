@@ -15,7 +15,7 @@ func TestMACSegmentRoundTrip(t *testing.T) {
 	made := a.want(201, "POST", "/v2.0/mac-segments", "admin", `{"mac_segment": {"name": "rack 5", "tenant_id": "red", "base_address": "02-00-05-00-00-00", "prefix_length": "24"}}`)
 	a.wantBody(names, made, `{"mac_segment":{"id":"ID1","name":"rack 5","description":"","tenant_id":"red","project_id":"red","parent_id":"ID2","network_id":null,
 		"host":"","base_address":"02:00:05:00:00:00","prefix_length":24,"size":16777216,"strategy":"scrambled","quarantine_seconds":600,"shared":false,
-		"conflict_policy":"report","conflict_delay_seconds":600,
+		"conflict_policy":"report","conflict_delay_seconds":600,"qos_policy_id":null,
 		"utilisation":{"size":16777216,"active":0,"reserved":0,"quarantined":0,"free":16777216,"largest_free_block":"02:00:05:00:00:00/24"},"collision_probability":0,
 		"active":0,"created_at":"TIME","updated_at":"TIME","revision_number":1,"tags":[]}}`)
 	id := idOf(made.object(t))

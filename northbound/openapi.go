@@ -115,11 +115,11 @@ var commonParameters = map[string]any{
 	wordLimit:    parameter{wordLimit, "At most so many; 0: all.", whole, false}.entry(),
 	wordMarker:   parameter{wordMarker, "The `id` of the object after which the page begins.", nil, false}.entry(),
 	wordReverse:  parameter{wordReverse, "The page that ends before `marker`.", boolean.shows, false}.entry(),
-	wordWatch:    parameter{wordWatch, "Whether the answer is a stream of events, which tells the objects of the list and then every change of them.", boolean.shows, false}.entry(),
+	wordWatch:    parameter{wordWatch, "Whether the answer is a stream of events, which tells the objects of the list and then every change of them (of `events`: what comes from now on). It is one, too, if only `text/event-stream` is accepted.", boolean.shows, false}.entry(),
 	wordRevision: parameter{wordRevision, "The revision of the change feed after which a watch begins; without it, it begins with the objects that there are.", whole, false}.entry(),
 	headerLastID: map[string]any{
 		"name": headerLastID, "in": "header", "schema": whole,
-		"description": "The `id` of the last event of a watch that was cut off; it counts for more than `revision`.",
+		"description": "The `id` of the last event of a watch that was cut off; it counts for more than `revision` and `since`.",
 	},
 	keyHeader: map[string]any{
 		"name": keyHeader, "in": "header", "schema": schema{"type": "string", "minLength": 1, "maxLength": maxKey, "pattern": "^[ -~]*$"},
@@ -221,6 +221,9 @@ func (d *document) action(below, tag string, a action, withToken bool) {
 		id: strings.ToLower(a.method) + strings.TrimRight(notInName.ReplaceAllString(below+a.path, "_"), "_"), tag: tag, doc: a.doc,
 		takes: a.takes, gives: a.gives, code: a.code, withToken: withToken, query: a.query,
 	}
+	if a.name != "" {
+		o.id = a.name
+	}
 	if o.code == 0 {
 		o.code = http.StatusOK
 	}
@@ -245,8 +248,14 @@ func (c *collection[E]) describe(d *document) {
 		gives: asJSON(objectOf(map[string]schema{c.plural: arrayOf(ref(c.single), 0), c.plural + "_links?": linksSchema})), code: http.StatusOK, withToken: true,
 	}
 	if !c.silent {
-		list.parameters = append(list.parameters, commonParameter(wordWatch), commonParameter(wordRevision), commonParameter(headerLastID))
-		list.gives[eventStream] = schema{"type": "string", "description": "With `watch=true`: events `create`, `update` and `delete` with an object, `bookmark` with a revision, and `error`."}
+		told := "events `create`, `update` and `delete` with an object"
+		list.parameters = append(list.parameters, commonParameter(wordWatch), commonParameter(headerLastID))
+		if c.journal {
+			told = "an event `create` with each object"
+		} else {
+			list.parameters = append(list.parameters, commonParameter(wordRevision))
+		}
+		list.gives[eventStream] = schema{"type": "string", "description": "With `watch=true`, or if nothing else is accepted: " + told + ", `bookmark` with a revision, and `error`."}
 	}
 	d.add(http.MethodGet, path, list)
 	if c.get != nil {

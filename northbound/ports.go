@@ -42,7 +42,7 @@ func ports(st *store.Store) *collection[store.NewPort] {
 			derived("segment_id", idOrNull, func(p *port) string { return p.SegmentID }, access{}, "The MAC segment that the address is of; null: of none."),
 			stored("fixed_ips", list(fixedIP, maxFixedIPs), func(p *port) *[]intent.FixedIP { return &p.FixedIPs }, access{post: optional, put: true, filter: true},
 				"Addresses; an entry may have only a subnet (an address is chosen) or only an address. If not given, one of the first subnet of each family; `[]`: none. Filter: `fixed_ips=ip_address=A`, `fixed_ips=ip_address_substr=TEXT`, `fixed_ips=subnet_id=S`."),
-			stored("security_groups", list(id, maxPortGroups), func(p *port) *[]string { return &p.SecurityGroups }, access{post: optional, put: true, filter: true},
+			stored("security_groups", different(list(id, maxPortGroups)), func(p *port) *[]string { return &p.SecurityGroups }, access{post: optional, put: true, filter: true},
 				"Ids of its security groups; if not given, the tenant's group `default`; `[]`: none, so nothing may pass."),
 			stored("device_id", text(255), func(p *port) *string { return &p.DeviceID }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "The instance that uses it."),
 			stored("device_owner", text(255), func(p *port) *string { return &p.DeviceOwner }, access{post: optional, put: true, def: `""`, filter: true, sort: true}, "What kind of service uses it."),

@@ -24,7 +24,8 @@ func qosPolicies(st *store.Store) *collection[intent.QoSPolicy] {
 	return &collection[policy]{
 		single: "policy", plural: "policies", path: "qos/policies", kind: store.KindQoSPolicy, tags: "policies",
 		doc: "A QoS policy is a set of rules for the packets of the ports that name it, or whose network does. " +
-			"It cannot be deleted while a network or a port has it. Policies and rules are kept and checked; nothing is enforced yet.",
+			"It cannot be deleted while a network, a port or a MAC segment has it. A port is under its own policy, else that of the longest MAC segment of its address that has one, else that of its network. " +
+			"What a switch cannot enforce, the `status_reason` of the port says.",
 		attributes: tagged(meta, access{}, standard(meta,
 			name(meta),
 			stored("shared", boolean, func(p *policy) *bool { return &p.Shared }, access{post: optional, put: true, def: "false", filter: true},
@@ -63,7 +64,15 @@ var qosRuleKinds = []qosRuleKind{
 		qosRate("max_kpps", "Limit in thousands of packets a second."), qosBurst("max_burst_kpps", "Size of a burst in thousands of packets; 0: chosen by the switch."),
 		qosDirection(intent.Egress, intent.Ingress),
 	}},
+	{intent.QoSPriority, "A priority says who goes first where packets have to wait: in the queues of kernel datapaths; and everywhere as the class selector in the DSCP, unless a rule sets another mark.", table[intent.QoSRule]{
+		stored("class", number[int](0, intent.MaxClass), func(r *intent.QoSRule) *int { return &r.Class }, access{post: required, put: true, filter: true, sort: true},
+			"0, as without a rule, to 7, which goes before all others."),
+		qosDirection(intent.Egress, intent.Ingress),
+	}},
 }
+
+// supported says whether some switch enforces rules of the kind.
+func (k *qosRuleKind) supported() bool { return k.kind != intent.QoSMinimumPacketRate }
 
 func qosRate(name, doc string) attribute[intent.QoSRule] {
 	return stored(name, number[int](0, maxRate), func(r *intent.QoSRule) *int { return &r.Rate }, access{post: required, put: true, filter: true, sort: true}, doc)
@@ -144,22 +153,35 @@ func qosRuleTypes() *collection[qosRuleKind] {
 	c := &collection[qosRuleKind]{
 		single: "rule_type", plural: "rule_types", path: "qos/rule-types", kind: "qos_rule_type", keyAttr: "type", public: true,
 		silent: true,
-		doc:    "The types of rules that a QoS policy may have.",
+		doc:    "The types of rules that a QoS policy may have and that switches enforce.",
 		attributes: table[qosRuleKind]{
 			derived("type", text(255), func(k *qosRuleKind) string { return string(k.kind) }, access{filter: true, sort: true}, "The type."),
-			derived("drivers", list(ruleDriver, 0), func(k *qosRuleKind) []qosRuleKind { return []qosRuleKind{*k} }, access{seen: admins}, "What takes rules of the type, and their parameters."),
-			word("all_rules", "All types that are known: the same as without it."),
+			derived("drivers", list(ruleDriver, 0), func(k *qosRuleKind) []qosRuleKind {
+				if !k.supported() {
+					return nil
+				}
+				return []qosRuleKind{*k}
+			}, access{seen: admins, single: true}, "What takes rules of the type, and their parameters."),
+			word("all_rules", "All types that are known, also those that nothing enforces."),
 			word("all_supported", "All types that some driver takes: the same as without it."),
 		},
 	}
 	c.list = func(_ context.Context, _ store.Scope, q store.Query) ([]qosRuleKind, error) {
 		q.Filter = maps.Clone(q.Filter)
+		list := slices.Clone(qosRuleKinds)
+		if all := q.Filter["all_rules"]; len(all) == 0 || all[0] != "true" {
+			list = slices.DeleteFunc(list, func(k qosRuleKind) bool { return !k.supported() })
+		}
 		delete(q.Filter, "all_rules")
 		delete(q.Filter, "all_supported")
-		return c.heldList(slices.Clone(qosRuleKinds), q)
+		return c.heldList(list, q)
 	}
-	c.get = func(_ context.Context, _ store.Scope, key string) (qosRuleKind, error) {
-		return c.heldObject(qosRuleKinds, key)
+	c.get = func(_ context.Context, sc store.Scope, key string) (qosRuleKind, error) {
+		k, err := c.heldObject(qosRuleKinds, key)
+		if err == nil && !sc.Admin {
+			err = forbidden("get_rule_type")
+		}
+		return k, err
 	}
 	return c
 }
@@ -181,8 +203,11 @@ var ruleDriver = valueType[qosRuleKind]{
 			b = appendString(b, a.name)
 			choice, isChoice := a.shows["enum"]
 			if !isChoice {
-				b = fmt.Appendf(b, `,"parameter_type":"range","parameter_values":{"start":0,"end":%d}}`, maxRate)
+				b = fmt.Appendf(b, `,"parameter_type":"range","parameter_values":{"start":0,"end":%v}}`, a.shows["maximum"])
 				continue
+			}
+			if k.kind == intent.QoSMinimumBandwidth {
+				choice = []intent.Direction{intent.Egress} // where hosts send
 			}
 			values, err := json.Marshal(choice)
 			if err != nil {

@@ -12,13 +12,20 @@ import (
 	"github.com/macloom/macloom/controller/store"
 )
 
-// maxQuota is more than there are addresses.
-const maxQuota = 1 << 48
+// maxQuota is the most that a tenant may be granted: as in Neutron, but of MAC addresses
+// and segments as many as there are.
+func maxQuota(kind store.Kind) int64 {
+	switch kind {
+	case store.KindSegment, store.KindMACAddress:
+		return 1 << 48
+	}
+	return 1<<31 - 1
+}
 
 func (s *server) quotaActions() group {
 	limits, changes, details := map[string]schema{}, map[string]schema{}, map[string]schema{}
-	limit := between(-1, maxQuota)
 	for _, kind := range store.QuotaResources {
+		limit := between(-1, maxQuota(kind))
 		limits[string(kind)], changes[string(kind)+"?"] = limit, limit
 		details[string(kind)] = objectOf(map[string]schema{"limit": limit, "used": whole, "reserved": whole})
 	}
@@ -28,6 +35,8 @@ func (s *server) quotaActions() group {
 	return group{"quotas", "How many of each a tenant may have; -1: any number. Members see their own.", []action{
 		{method: http.MethodGet, path: "/quotas", serve: s.serveQuotas, doc: "The limits of every tenant that has some of its own. For administrators only.",
 			gives: asJSON(under("quotas", arrayOf(objectOf(listed), 0)))},
+		{method: http.MethodGet, path: "/quotas/tenant", name: "get_quota_caller", serve: serveQuotaCaller, doc: "Whose quotas a client of Neutron shows that is not told: the caller's own tenant.",
+			gives: asJSON(under("tenant", objectOf(map[string]schema{"tenant_id": {"type": "string"}, "project_id": {"type": "string"}})))},
 		{method: http.MethodGet, path: "/quotas/{tenant}", serve: s.serveQuota, doc: "The limits of a tenant.", gives: shown},
 		{method: http.MethodGet, path: "/quotas/{tenant}/default", serve: s.serveDefaultQuota, doc: "The limits of a tenant that has none of its own.", gives: shown},
 		{method: http.MethodGet, path: "/quotas/{tenant}/details", serve: s.serveQuotaDetails, doc: "The limits of a tenant, with what it uses.", gives: asJSON(under("quota", objectOf(details)))},
@@ -80,6 +89,15 @@ func (s *server) serveQuotas(w http.ResponseWriter, r *http.Request) error {
 		b = append(b, '}')
 	}
 	writeJSON(w, http.StatusOK, append(b, "]}"...))
+	return nil
+}
+
+// serveQuotaCaller tells the caller its tenant.
+func serveQuotaCaller(w http.ResponseWriter, r *http.Request) error {
+	tenant := principalOf(r.Context()).tenantID
+	b := appendString([]byte(`{"tenant":{"tenant_id":`), tenant)
+	b = appendString(append(b, `,"project_id":`...), tenant)
+	writeJSON(w, http.StatusOK, append(b, "}}"...))
 	return nil
 }
 
@@ -186,7 +204,7 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 		if !slices.Contains(store.QuotaResources, kind) {
 			return badRequest("Unrecognized attribute(s) '%s'", clip(m.key))
 		}
-		if limits[kind], err = readInt(m.value, -1, maxQuota); err != nil {
+		if limits[kind], err = readInt(m.value, -1, maxQuota(kind)); err != nil {
 			return invalidValue(m.key, "%v; -1 is without limit", err)
 		}
 	}

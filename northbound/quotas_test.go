@@ -28,6 +28,7 @@ func TestQuotasAreSetShownAndReset(t *testing.T) {
 	const path = "/v2.0/quotas/red"
 	a.wantBody(nil, a.want(200, "GET", path, "red-reader", ""), quotaBody(nil))
 	a.wantBody(nil, a.want(200, "GET", "/v2.0/quotas", "admin", ""), `{"quotas":[]}`)
+	a.wantBody(nil, a.want(200, "GET", "/v2.0/quotas/tenant", "red-reader", ""), `{"tenant":{"tenant_id":"red","project_id":"red"}}`)
 	own := map[string]int{"network": 3, "router": 0, "mac_address": 2, "trunk": -1}
 	a.wantBody(nil, a.want(200, "PUT", path, "admin", `{"quota": {"network": 3, "router": 0, "mac_address": "2", "trunk": -1}}`), quotaBody(own))
 	a.wantBody(nil, a.want(200, "GET", path+"/default", "red", ""), quotaBody(nil))
@@ -99,7 +100,7 @@ func TestNothingIsMadeAboveTheQuota(t *testing.T) {
 		{"networks", `{"network": {}}`, "network"},
 		{"subnets", `{"subnet": {"network_id": "` + network + `", "ip_version": 4, "cidr": "10.1.0.0/24"}}`, "subnet"},
 		{"ports", port(2), "mac_address"}, // whose addresses are counted before
-		{"security-groups", `{"security_group": {"name": "h"}}`, "security_group"},
+		{"security-groups", `{"security_group": {"name": "h"}}`, "security_group', 'security_group_rule"},
 		{"security-group-rules", `{"security_group_rule": {"security_group_id": "` + group + `", "direction": "ingress"}}`, "security_group_rule"},
 		{"subnetpools", `{"subnetpool": {"prefixes": ["10.0.0.0/8"]}}`, "subnetpool"},
 		{"rbac-policies", `{"rbac_policy": {"object_type": "network", "object_id": "` + network + `", "action": "access_as_shared", "target_tenant": "green"}}`, "rbac_policy"},
@@ -112,7 +113,10 @@ func TestNothingIsMadeAboveTheQuota(t *testing.T) {
 			t.Errorf("%s over the quota: %s %s, want %s", c.path, kind, message, want)
 		}
 	}
-	a.want(200, "PUT", "/v2.0/quotas/red", "admin", `{"quota": {"mac_address": -1}}`)
+	a.want(200, "PUT", "/v2.0/quotas/red", "admin", `{"quota": {"mac_address": -1, "security_group": -1, "security_group_rule": 7}}`)
+	if _, message := a.want(409, "POST", "/v2.0/security-groups", "red", `{"security_group": {"name": "h"}}`).message(t); message != "Quota exceeded for resources: ['security_group_rule']." {
+		t.Errorf("a group whose two rules are one too many: %s", message)
+	}
 	if _, message := a.want(409, "POST", "/v2.0/ports", "red", port(2)).message(t); message != "Quota exceeded for resources: ['port']." {
 		t.Errorf("two ports where one more may be: %s", message)
 	}

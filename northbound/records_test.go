@@ -10,14 +10,15 @@ import (
 func TestRuleTypesShowWhatRulesMayHave(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	for _, query := range []string{"", "?all_rules=True", "?all_supported=False"} {
+	for query, also := range map[string]string{"": "", "?all_rules=True": `,{"type":"minimum_packet_rate"}`, "?all_supported=False": ""} {
 		a.wantBody(nil, a.want(200, "GET", "/v2.0/qos/rule-types"+query, "red", ""),
-			`{"rule_types":[{"type":"bandwidth_limit"},{"type":"dscp_marking"},{"type":"minimum_bandwidth"},{"type":"minimum_packet_rate"},{"type":"packet_rate_limit"}]}`)
+			`{"rule_types":[{"type":"bandwidth_limit"},{"type":"dscp_marking"},{"type":"minimum_bandwidth"}`+also+`,{"type":"packet_rate_limit"},{"type":"priority"}]}`)
 	}
-	a.wantBody(nil, a.want(200, "GET", "/v2.0/qos/rule-types/minimum_packet_rate", "admin", ""),
-		`{"rule_type":{"type":"minimum_packet_rate","drivers":[{"name":"openvswitch","supported_parameters":[
-			{"parameter_name":"min_kpps","parameter_type":"range","parameter_values":{"start":0,"end":2147483647}},
-			{"parameter_name":"direction","parameter_type":"choices","parameter_values":["egress","ingress","any"]}]}]}}`)
+	a.wantBody(nil, a.want(200, "GET", "/v2.0/qos/rule-types/priority", "admin", ""),
+		`{"rule_type":{"type":"priority","drivers":[{"name":"openvswitch","supported_parameters":[
+			{"parameter_name":"class","parameter_type":"range","parameter_values":{"start":0,"end":7}},
+			{"parameter_name":"direction","parameter_type":"choices","parameter_values":["egress","ingress"]}]}]}}`)
+	a.wantBody(nil, a.want(200, "GET", "/v2.0/qos/rule-types/minimum_packet_rate", "admin", ""), `{"rule_type":{"type":"minimum_packet_rate","drivers":[]}}`)
 	a.want(404, "GET", "/v2.0/qos/rule-types/colour", "admin", "")
 }
 
@@ -61,6 +62,12 @@ func TestAgentsAreTheSwitches(t *testing.T) {
 	a.wantBody(nil, a.want(200, "GET", "/v2.0/availability_zones?state=available", "red", ""), `{"availability_zones":[]}`)
 	a.want(200, "PUT", path, "admin", `{"agent": {"admin_state_up": false}}`)
 	if got := a.want(200, "GET", "/v2.0/switches/00000000000000a1", "admin", "").object(t); got["admitted"] != false {
+		t.Errorf("the switch of the agent: %v", got)
+	}
+	if got := a.want(200, "PUT", path, "admin", `{"agent": {"description": "rack 7"}}`).object(t); got["description"] != "rack 7" || got["admin_state_up"] != false {
+		t.Errorf("agent with a description: %v", got)
+	}
+	if got := a.want(200, "GET", "/v2.0/switches?note=rack%207", "admin", "").list(t); len(got) != 1 || got[0]["note"] != "rack 7" {
 		t.Errorf("the switch of the agent: %v", got)
 	}
 	a.want(404, "GET", path, "red", "")

@@ -26,6 +26,11 @@ func resources(st *store.Store) []resource {
 		rbacPolicies(st),
 		switches(st),
 		fabricLinks(st),
+		macMoves(st),
+		guardBlocks(st),
+		macGuards(st),
+		fabricHosts(st),
+		happenings(st),
 		trunks(st),
 		availabilities(st),
 		agents(st),
@@ -36,7 +41,10 @@ func resources(st *store.Store) []resource {
 		serviceProfiles(st),
 		qosRuleTypes(),
 		qosPolicies(st),
+		affinityPools(st),
 	}
+	inPool, alone := affinityBackends(st)
+	all = append(all, inPool, alone)
 	for _, k := range qosRuleKinds {
 		inPolicy, alias := qosRules(st, k)
 		all = append(all, inPolicy, alias)

@@ -113,7 +113,7 @@ func TestPortRoundTrip(t *testing.T) {
 	}
 
 	other := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {"name": "other"}}`))
-	got = a.want(200, "PUT", "/v2.0/ports/"+id, "red", `{"port": {"security_groups": ["`+other+`", "`+strings.ToUpper(other)+`"], "fixed_ips": [{"subnet_id": "`+subnet+`"}, {"ip_address": "10.0.0.77"}], "name": "q", "admin_state_up": false}}`).object(t)
+	got = a.want(200, "PUT", "/v2.0/ports/"+id, "red", `{"port": {"security_groups": ["`+strings.ToUpper(other)+`"], "fixed_ips": [{"subnet_id": "`+subnet+`"}, {"ip_address": "10.0.0.77"}], "name": "q", "admin_state_up": false}}`).object(t)
 	if g := got["security_groups"].([]any); len(g) != 1 || g[0] != other {
 		t.Errorf("security groups %v, want %s", g, other)
 	}
@@ -290,6 +290,17 @@ func TestListsFilterByAnyOfTheValuesOfEachAttribute(t *testing.T) {
 	} {
 		if got := len(a.want(http.StatusOK, "GET", "/v2.0/networks"+query, "admin", "").list(t)); got != want {
 			t.Errorf("networks%s: %d, want %d", query, got, want)
+		}
+	}
+	// A value is taken in the notations that a body may give it in.
+	group := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {}}`))
+	a.make("/v2.0/security-group-rules", "red", `{"security_group_rule": {"security_group_id": "`+group+`", "direction": "ingress", "protocol": "TCP", "remote_ip_prefix": "10.0.0.1"}}`)
+	for query, want := range map[string]int{
+		"": 3, "&protocol=tcp": 1, "&protocol=TCP": 1, "&protocol=udp": 0,
+		"&remote_ip_prefix=10.0.0.1/32": 1, "&remote_ip_prefix=10.0.0.1": 1, "&remote_ip_prefix=10.0.0.2": 0, "&remote_ip_prefix=nonsense": 0,
+	} {
+		if got := len(a.want(http.StatusOK, "GET", "/v2.0/security-group-rules?security_group_id="+group+query, "red", "").list(t)); got != want {
+			t.Errorf("rules%s: %d, want %d", query, got, want)
 		}
 	}
 }

@@ -17,24 +17,24 @@ import (
 func ruleMeta(r *intent.Rule) *intent.Meta { return &r.Meta }
 
 var ruleAttributes = standard(ruleMeta,
-	stored("security_group_id", id, func(r *intent.Rule) *string { return &r.GroupID }, access{post: required, filter: true, sort: true}, "The group that it belongs to."),
+	stored("security_group_id", named(id, store.KindSecurityGroup), func(r *intent.Rule) *string { return &r.GroupID }, access{post: required, filter: true, sort: true}, "The group that it belongs to."),
 	stored("direction", oneOf(intent.Ingress, intent.Egress), func(r *intent.Rule) *intent.Direction { return &r.Direction }, access{post: required, filter: true, sort: true},
 		"`ingress` is towards the instance."),
 	stored("ethertype", oneOf(intent.IPv4, intent.IPv6), func(r *intent.Rule) *intent.EtherType { return &r.EtherType }, access{post: optional, def: `"IPv4"`, filter: true, sort: true},
 		"The address family."),
 	stored("protocol", protocol, func(r *intent.Rule) *string { return &r.ProtocolName }, access{post: optional, filter: true, sort: true},
 		"IP protocol; null: any. `icmpv6`, and `icmp` of IPv6, are kept as `ipv6-icmp`."),
-	stored("port_range_min", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true, sort: true},
+	stored("port_range_min", portNumber("port_range_min"), func(r *intent.Rule) **uint16 { return &r.PortMin }, access{post: optional, filter: true, sort: true},
 		"First port of TCP, UDP or SCTP; for ICMP the type. Needs `protocol`. Also taken for DCCP and UDP-Lite, where a switch cannot match ports: such a rule admits nothing."),
-	stored("port_range_max", portNumber, func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true, sort: true},
+	stored("port_range_max", portNumber("port_range_max"), func(r *intent.Rule) **uint16 { return &r.PortMax }, access{post: optional, filter: true, sort: true},
 		"Last port; for ICMP the code."),
 	stored("remote_ip_prefix", remotePrefix, func(r *intent.Rule) *netip.Prefix { return &r.RemotePrefix }, access{post: optional, filter: true, sort: true},
 		"The other side's addresses; null: any."),
 	derived("normalized_cidr", remotePrefix, func(r *intent.Rule) netip.Prefix { return r.RemotePrefix.Masked() }, access{filter: true, sort: true},
 		"`remote_ip_prefix` without its host bits."),
-	stored("remote_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteGroupID }, access{post: optional, filter: true, sort: true},
+	stored("remote_group_id", named(idOrNull, store.KindSecurityGroup), func(r *intent.Rule) *string { return &r.RemoteGroupID }, access{post: optional, filter: true, sort: true},
 		"The other side is a port of this group; not together with `remote_ip_prefix`."),
-	stored("remote_address_group_id", idOrNull, func(r *intent.Rule) *string { return &r.RemoteAddressGroupID }, access{post: optional, filter: true},
+	stored("remote_address_group_id", named(idOrNull, store.KindAddressGroup), func(r *intent.Rule) *string { return &r.RemoteAddressGroupID }, access{post: optional, filter: true},
 		"The other side is in this address group; not together with another remote."),
 	stored("remote_mac", macOrNull, func(r *intent.Rule) *mac.Addr { return &r.RemoteMAC }, access{post: optional, filter: true},
 		"The other side's MAC address, beside what else is asked of it: source at ingress, destination at egress; null: any."),
@@ -107,28 +107,47 @@ var protocol = valueType[string]{
 		}
 		return appendString(b, s)
 	},
-	filter: func(s string) (string, bool, error) { return s, true, nil },
+	filter: func(s string) (string, bool, error) { return strings.ToLower(s), true, nil },
 }
 
 // portNumber is 0 to 65535 or null.
-var portNumber = valueType[*uint16]{
-	name:  "integer, 0 to 65535, or null",
-	shows: between(0, 65535).orNull(),
-	parse: func(v any) (*uint16, error) {
-		if v == nil {
-			return nil, nil
+func portNumber(attr string) valueType[*uint16] {
+	return valueType[*uint16]{
+		name:  "integer, 0 to 65535, or null",
+		shows: between(0, 65535).orNull(),
+		parse: func(v any) (*uint16, error) {
+			if v == nil {
+				return nil, nil
+			}
+			n, err := readInt(v, 0, 65535)
+			if err != nil {
+				return nil, invalid("SecurityGroupInvalidPortValue", "Invalid value for port %s (%s).", strings.Trim(show(v), "'"), attr)
+			}
+			port := uint16(n)
+			return &port, nil
+		},
+		append: func(b []byte, v *uint16) []byte {
+			if v == nil {
+				return append(b, "null"...)
+			}
+			return strconv.AppendUint(b, uint64(*v), 10)
+		},
+		filter: number[int](0, 65535).filter,
+	}
+}
+
+// named makes a type of ids one that takes any text, as Neutron does of groups
+// in rules: what is no id is the name of no group, which is 404 and not 400.
+func named(t valueType[string], kind store.Kind) valueType[string] {
+	parse := t.parse
+	t.parse = func(v any) (string, error) {
+		canonical, err := parse(v)
+		if name, ok := v.(string); ok && err != nil {
+			return "", missing(kind, name)
 		}
-		n, err := readInt(v, 0, 65535)
-		port := uint16(n)
-		return &port, err
-	},
-	append: func(b []byte, v *uint16) []byte {
-		if v == nil {
-			return append(b, "null"...)
-		}
-		return strconv.AppendUint(b, uint64(*v), 10)
-	},
-	filter: number[int](0, 65535).filter,
+		return canonical, err
+	}
+	return t
 }
 
 func checkRule(before, r *intent.Rule, _ given) error {
@@ -203,7 +222,7 @@ func checkPortRange(r *intent.Rule) error {
 
 func checkICMP(kind, code *uint16) error {
 	if kind == nil {
-		return invalid("SecurityGroupMissingIcmpType", "ICMP code (port-range-max) %d is provided but ICMP type (port_range_min) is missing.", *code)
+		return invalid("SecurityGroupMissingIcmpType", "ICMP code (port-range-max) %d is provided but ICMP type (port-range-min) is missing (port_range_min).", *code)
 	}
 	for _, f := range []struct {
 		attr, word string

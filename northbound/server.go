@@ -58,6 +58,7 @@ type server struct {
 	page      func() ([]byte, error) // the same for people
 
 	requests *prometheus.CounterVec
+	faults   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	metrics  http.Handler
 }
@@ -79,7 +80,7 @@ func (s *server) open() []action {
 
 // groups declares what is under /v2.0 beside the collections.
 func (s *server) groups() []group {
-	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions(), s.topologyActions()}
+	return []group{s.discovery(), s.quotaActions(), s.importActions(), s.lineageActions(), s.eui64Actions(), s.providers(), s.explainActions(), s.topologyActions(), s.qosActions()}
 }
 
 // New returns the handler of the whole API: /v2.0/, the versions at /,
@@ -92,6 +93,10 @@ func New(o Options) http.Handler {
 			Name: "macloom_http_requests_total",
 			Help: "Requests answered by the API.",
 		}, []string{"route", "method", "code"}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "macloom_http_faults_total",
+			Help: "Requests of known callers that were refused or failed, by the type of the error.",
+		}, []string{"type"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "macloom_http_request_duration_seconds",
 			Help:    "Time from the header of a request to the end of its answer.",
@@ -101,7 +106,7 @@ func New(o Options) http.Handler {
 	s.watches = newWatches(o, s.callers)
 	o.Store.DescribeBy(describer(s.resources))
 	s.document, s.page = sync.OnceValues(s.openAPI), sync.OnceValues(s.docs)
-	o.Metrics.MustRegister(s.requests, s.duration)
+	o.Metrics.MustRegister(s.requests, s.faults, s.duration)
 
 	r := chi.NewRouter()
 	r.Use(s.observe, plainPath)
@@ -173,7 +178,9 @@ type closingKey struct{}
 func (s *server) handle(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
-			writeError(w, r, asAPIError(r.Context(), s.log, err))
+			e := asAPIError(r.Context(), s.log, err)
+			s.faults.WithLabelValues(e.kind).Inc()
+			writeError(w, r, e)
 		}
 	}
 }

@@ -152,6 +152,7 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 		`macloom_http_requests_total{code="401",method="GET",route="/v2.0/*"} 1`,
 		`macloom_http_requests_total{code="200",method="GET",route="/healthz"} 1`,
 		`macloom_http_request_duration_seconds_count{code="503",method="GET",route="/readyz"} 1`,
+		`macloom_http_faults_total{type="ServiceUnavailable"} 1`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics without %s", want)

@@ -29,6 +29,7 @@ type attributeShape struct {
 	post         presence
 	put          bool
 	byPost       audience
+	def          string
 	byPut        audience
 	seen         audience
 	takes, shows schema
@@ -50,7 +51,7 @@ func (c *collection[E]) shape(t testing.TB) shape {
 	for _, a := range c.attributes {
 		takes := d.inline(t, a.takes)
 		s.attributes = append(s.attributes, attributeShape{
-			name: a.name, post: a.post, put: a.put, byPost: a.byPost, byPut: a.byPut, seen: a.seen, takes: a.takes, shows: a.shows,
+			name: a.name, post: a.post, put: a.put, byPost: a.byPost, byPut: a.byPut, seen: a.seen, def: a.def, takes: a.takes, shows: a.shows,
 			refuses: func(text string) bool {
 				v, err := parseJSON([]byte(text))
 				if err != nil {
@@ -83,6 +84,14 @@ func (s *shape) missingVerb(method string) int {
 		return http.StatusMethodNotAllowed
 	}
 	return 0
+}
+
+// shown is what a member is answered who asks for one object that is its own, or everybody's.
+func (s *shape) shown() int {
+	if s.path == "qos/rule-types" {
+		return http.StatusForbidden // in lists only, as in Neutron
+	}
+	return http.StatusOK
 }
 
 // change is a body of PUT that every member may send as far as its attributes

@@ -41,10 +41,10 @@ func subnetPools(st *store.Store) *collection[intent.SubnetPool] {
 		check:   checkPool,
 		backend: backend[pool]{st.SubnetPools, st.SubnetPool, st.CreateSubnetPools, st.UpdateSubnetPool, st.DeleteSubnetPool},
 	}
-	prefixes := list(cidr, maxPoolPrefixes)
+	prefixes, has := list(cidr, maxPoolPrefixes), func(p *pool) []netip.Prefix { return p.Prefixes }
 	c.actions = []action{
-		memberAction(c, "prefixes", prefixes, "add_prefixes", "Puts prefixes into the pool, and answers the pool.", st.AddPrefixes),
-		memberAction(c, "prefixes", prefixes, "remove_prefixes", "Takes prefixes out of the pool that no subnet is of, and answers the pool.", st.RemovePrefixes),
+		memberAction(c, "prefixes", prefixes, has, "add_prefixes", "Puts prefixes into the pool, and answers all that it has.", st.AddPrefixes),
+		memberAction(c, "prefixes", prefixes, has, "remove_prefixes", "Takes prefixes out of the pool that no subnet is of, and answers all that it has.", st.RemovePrefixes),
 	}
 	return c
 }

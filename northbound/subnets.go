@@ -3,8 +3,8 @@ package northbound
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/store"
@@ -155,17 +155,19 @@ var hostRoute = valueType[intent.Route]{
 	},
 }
 
-// serviceType is the start of what a device_owner can be.
+var serviceTypeForm = regexp.MustCompile(`^[a-z][a-z0-9_-]*:`)
+
+// serviceType is the start of what a device_owner can be. Neutron means to take those
+// that it knows, network, compute, baremetal and trunk, but takes others, and its clients use these.
 var serviceType = valueType[string]{
-	name:  "device_owner: network:…, compute:…, baremetal:… or trunk:…",
-	shows: matching("^(network|compute|baremetal|trunk):").with(schema{"maxLength": 255, "examples": []any{"compute:nova"}}),
+	name:  "device_owner: network:…, compute:… or the like",
+	shows: matching(serviceTypeForm.String()).with(schema{"maxLength": 255, "examples": []any{"compute:nova"}}),
 	parse: func(v any) (string, error) {
 		s, err := text(255).parse(v)
 		if err != nil {
 			return "", err
 		}
-		kind, _, found := strings.Cut(s, ":")
-		if !found || !slices.Contains([]string{"network", "compute", "baremetal", "trunk"}, kind) {
+		if !serviceTypeForm.MatchString(s) {
 			return "", fmt.Errorf("Subnet service type %s does not correspond to a valid device owner", show(s))
 		}
 		return s, nil

@@ -18,7 +18,7 @@ func switches(st *store.Store) *collection[intent.Switch] {
 	type sw = intent.Switch
 	return &collection[sw]{
 		single: "switch", plural: "switches", path: "switches",
-		doc: "A switch is a datapath that has connected, that was turned away, or that was listed beforehand. All of it is fact but `admitted`: " +
+		doc: "A switch is a datapath that has connected, that was turned away, or that was listed beforehand. All of it is fact but `note` and `admitted`: " +
 			"that is the operator's decision, and takes effect at once. With `--admit listed` only switches with `admitted` true may connect; others are " +
 			"remembered here (the last 1,000 of them). With `--admit auto` all may but those that an operator has set to false. " +
 			"A host may be listed by its `system_id` before its datapath id is known. Only a switch that is not connected can be deleted; interfaces on it bind ports no more then.",
@@ -26,7 +26,8 @@ func switches(st *store.Store) *collection[intent.Switch] {
 			mapped("id", datapathID, func(s *sw) string { return s.DPID.String() }, func(s *sw, v string) { s.DPID, _ = intent.ParseDPID(v) },
 				access{post: optional, filter: true, sort: true}, "The datapath id; what `binding:host_id` of a port names. If only `system_id` is given, the one that macloom will give to the bridge of that host."),
 			stored("system_id", text(255), func(s *sw) *string { return &s.SystemID }, access{post: optional, def: `""`, filter: true, sort: true}, "The Open vSwitch that has the datapath (`external_ids:system-id`); empty: not known."),
-			stored("admitted", boolean, func(s *sw) *bool { return &s.Admitted }, access{post: optional, put: true, def: "true", filter: true, sort: true}, "Whether it may connect. Changing it to false ends its connections."),
+			mapped("admitted", boolean, func(s *sw) bool { return s.Admitted }, (*sw).Judge, access{post: optional, put: true, def: "true", filter: true, sort: true}, "Whether it may connect. Changing it to false ends its connections."),
+			stored("note", text(255), func(s *sw) *string { return &s.Note }, access{put: true, filter: true, sort: true}, "The operator's own words about it."),
 			derived("turned_away_at", timeOrNull, func(s *sw) time.Time { return s.TurnedAwayAt }, access{}, "When it was last turned away; it is noted once a minute."),
 			derived("turned_away_reason", text(255), func(s *sw) string { return s.TurnedAwayReason }, access{}, "Why."),
 			derived("connected", boolean, func(s *sw) bool { return s.Connected }, access{filter: true, sort: true}, "Whether an OpenFlow session is up."),
@@ -103,6 +104,7 @@ var switchShows = map[string]func(*intent.Switch) string{
 	"id":              switchID,
 	"system_id":       func(s *intent.Switch) string { return s.SystemID },
 	"hostname":        func(s *intent.Switch) string { return s.Hostname },
+	"note":            func(s *intent.Switch) string { return s.Note },
 	"version":         func(s *intent.Switch) string { return s.Version },
 	"admitted":        func(s *intent.Switch) string { return strconv.FormatBool(s.Admitted) },
 	"connected":       func(s *intent.Switch) string { return strconv.FormatBool(s.Connected) },

@@ -39,7 +39,7 @@ func TestSwitchesAreShownToAdministrators(t *testing.T) {
 	if _, err := a.store.ReportInterfaces(t.Context(), 0xa1, []intent.Attachment{{Interface: "tap1", IfaceID: "vm-7", OFPort: 3, MACInUse: "02:11:00:00:00:02"}}); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"id":"00000000000000a1","system_id":"h1","admitted":true,"turned_away_at":null,"turned_away_reason":"","connected":true,"ovsdb_connected":true,
+	want := `{"id":"00000000000000a1","system_id":"h1","admitted":true,"note":"","turned_away_at":null,"turned_away_reason":"","connected":true,"ovsdb_connected":true,
 		"address":"192.0.2.7:40000","hostname":"host1","description":"Nicira, Inc. Open vSwitch 3.1.0","version":"3.1.0","datapath_type":"netdev","tunnel_ip":"192.0.2.7",
 		"capabilities":{"ct":"yes","meters":"no"},
 		"ports":[{"port_no":1,"name":"s1-eth1","hw_addr":"02:11:00:00:00:01","up":true},{"port_no":4294967294,"name":"s1","hw_addr":"00:00:00:00:00:00","up":false}],

@@ -20,23 +20,13 @@ const (
 
 // tagList is a list of different words.
 var tagList = func() valueType[[]string] {
-	t := list(filled(maxTagLen), maxTags)
+	t := different(list(filled(maxTagLen), maxTags))
 	t.name = fmt.Sprintf("list of at most %d different strings, each 1 to %d characters", maxTags, maxTagLen)
 	parse := t.parse
 	t.parse = func(v any) ([]string, error) {
 		tags, err := parse(v)
-		if err != nil {
-			return nil, err
-		}
-		tags = slices.Sorted(slices.Values(tags))
-		for i := 1; i < len(tags); i++ {
-			if tags[i] == tags[i-1] {
-				return nil, fmt.Errorf("duplicate items in the list: '%s'", clip(tags[i]))
-			}
-		}
-		return tags, nil
+		return slices.Sorted(slices.Values(tags)), err
 	}
-	t.shows, t.takes = t.shows.with(schema{"uniqueItems": true}), t.takes.with(schema{"uniqueItems": true})
 	t.filter = func(s string) (string, bool, error) { return s, true, nil }
 	return t
 }()
@@ -55,12 +45,21 @@ func tagged[E any](meta func(*E) *intent.Meta, a access, t table[E]) table[E] {
 	)
 }
 
-// tagActions are the routes of the tags of a resource.
+// tagActions are the routes of the tags of a resource: where Neutron has them,
+// and below the resource's own path if that is another one, where clients that
+// make no exceptions look for them.
 func (c *collection[E]) tagActions() []action {
-	if c.tags == "" {
+	switch c.tags {
+	case "":
 		return nil
+	case c.path:
+		return c.tagActionsAt(c.path)
 	}
-	all := "/" + c.tags + "/{id}/tags"
+	return append(c.tagActionsAt(c.tags), c.tagActionsAt(c.path)...)
+}
+
+func (c *collection[E]) tagActionsAt(path string) []action {
+	all := "/" + path + "/{id}/tags"
 	one := all + "/{tag}"
 	answer := asJSON(under("tags", tagList.shows))
 	return []action{
@@ -181,8 +180,9 @@ func (c *collection[E]) retag(r *http.Request, change func([]string) ([]string, 
 	if err != nil {
 		return nil, c.untaggable(r, err)
 	}
-	if rule := c.refusal(p, "update", ""); rule != "" {
-		return nil, c.untaggable(r, c.refuse(r, p, key, rule+":tags"))
+	// Whoever owns an object may tag it, even one that only administrators change.
+	if !p.writer {
+		return nil, c.untaggable(r, c.refuse(r, p, key, c.rule("update")+":tags"))
 	}
 	e, err := c.update(conditional(r, key), p.scope(), key, func(e *E) (err error) {
 		m := c.meta(e)

@@ -34,6 +34,7 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 				"Its sub-ports. `segmentation_type` `inherit` takes the VLAN of the network of the port; it is shown as `vlan`."),
 		)),
 		meta:    meta,
+		check:   func(_, t *trunk, _ given) error { return differentVLANs(t.SubPorts) },
 		backend: backend[trunk]{st.Trunks, st.Trunk, st.CreateTrunks, st.UpdateTrunk, st.DeleteTrunk},
 	}
 	shown, _ := c.attributes.shownSchema()
@@ -46,6 +47,9 @@ func trunks(st *store.Store) *collection[intent.Trunk] {
 	c.actions = []action{
 		change("add_subports", "Puts ports on the trunk, all or none.", subPort.takes, func(ctx context.Context, sc store.Scope, id string, body object) (trunk, error) {
 			subs, err := readSubPorts(body, subPort.parse)
+			if err == nil {
+				err = differentVLANs(subs)
+			}
 			if err != nil {
 				return trunk{}, err
 			}
@@ -115,6 +119,18 @@ func readSubPorts[V any](body object, parse func(any) (V, error)) ([]V, error) {
 		return nil, invalidValue("sub_ports", "%v", err)
 	}
 	return values, nil
+}
+
+// differentVLANs refuses sub-ports of one request that have the same tag.
+func differentVLANs(subs []intent.SubPort) error {
+	seen := map[int]bool{}
+	for _, s := range subs {
+		if s.VLAN != 0 && seen[s.VLAN] { // 0: that of its network, which is not known yet
+			return invalid("InvalidInput", "Invalid input for operation: segmentation_id %d is given twice in sub_ports.", s.VLAN)
+		}
+		seen[s.VLAN] = true
+	}
+	return nil
 }
 
 // leavingPort reads which port is to leave a trunk; what else is said of it

@@ -76,6 +76,7 @@ func TestTrunksRefuseWhatDoesNotGoTogether(t *testing.T) {
 		{"POST", "/v2.0/trunks", `{"trunk": {"port_id": "` + theirs + `"}}`, 404, "PortNotFound", theirs},
 		{"POST", "/v2.0/trunks", `{"trunk": {"port_id": "` + spare + `", ` + sub(spare, vlan)[1:] + `}`, 409, "ParentPortInUse", spare},
 		{"PUT", trunk + "/add_subports", `{"ports": []}`, 400, "HTTPBadRequest", "sub_ports"},
+		{"POST", "/v2.0/trunks", `{"trunk": {"port_id": "` + parent + `", "sub_ports": [{"port_id": "` + used + `"` + vlan + `}, {"port_id": "` + parent + `"` + vlan + `}]}}`, 400, "InvalidInput", "segmentation_id"},
 		{"PUT", trunk + "/add_subports", `{"sub_ports": {}}`, 400, "HTTPBadRequest", "sub_ports"},
 		{"PUT", trunk + "/add_subports", sub(spare, ``), 400, "HTTPBadRequest", "segmentation_type"},
 		{"PUT", trunk + "/add_subports", sub(spare, `, "segmentation_type": "vlan"`), 400, "HTTPBadRequest", "segmentation_id"},

@@ -78,7 +78,8 @@ func filled(most int) valueType[string] {
 	return t
 }
 
-// boolean takes what Neutron takes: true, false, 1, 0 and their texts.
+// boolean takes what Neutron takes: true, false, 1, 0, their texts, and more
+// words for them.
 var boolean = valueType[bool]{
 	name:  "boolean",
 	shows: schema{"type": "boolean"},
@@ -108,10 +109,10 @@ var boolean = valueType[bool]{
 }
 
 func truth(s string) (value, ok bool) {
-	switch strings.ToLower(s) {
-	case "true", "1":
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "1", "t", "on", "y", "yes":
 		return true, true
-	case "false", "0":
+	case "false", "0", "f", "off", "n", "no":
 		return false, true
 	}
 	return false, false
@@ -318,6 +319,24 @@ func list[V any](of valueType[V], most int) valueType[[]V] {
 	}
 }
 
+// different is a list in which no value comes twice.
+func different[V comparable](t valueType[[]V]) valueType[[]V] {
+	parse := t.parse
+	t.parse = func(v any) ([]V, error) {
+		values, err := parse(v)
+		seen := make(map[V]bool, len(values))
+		for i, value := range values {
+			if seen[value] {
+				return nil, fmt.Errorf("Duplicate items in the list: %s", show(v.([]any)[i]))
+			}
+			seen[value] = true
+		}
+		return values, err
+	}
+	t.shows, t.takes = t.shows.with(schema{"uniqueItems": true}), t.taken().with(schema{"uniqueItems": true})
+	return t
+}
+
 // station is the MAC address that a station can have.
 var station = valueType[mac.Addr]{
 	name:  "MAC address of a station",
@@ -493,6 +512,9 @@ var remotePrefix = valueType[netip.Prefix]{
 	},
 	append: appendPrefix,
 	filter: func(s string) (string, bool, error) {
+		if a, err := readIP(s); err == nil {
+			return netip.PrefixFrom(a, a.BitLen()).String(), true, nil
+		}
 		p, err := readPrefix(s)
 		return p.String(), err == nil, nil
 	},

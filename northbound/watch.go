@@ -19,6 +19,7 @@ import (
 const (
 	wordWatch    = "watch"
 	wordRevision = "revision"
+	wordSince    = "since" // the same of a journal, of which a list takes it, too
 	headerLastID = "Last-Event-ID"
 
 	eventStream = "text/event-stream"
@@ -56,13 +57,19 @@ var (
 	errClosing   = &apiError{http.StatusServiceUnavailable, "ServiceUnavailable", "The server ends; go on from the last revision."}
 )
 
-// readWatch says whether a list is asked for as a stream of events.
-func readWatch(query url.Values) (bool, error) {
+// readWatch says whether a list is asked for as a stream of events: in so many
+// words, or by a client that takes nothing else.
+func readWatch(r *http.Request, query url.Values) (bool, error) {
 	text := last(query[wordWatch])
 	on, ok := truth(text)
 	switch {
 	case !ok && query.Has(wordWatch):
 		return false, invalidValue(wordWatch, "%s cannot be converted to boolean", show(text))
+	case !ok:
+		accept := r.Header.Get("Accept")
+		on = strings.Contains(accept, eventStream) && !strings.Contains(accept, "json") && !strings.Contains(accept, "*")
+	}
+	switch {
 	case !on && query.Has(wordRevision):
 		return false, badRequest("%s is for a watch; give watch=true with it", wordRevision)
 	}
@@ -74,7 +81,7 @@ func takesEvents(r *http.Request) bool {
 	if !strings.Contains(r.Header.Get("Accept"), eventStream) {
 		return false
 	}
-	on, err := readWatch(r.URL.Query())
+	on, err := readWatch(r, r.URL.Query())
 	return on && err == nil
 }
 
@@ -108,6 +115,10 @@ func (c *collection[E]) watching(r *http.Request, p principal, query url.Values)
 			return nil, badRequest("%s does not go with watch: a watch has all objects, in the order of their changes", word)
 		}
 	}
+	if c.journal {
+		query = maps.Clone(query)
+		delete(query, wordSince) // where it begins, and no filter
+	}
 	l, err := c.attributes.listing(query, p)
 	if err != nil {
 		return nil, err
@@ -138,7 +149,7 @@ func (c *collection[E]) watching(r *http.Request, p principal, query url.Values)
 		view: &view{
 			name: strings.Join(append(name, r.URL.EscapedPath(), words.Encode()), "\n"), kind: c.kindOf(), scope: sc, every: p.admin || c.public,
 		},
-		single: c.single, key: c.keyed(), owned: c.attributes.find("tenant_id") != nil, empty: !l.possible, filter: len(l.Filter) > 0 || c.partial,
+		single: c.single, key: c.keyed(), owned: c.attributes.find("tenant_id") != nil, empty: !l.possible, filter: !c.journal && (len(l.Filter) > 0 || c.partial),
 	}
 	w.read = func(ctx context.Context, ids []string) (map[string][]byte, error) {
 		q := store.Query{Filter: maps.Clone(l.Filter)}
@@ -188,7 +199,11 @@ func (c *collection[E]) watching(r *http.Request, p principal, query url.Values)
 // serveWatch answers a list by a stream of its changes.
 func (c *collection[E]) serveWatch(w http.ResponseWriter, r *http.Request, s *server, query url.Values) error {
 	p := principalOf(r.Context())
-	from, resumed, err := resumeFrom(r, query)
+	word := wordRevision
+	if c.journal && query.Has(wordSince) {
+		word = wordSince
+	}
+	from, resumed, err := resumeFrom(r, query, word)
 	if err != nil {
 		return err
 	}
@@ -203,16 +218,16 @@ func (c *collection[E]) serveWatch(w http.ResponseWriter, r *http.Request, s *se
 	if err != nil {
 		return err
 	}
-	if resumed {
-		first, last, err := s.store.Reach(r.Context())
-		switch {
-		case err != nil:
+	switch {
+	case resumed:
+		if err := reaches(r.Context(), s.store, from); err != nil {
 			return err
-		case from > last:
-			return errTooNew
-		case first > 0 && from < first-1:
-			return errTooOld
 		}
+	case c.journal:
+		if _, from, err = s.store.Reach(r.Context()); err != nil {
+			return err
+		}
+		resumed = true
 	}
 	// It lasts as long as its client stays and the server runs.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
@@ -239,15 +254,29 @@ func (c *collection[E]) serveWatch(w http.ResponseWriter, r *http.Request, s *se
 	return nil
 }
 
+// reaches refuses to go on from a revision from which the feed does not reach.
+func reaches(ctx context.Context, st *store.Store, from int64) error {
+	first, last, err := st.Reach(ctx)
+	switch {
+	case err != nil:
+		return err
+	case from > last:
+		return errTooNew
+	case first > 0 && from < first-1:
+		return errTooOld
+	}
+	return nil
+}
+
 // resumeFrom reads from which revision on a client wants to go; without one,
 // it begins with the state.
-func resumeFrom(r *http.Request, query url.Values) (revision int64, resumed bool, _ error) {
+func resumeFrom(r *http.Request, query url.Values, word string) (revision int64, resumed bool, _ error) {
 	name, text := headerLastID, r.Header.Get(headerLastID)
 	if text == "" {
-		if !query.Has(wordRevision) {
+		if !query.Has(word) {
 			return 0, false, nil
 		}
-		name, text = wordRevision, last(query[wordRevision])
+		name, text = word, last(query[word])
 	}
 	revision, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || revision < 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -173,7 +174,16 @@ func (s *subscription) poke() {
 
 // concerned says whether changes are of the kind of a view.
 func (v *view) concerned(changes []store.Change) bool {
-	return slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == v.kind })
+	return slices.ContainsFunc(changes, func(c store.Change) bool { _, is := as(v.kind, c); return is })
+}
+
+// as returns a change as those see it who watch a kind of objects: an event may
+// tell of an object of another kind.
+func as(kind store.Kind, c store.Change) (store.Change, bool) {
+	if kind == store.KindEvent && c.Event != "" {
+		return store.Change{Revision: c.Revision, Kind: kind, ID: strconv.FormatInt(c.Revision, 10), TenantID: c.TenantID, Op: store.OpCreate, Event: c.Event}, true
+	}
+	return c, c.Kind == kind
 }
 
 // see returns what changes are to views, by their names. What several of them
@@ -188,7 +198,8 @@ func (h *hub) see(ctx context.Context, views []*view, changes []store.Change) (m
 		var of []store.Change
 		owners := map[string]string{} // of what may still be there
 		for _, c := range changes {
-			if c.Kind != kind {
+			c, is := as(kind, c)
+			if !is {
 				continue
 			}
 			of = append(of, c)

@@ -166,7 +166,7 @@ func TestAWatchFromARevisionThatIsNotKeptIsGone(t *testing.T) {
 		a.make("/v2.0/networks", "red", `{"network": {}}`)
 	}
 	last := a.latest()
-	if err := a.store.ForgetChanges(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if err := a.store.ForgetChanges(t.Context(), time.Now().Add(time.Hour), 1<<40); err != nil {
 		t.Fatal(err)
 	}
 	for revision, want := range map[int64]int{0: 410, last - 2: 410, last - 1: 200, last: 200, last + 1: 410} {

@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing:
 #   test/deps.sh run    what the controller and a switch on this machine need
 #   test/deps.sh test   that, and what the tests need
+#   test/deps.sh kernel that, and what runs a kernel in a virtual machine
 # It asks for nothing when nothing is missing.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -17,7 +18,7 @@ postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/postgres' || have post
 
 case "${1:-}" in
   run) ;;
-  test)
+  test | kernel)
     need iproute2 have ip
     need procps have sysctl
     need ethtool have ethtool
@@ -34,9 +35,15 @@ case "${1:-}" in
     need iputils-ping have ping # of mininet's hosts
     need gcc have gcc           # of the race detector
     need libc6-dev test -e /usr/include/stdlib.h
+    if [ "$1" = kernel ]; then
+      need qemu-system-x86 have qemu-system-x86_64
+      need busybox-static have busybox
+      need kmod have depmod
+      need cpio have cpio
+    fi
     ;;
   *)
-    echo "usage: $0 run|test" >&2
+    echo "usage: $0 run|test|kernel" >&2
     exit 2
     ;;
 esac
@@ -63,7 +70,7 @@ fi
 # The tests start their own servers: those of the machine shall not start with
 # the packages. Debian asks this file before it starts a service.
 policy=/usr/sbin/policy-rc.d
-if [ "$1" = test ] && [ ! -e "$policy" ]; then
+if [ "$1" != run ] && [ ! -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT
   printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
   "${as_root[@]}" chmod 755 "$policy"

@@ -40,7 +40,7 @@ func standard(importPath string) bool {
 // packages that stand before them.
 var pure = []string{
 	"controller/mac", "controller/intent", "controller/fabric", "controller/learn", "controller/guard", "controller/pipeline",
-	"controller/respond", "controller/explain",
+	"controller/respond", "controller/explain", "controller/health",
 }
 
 // forbidden says why a package must not import another; "" if it may.

@@ -36,6 +36,8 @@ type config struct {
 	DataDir      string
 	Tokens       string
 	Unmanaged    string
+	MaxMACs      int
+	Guard        guardFlags
 	Admit        string
 	Quota        string
 	Bridge       string
@@ -89,6 +91,8 @@ func (c *config) serverFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Keystone.Domain, "keystone-domain", "Default", "domain of that user and project, by name")
 	f.StringVar(&c.Unmanaged, "unmanaged", string(intent.UnmanagedLearn),
 		"switch ports that no tenant port is bound to: learn (one learning domain) or drop")
+	f.IntVar(&c.MaxMACs, "max-macs", 1000, "stations that are learned at a switch port without a tenant port that leads to no other switch; 0: no limit")
+	c.Guard.declare(f)
 	f.StringVar(&c.Admit, "admit", controller.AdmitAuto, "switches that nobody has decided on: auto (let them in) or listed (turn them away)")
 	f.StringVar(&c.Quota, "quota", "", "what a tenant without a quota of its own may have, such as port=500,network=100; neutron: as Neutron; empty: any number")
 	f.StringVar(&c.Bridge, "bridge", "br-int", "integration bridge that is set up on hosts that connect by OVSDB; empty: none")
@@ -193,6 +197,12 @@ func (c *config) check() error {
 	modes := []string{string(intent.UnmanagedLearn), string(intent.UnmanagedDrop)}
 	if c.Unmanaged != "" && !slices.Contains(modes, c.Unmanaged) {
 		return fmt.Errorf("unmanaged: %q is neither learn nor drop", c.Unmanaged)
+	}
+	if c.MaxMACs < 0 {
+		return fmt.Errorf("max-macs: %d is less than nothing; 0 is no limit", c.MaxMACs)
+	}
+	if _, err := c.Guard.config(); err != nil {
+		return err
 	}
 	if c.Admit != "" && c.Admit != controller.AdmitAuto && c.Admit != controller.AdmitListed {
 		return fmt.Errorf("admit: %q is neither auto nor listed", c.Admit)

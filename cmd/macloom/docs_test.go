@@ -55,7 +55,7 @@ func TestTheDocumentsOfTheCommandLineKnowTheCommands(t *testing.T) {
 			t.Errorf("docs/cli.md and docs/auth.md have no example of %s", cmd.CommandPath())
 		}
 	}
-	for _, name := range []string{"switch", "segment", "mac", "inventory", "watch", "topology", "token", "serve", "health"} {
+	for _, name := range []string{"switch", "segment", "mac", "inventory", "watch", "topology", "token", "serve", "health", "qos-policy"} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {
 			t.Fatal(err)

@@ -105,6 +105,10 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	}
 	db.LimitTenants(limits)
 
+	guard, err := cfg.Guard.config()
+	if err != nil {
+		return err
+	}
 	tokens, tokenNote, err := loadTokens(cfg, log)
 	if err != nil {
 		return err
@@ -114,7 +118,7 @@ func serve(ctx context.Context, out io.Writer, cfg *config) (err error) {
 	ctl := controller.New(controller.Config{
 		Store: db.Store, OpenFlow: listeners["openflow"], OVSDB: listeners["ovsdb"],
 		OVSDBTargets: cfg.ovsdbTargets(), OVSDBTLS: asClient(security),
-		Unmanaged: intent.Unmanaged(cfg.Unmanaged), Admit: cfg.Admit, AuditKeep: cfg.AuditKeep, DHCPLease: cfg.DHCPLease,
+		Unmanaged: intent.Unmanaged(cfg.Unmanaged), MaxMACs: cfg.MaxMACs, Guard: guard, Admit: cfg.Admit, AuditKeep: cfg.AuditKeep, DHCPLease: cfg.DHCPLease,
 		Hypervisors: hypervisor.Config{Bridge: cfg.Bridge, DatapathType: cfg.DatapathType, Advertise: cfg.Advertise, TLS: cfg.TLSCert != ""},
 		MACs:        store.MACUpkeep{Retention: cfg.LineageRetention},
 		Log:         log, Metrics: metrics,

@@ -1,6 +1,6 @@
 // Package explain says what becomes of a frame, and why: it runs it through the
 // flows that the controller wants its switches to hold, from the sender's switch by way of
-// tunnels to the receivers, and tells of each flow which rule, port, segment or network it
+// tunnels and links to the receivers, and tells of each flow which rule, port, segment or network it
 // comes from. What the switches really hold is not asked for. It is pure.
 package explain
 
@@ -24,6 +24,8 @@ type World interface {
 	Read(f func(*intent.State))
 	// Switch returns what is known of a switch, which nobody may change.
 	Switch(d intent.DPID) (Switch, error)
+	// Beyond returns the other end of the link that a port of a switch leads to.
+	Beyond(d intent.DPID, port uint32) (far intent.Place, linked bool)
 	// Standings return the realized status of ports, of those that exist.
 	Standings(ids []string) (map[string]Standing, error)
 }
@@ -125,9 +127,12 @@ type Delivery struct {
 	num uint32
 }
 
-// hops bounds how many switches one copy passes: that of the sender, the one that the address
+// hops bounds how many tunnels one copy passes: by the switch of the sender, the one that the address
 // belongs to, the one that has it by now, and one more while they disagree.
 const hops = 4
+
+// links bounds how many links of a fabric one copy passes: each switch is passed twice at most.
+const links = 2 * mac.MaxSlot
 
 // Explain answers a question. That the asker may ask of the ports is for the caller to know.
 func Explain(w World, q Question) (Answer, error) {
@@ -139,11 +144,18 @@ func Explain(w World, q Question) (Answer, error) {
 		a.Way = Way{Verdict: Dropped, Summary: "dropped: " + p.nowhere}
 		return a, e.warn(&a, p)
 	}
+	pool, balanced := e.balanced(&p)
+	if balanced {
+		p.to = nil // whoever it comes to is meant
+	}
 	way, err := e.send(p.from, p.bytes(), p.to)
 	if err != nil {
 		return a, err
 	}
 	a.Way = way
+	if balanced {
+		e.chosen(&a, &p, pool)
+	}
 	if reply, ok := p.reply(); ok && way.Verdict == Delivered && p.to != nil {
 		back, err := e.send(*p.to, reply.Bytes(), &p.from)
 		if err != nil {
@@ -206,7 +218,8 @@ type leg struct {
 	d       intent.DPID
 	arrival walk.Arrival
 	entry   string
-	passed  int
+	passed  int // tunnels, and the first switch
+	crossed int // links
 }
 
 // send follows a frame of a port to wherever it goes.
@@ -226,7 +239,7 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 	way := Way{Verdict: Dropped}
 	var ends []string
 	heard := false
-	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: withTag(frame, at.VLAN)}, "by " + e.portWords(from) + tagWords(at.VLAN), 1}}
+	legs := []leg{{d, walk.Arrival{Port: at.OFPort, Frame: withTag(frame, at.VLAN)}, "by " + e.portWords(from) + tagWords(at.VLAN), 1, 0}}
 	for len(legs) > 0 {
 		l := legs[0]
 		legs = legs[1:]
@@ -247,6 +260,7 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 			}
 		}
 		for _, o := range trace.Outputs {
+			far, linked := e.w.Beyond(l.d, o.Port)
 			switch {
 			case o.Port == openflow.PortController:
 				heard = heard || !follows(trace, o.Step)
@@ -257,6 +271,13 @@ func (e *explainer) send(from intent.Port, frame []byte, to *intent.Port) (Way, 
 					continue
 				}
 				legs = append(legs, next)
+			case linked && l.crossed == links:
+				ends = append(ends, fmt.Sprintf("not followed further than by %d links", links))
+			case linked:
+				legs = append(legs, leg{
+					d: far.Switch, passed: l.passed, crossed: l.crossed + 1, entry: "by a link" + e.fromSwitch(l.d),
+					arrival: walk.Arrival{Port: far.Port, Frame: o.Frame},
+				})
 			default:
 				way.Deliveries = append(way.Deliveries, e.delivery(s, l.d, o))
 			}
@@ -401,6 +422,13 @@ func (e *explainer) nameOf(d intent.DPID) string {
 		return ""
 	}
 	return " " + d.String()
+}
+
+func (e *explainer) fromSwitch(d intent.DPID) string {
+	if !e.sees("") {
+		return ""
+	}
+	return " from switch " + d.String()
 }
 
 func (e *explainer) onSwitch(d intent.DPID) string {

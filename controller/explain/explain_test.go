@@ -20,6 +20,7 @@ import (
 type world struct {
 	state     *intent.State
 	away      map[intent.DPID]bool // hosts that are not connected
+	queues    bool                 // whether hosts have some
 	standings map[string]Standing
 	compute   func(*intent.View) pipeline.Desired
 	kept      map[intent.DPID]Switch // as a controller keeps what it has computed; nil: it does not
@@ -35,7 +36,7 @@ func (w *world) Switch(d intent.DPID) (Switch, error) {
 		return Switch{}, fmt.Errorf("no switch %s", d)
 	}
 	v := w.state.View(d, taps(), intent.UnmanagedDrop)
-	v.Meters = true
+	v.Meters, v.Queues = true, w.queues
 	return Switch{Connected: !w.away[d], Hostname: fmt.Sprint("host", int(d)), View: v, Desired: w.compute(v)}, nil
 }
 
@@ -47,6 +48,8 @@ func taps() []intent.SwitchPort {
 	}
 	return ports
 }
+
+func (w *world) Beyond(intent.DPID, uint32) (far intent.Place, linked bool) { return far, false }
 
 func (w *world) Standings(ids []string) (map[string]Standing, error) { return w.standings, nil }
 
@@ -198,9 +201,7 @@ func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 func TestAMACThatAPortMayNotHaveIsExplained(t *testing.T) {
 	t.Parallel()
 	w := town()
-	carrier := w.state.PortsOn(1)
-	at := slices.IndexFunc(carrier, func(p intent.Port) bool { return p.Name == "web1" })
-	web1 := carrier[at]
+	web1, _ := w.state.Port("p-web1")
 	web1.Extras.Pairs = []intent.AddressPair{{Address: "10.0.0.0/24", MAC: mac.MustParse("02:00:05:00:00:00"), MACBits: 24}, {Address: "10.0.0.1", MAC: mac.MustParse("52:54:00:00:00:00"), MACBits: 24}}
 	w.state.PutPort(web1, nil)
 	spy, _ := w.state.Port("p-spy")
@@ -261,21 +262,87 @@ func TestStepsNameWhatTheyComeFrom(t *testing.T) {
 		"5 respond 1: on to egress-ct | table  table 5",
 		"10 egress-ct 2: asks the connection tracker, zone 1: +trk+new; on to egress-remotes | table  table 10",
 		"11 egress-remotes 3: scope of that set = 3370053685; on to egress-rules | scope of remote groups  scope of remote groups 1",
-		"12 egress-rules 4: keeps the connection, zone 1: +trk+new, admitted by rule 101; on to segments | security_group_rule rule-101 egress IPv4 to anywhere web",
-		"30 segments 5: number of the MAC segment that the destination is of = 502; peer that has the destination = 2; on to exact | mac_segment segment-2 of host 0000000000000002",
-		"31 exact 6: on to tunnel | table  table 31",
-		"61 tunnel 7: tun_id = 0x4d; tun_dst = 192.0.2.2; through the tunnel to 192.0.2.2 with VNI 77 | switch 0000000000000002 tunnel to 192.0.2.2",
+		"12 egress-rules 4: keeps the connection, zone 1: +trk+new, admitted by rule 101; on to qos | security_group_rule rule-101 egress IPv4 to anywhere web",
+		"13 qos 5: on to services | table  table 13",
+		"15 services 6: on to segments | table  table 15",
+		"30 segments 7: number of the MAC segment that the destination is of = 502; peer that has the destination = 2; on to exact | mac_segment segment-2 of host 0000000000000002",
+		"31 exact 8: on to tunnel | table  table 31",
+		"61 tunnel 9: tun_id = 0x4d; tun_dst = 192.0.2.2; through the tunnel to 192.0.2.2 with VNI 77 | switch 0000000000000002 tunnel to 192.0.2.2",
 		"0000000000000002 host2 by the tunnel",
-		"0 classify -1: origin = 2; network = 77; on to segments | network red VNI 77",
-		"30 segments 0: number of the MAC segment that the destination is of = 502; peer that has the destination = 0; on to exact | mac_segment segment-2 of host 0000000000000002",
-		"31 exact 1: output port = 1; conntrack zone of the receiving port = 1; group set whose rules are looked up = 1; scope of that set = 1; on to ingress-ct | port p-web2 02:00:05:02:00:0c",
-		"40 ingress-ct 2: asks the connection tracker, zone 1: +trk+new; on to ingress-remotes | table  table 40",
-		"41 ingress-remotes 3: scope of that set = 3370053685; on to ingress-rules | scope of remote groups  scope of remote groups 1",
-		"42 ingress-rules 4: keeps the connection, zone 1: +trk+new, admitted by rule 103; on to output | security_group_rule rule-103 ingress IPv4 tcp 80 from anywhere web",
-		"60 output 5: out by port 1 | table  table 60",
+		"0 classify -1: origin = 2; network = 77; on to services | network red VNI 77",
+		"15 services 0: on to segments | table  table 15",
+		"30 segments 1: number of the MAC segment that the destination is of = 502; peer that has the destination = 0; on to exact | mac_segment segment-2 of host 0000000000000002",
+		"31 exact 2: output port = 1; conntrack zone of the receiving port = 1; group set whose rules are looked up = 1; scope of that set = 1; on to ingress-ct | port p-web2 02:00:05:02:00:0c",
+		"40 ingress-ct 3: asks the connection tracker, zone 1: +trk+new; on to ingress-remotes | table  table 40",
+		"41 ingress-remotes 4: scope of that set = 3370053685; on to ingress-rules | scope of remote groups  scope of remote groups 1",
+		"42 ingress-rules 5: keeps the connection, zone 1: +trk+new, admitted by rule 103; on to qos-rate | security_group_rule rule-103 ingress IPv4 tcp 80 from anywhere web",
+		"50 qos-rate 6: on to qos-packets | table  table 50",
+		"51 qos-packets 7: on to output | table  table 51",
+		"60 output 8: out by port 1 | table  table 60",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The policy of the port, of the MAC segment or of the network is named, with the meter
+// that it asks and the class that it gives.
+func TestStepsNameTheQoSPolicyWithMeterAndClass(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		use  func(*intent.State)
+		want []string
+	}{
+		"port": {func(s *intent.State) {
+			p, _ := s.Port("p-web1")
+			p.QoSPolicyID = "gold"
+			s.PutPort(p, nil)
+		}, []string{
+			"classify: if meter 114694 lets it", "qos: if meter 114693 lets it; QoS policy that the packet is under = 9; on to qos-mark",
+			"qos-mark: into queue 5; ip_dscp = 40; on to services",
+		}},
+		"network": {func(s *intent.State) {
+			n, _ := s.Network("red")
+			n.QoSPolicyID = "gold"
+			s.PutNetwork(n, nil)
+		}, []string{
+			"classify: if meter 114694 lets it", "qos: if meter 114693 lets it; QoS policy that the packet is under = 9; on to qos-mark",
+			"qos-mark: into queue 5; ip_dscp = 40; on to services", "qos-rate: into queue 6; on to qos-packets", "qos-packets: if meter 114696 lets it; on to output",
+		}},
+		"MAC segment": {func(s *intent.State) {
+			s.PutQoSSegment(intent.QoSSegment{ID: "block", Num: 50, Block: mac.MustParseSegment("02:00:05:01:00:00/40"), PolicyID: "gold"}, nil)
+		}, []string{
+			"qos: if meter 114885 lets it; QoS policy that the packet is under = 9; on to qos-mark", "qos-mark: into queue 5; ip_dscp = 40; on to services",
+		}},
+	} {
+		w := town()
+		w.queues = true
+		rule := func(kind intent.QoSRuleKind, dir intent.Direction, r intent.QoSRule) intent.QoSRule {
+			r.Kind, r.Direction = kind, dir
+			return r
+		}
+		w.state.PutQoSPolicy(intent.QoSPolicy{Meta: intent.Meta{ID: "gold", Name: "first class"}, Num: 9, Rules: []intent.QoSRule{
+			rule(intent.QoSBandwidthLimit, intent.Egress, intent.QoSRule{Rate: 100}), rule(intent.QoSBandwidthLimit, intent.Ingress, intent.QoSRule{Rate: 100}),
+			rule(intent.QoSPacketRateLimit, intent.Egress, intent.QoSRule{Rate: 1}), rule(intent.QoSPacketRateLimit, intent.Ingress, intent.QoSRule{Rate: 1}),
+			rule(intent.QoSPriority, intent.Egress, intent.QoSRule{Class: 5}), rule(intent.QoSPriority, intent.Ingress, intent.QoSRule{Class: 6}),
+		}}, nil)
+		c.use(w.state)
+		a := ask(t, w, Question{From: "p-web1", ToPort: "p-web2", Protocol: number(protoTCP), DstPort: 80})
+		var steps []string
+		for _, h := range a.Hops {
+			for _, s := range h.Steps {
+				steps = append(steps, s.Name+": "+s.Does)
+				if s.Name == "qos-mark" && (s.Owner.Kind != "qos_policy" || s.Owner.ID != "gold" || s.Owner.Name != "first class") {
+					t.Errorf("policy of the %s: its mark is of %+v", name, s.Owner)
+				}
+			}
+		}
+		text := strings.Join(steps, "\n")
+		for _, want := range c.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("policy of the %s: no step with %q:\n%s", name, want, text)
+			}
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Owner is the resource that a flow exists for.
 type Owner struct {
-	Kind string // "port", "security_group_rule", "network", "mac_segment", "mac_allow_list", "switch", "table" or what the pipeline calls it
+	Kind string // "port", "security_group_rule", "network", "mac_segment", "mac_allow_list", "block", "affinity_pool", "affinity_backend", "switch", "table" or what the pipeline calls it
 	ID   string // empty: it has none, or the asker may not know
 	Name string
 	// Of a rule.
@@ -31,7 +31,7 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 		switch c.Kind() {
 		case pipeline.KindTable:
 			o.Name = tableName(uint8(c.Object()))
-		case pipeline.KindFree, pipeline.KindLearned, pipeline.KindDiscover:
+		case pipeline.KindFree, pipeline.KindLearned, pipeline.KindPause, pipeline.KindDiscover:
 			o.Name = fmt.Sprint(int32(c.Object()))
 		}
 		if !c.Ours() {
@@ -45,7 +45,7 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 			owners[c] = owner()
 		}
 	}
-	if ofPort := []pipeline.Kind{pipeline.KindPort, pipeline.KindResolve, pipeline.KindConfigure}; slices.ContainsFunc(ofPort, func(k pipeline.Kind) bool { return kinds[k] }) {
+	if ofPort := []pipeline.Kind{pipeline.KindPort, pipeline.KindResolve, pipeline.KindConfigure, pipeline.KindFar}; slices.ContainsFunc(ofPort, func(k pipeline.Kind) bool { return kinds[k] }) {
 		for p := range s.Ports() {
 			for _, kind := range ofPort {
 				own(kind, p.Num, func() Owner {
@@ -65,11 +65,18 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 			}
 		}
 	}
-	if kinds[pipeline.KindNetwork] {
+	if kinds[pipeline.KindNetwork] || kinds[pipeline.KindTag] {
 		for n := range s.Networks() {
-			own(pipeline.KindNetwork, n.VNI, func() Owner {
-				return Owner{Kind: "network", ID: n.ID, Name: n.Name, Detail: fmt.Sprint("VNI ", n.VNI), tenant: n.TenantID}
-			})
+			for kind, detail := range map[pipeline.Kind]string{pipeline.KindNetwork: fmt.Sprint("VNI ", n.VNI), pipeline.KindTag: fmt.Sprint("VLAN ", n.VLAN)} {
+				own(kind, n.VNI, func() Owner {
+					return Owner{Kind: "network", ID: n.ID, Name: n.Name, Detail: detail, tenant: n.TenantID}
+				})
+			}
+		}
+	}
+	if kinds[pipeline.KindQoS] {
+		for p := range s.QoSPolicies() {
+			own(pipeline.KindQoS, p.Num, func() Owner { return Owner{Kind: "qos_policy", ID: p.ID, Name: p.Name, tenant: p.TenantID} })
 		}
 	}
 	if kinds[pipeline.KindAllow] {
@@ -77,10 +84,20 @@ func Owners(s *intent.State, cookies map[pipeline.Cookie]bool) map[pipeline.Cook
 			own(pipeline.KindAllow, n.VNI, func() Owner { return ofLists(n, s.MACAllowLists(n.ID)) })
 		}
 	}
+	if ofBalance(kinds) {
+		ofPools(s, own)
+	}
 	if kinds[pipeline.KindSegment] {
 		for g := range s.HostSegments() {
 			own(pipeline.KindSegment, g.Num, func() Owner {
 				return Owner{Kind: "mac_segment", ID: g.ID, Name: g.Block.String(), Detail: "of host " + g.Host.String()}
+			})
+		}
+	}
+	if kinds[pipeline.KindBlock] {
+		for b := range s.Blocks() {
+			own(pipeline.KindBlock, b.Num, func() Owner {
+				return Owner{Kind: "block", ID: b.ID, Name: b.String(), Detail: strings.TrimSpace(string(b.Cause) + " " + b.Reason)}
 			})
 		}
 	}
@@ -161,7 +178,11 @@ func (e *explainer) settle(a *Answer) {
 	var owners map[pipeline.Cookie]Owner
 	e.w.Read(func(s *intent.State) { owners = Owners(s, cookies) })
 	each(func(s *Step) {
+		kind := s.Owner.cookie.Kind()
 		s.Owner = owners[s.Owner.cookie]
+		if (kind == pipeline.KindTag || kind == pipeline.KindFar || kind == pipeline.KindPath) && !e.sees("") {
+			s.Does, s.Owner.Detail = "by the links of the fabric", ""
+		}
 		if s.Owner.Kind == "table" || e.sees(s.Owner.tenant) {
 			return
 		}

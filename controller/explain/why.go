@@ -48,6 +48,10 @@ func (e *explainer) why(s *station, step *walk.Step) string {
 		return e.refused(s, step, intent.Egress)
 	case "ingress-rules":
 		return e.refused(s, step, intent.Ingress)
+	case "tags":
+		return "the port that it is for has gone"
+	case "pins":
+		return "" // it was only looked up there, and goes on
 	case "segments", "exact", "tunnel":
 		return e.lost(s, step)
 	case "output":
@@ -265,11 +269,11 @@ func (e *explainer) lost(s *station, step *walk.Step) string {
 	case holder.ID == "":
 		return fmt.Sprintf("there is no such address in %s: no port has %s", where, dst)
 	}
-	return e.unreachable(holder)
+	return e.unreachable(s, network, holder)
 }
 
-// unreachable says why a port that there is cannot be reached.
-func (e *explainer) unreachable(p intent.Port) string {
+// unreachable says why a port of a network cannot be reached from a switch.
+func (e *explainer) unreachable(from *station, network intent.Network, p intent.Port) string {
 	d, bound := p.Binding.DPID()
 	if !bound {
 		return e.portWords(p) + " is DOWN: not bound to a host"
@@ -278,6 +282,10 @@ func (e *explainer) unreachable(p intent.Port) string {
 	if err != nil {
 		return e.portWords(p) + " is on a switch that nothing is known of"
 	}
+	var fabric, farFabric bool
+	e.w.Read(func(state *intent.State) {
+		fabric, farFabric = state.InFabric(from.view.DPID) != 0, state.InFabric(d) != 0
+	})
 	at, reason := s.local(p.Num)
 	if reason == "" && !at.Up {
 		reason = "administratively down"
@@ -287,7 +295,11 @@ func (e *explainer) unreachable(p intent.Port) string {
 		return e.portWords(p) + " is DOWN"
 	case reason != "":
 		return fmt.Sprintf("%s is DOWN: %s", e.portWords(p), reason)
-	case s.view.Tunnel == 0:
+	case fabric && farFabric && network.VLAN == 0:
+		return fmt.Sprintf("%s is on another switch%s of the fabric, and its network has no VLAN tag for the links", e.portWords(p), e.nameOf(d))
+	case fabric != farFabric && (fabric || from.view.Tunnel != 0) && (farFabric || s.view.Tunnel != 0):
+		return fmt.Sprintf("%s is on another switch%s: switches of a fabric and hosts with tunnels do not reach each other", e.portWords(p), e.nameOf(d))
+	case s.view.Tunnel == 0 && !farFabric:
 		return fmt.Sprintf("%s is on another switch%s, which has no tunnel", e.portWords(p), e.nameOf(d))
 	}
 	return fmt.Sprintf("%s is on another switch%s, and this one has no way there", e.portWords(p), e.nameOf(d))

@@ -63,6 +63,9 @@ func does(at *station, t *walk.Trace, s *walk.Step) string {
 			words = append(words, said)
 		}
 	}
+	if len(words) == 0 && tableName(s.Table) == "pins" {
+		return "the client has no pin"
+	}
 	if len(words) == 0 {
 		return "drops it"
 	}
@@ -102,6 +105,10 @@ func didWhat(at *station, t *walk.Trace, a walk.Taken) string {
 		return "takes the VLAN tag off"
 	case len(a.Sets) > 0:
 		return sets(a.Sets)
+	case strings.HasPrefix(a.Text, "meter:"):
+		return "if meter " + strings.TrimPrefix(a.Text, "meter:") + " lets it"
+	case strings.HasPrefix(a.Text, "set_queue:"):
+		return "into queue " + strings.TrimPrefix(a.Text, "set_queue:")
 	case strings.HasPrefix(a.Text, "goto"), strings.HasPrefix(a.Text, "conjunction"):
 		return ""
 	}

@@ -21,13 +21,24 @@ const (
 	// sends after that, and then by what it is.
 	pauseNew   = 100 * time.Millisecond
 	pauseYoung = time.Second
-	pauseLink  = 2 * time.Second
 	pauseEdge  = 5 * time.Second
 	young      = 10 // frames
 
-	// silence is how long a link is believed in that nothing is heard of: three
-	// frames are lost, and a fourth is late.
-	silence = 3*pauseLink + time.Second
+	// Those of links are as short as it takes to send linkFrames in a second by all of
+	// them, and between these: a small fabric finds a dead link that has its carrier soon.
+	pauseLinkLeast = 500 * time.Millisecond
+	pauseLinkMost  = 2 * time.Second
+	linkFrames     = 200
+
+	// A link is given up when mostUnheard frames in a row were not heard, and the last of
+	// them has had time to be. They are counted, so that a controller which has slept and
+	// sent nothing does not take that for silence.
+	mostUnheard = 3
+	late        = time.Second
+
+	// unclear is how long it may take until it is known of a port that hears one with a link which of the two is
+	// over: the link, or that a wire has two ends.
+	unclear = mostUnheard*pauseLinkMost + late
 
 	// idle is the longest time until a switch is looked after again.
 	idle = 5 * time.Second
@@ -45,8 +56,10 @@ const (
 	Stale
 	// Unplaced: it left or came by a port that is none of the fabric now.
 	Unplaced
-	// Shared: one of its ports is in another link, which lives.
+	// Shared: one of its ports is in another link, whose switches are both there.
 	Shared
+	// Joined: by a bridge that is not ours, which was not known.
+	Joined
 	// Found: a link that was not known, or not in this direction.
 	Found
 	// Heard: a link that was known.
@@ -57,7 +70,7 @@ const (
 const Verdicts = int(Heard) + 1
 
 func (v Verdict) String() string {
-	return [Verdicts]string{"foreign", "forged", "stale", "unplaced", "shared", "found", "known"}[v]
+	return [Verdicts]string{"foreign", "forged", "stale", "unplaced", "shared", "joined", "found", "known"}[v]
 }
 
 // Work returns the ports by which a switch is to send a frame now, after how
@@ -76,17 +89,21 @@ func (m *Map) Work(now time.Time, d intent.DPID) (send []uint32, wait time.Durat
 		if !p.up {
 			continue
 		}
+		l := m.ends[End{d, no}]
 		if !p.next.After(now) {
 			p.sends++
-			p.next = now.Add(p.pause(m.ends[End{d, no}] != nil))
+			p.next = now.Add(m.pause(p, l))
 			send = append(send, no)
+			if l != nil {
+				l.sent(now, l.direction(End{d, no}))
+			}
 		}
-		if l := m.ends[End{d, no}]; l != nil {
+		if l != nil {
 			until(m.expire(now, l, touched))
 		} else if !p.edge && !p.confirmed.IsZero() {
 			if end := p.confirmed.Add(holdOff); end.After(now) {
 				until(end)
-			} else if p.sends >= askFirst && !m.lurks(m.last[End{d, no}].far) {
+			} else if p.sends >= askFirst && !m.lurks(m.last[End{d, no}].far) && now.Sub(p.rival) >= unclear && !m.spared(now, End{d, no}) {
 				p.edge = true
 				if _, was := m.last[End{d, no}]; was {
 					delete(m.last, End{d, no})
@@ -97,7 +114,14 @@ func (m *Map) Work(now time.Time, d intent.DPID) (send []uint32, wait time.Durat
 		}
 		until(p.next)
 	}
-	m.settle(touched)
+	m.settle(now, touched)
+	if due := m.ways.due; !due.IsZero() {
+		if due.After(now) {
+			until(due)
+		} else {
+			m.ways.renew(touched)
+		}
+	}
 	return send, wait, touched
 }
 
@@ -108,16 +132,43 @@ func (m *Map) lurks(e End) bool {
 	return e != (End{}) && (n == nil || !n.connected && (n.open == nil || n.open[e.Port]))
 }
 
-func (p *port) pause(linked bool) time.Duration {
+// pause is how long a port waits with its next frame.
+func (m *Map) pause(p *port, l *link) time.Duration {
+	linked := min(max(time.Second*time.Duration(2*len(m.links))/linkFrames, pauseLinkLeast), pauseLinkMost)
 	switch {
-	case !linked && !p.edge:
+	case l == nil && !p.edge && p.sends < young:
 		return pauseNew
+	case l == nil && !p.edge: // it waits for something to end
+		return pauseYoung
+	case l != nil && (p.sends >= young || linked < pauseYoung):
+		return linked
 	case p.sends < young:
 		return pauseYoung
-	case linked:
-		return pauseLink
 	}
 	return pauseEdge
+}
+
+// direction is that of the frames which leave by an end of a link.
+func (l *link) direction(from End) int {
+	if from == l.A {
+		return 0
+	}
+	return 1
+}
+
+// sent says that a frame leaves in a direction.
+func (l *link) sent(now time.Time, direction int) {
+	if l.unheard[direction]++; l.unheard[direction] == mostUnheard {
+		l.given[direction] = now.Add(late)
+	}
+}
+
+// hear says that frames of a direction are heard.
+func (l *link) hear(direction int) { l.heard[direction], l.unheard[direction] = true, 0 }
+
+// silent reports whether frames of a direction are not heard.
+func (l *link) silent(now time.Time, direction int) bool {
+	return l.unheard[direction] >= mostUnheard && !l.given[direction].After(now)
 }
 
 // expire gives up a link of two switches that are there, but of which nothing
@@ -128,30 +179,38 @@ func (m *Map) expire(now time.Time, l *link, touched intent.Touched) time.Time {
 			return now.Add(idle)
 		}
 	}
-	next, silent := now.Add(idle), 0
-	for _, heard := range l.heard {
-		if end := heard.Add(silence); end.After(now) {
-			next = end
-		} else {
-			silent++
+	next := now.Add(idle)
+	for direction := range l.heard {
+		switch {
+		case l.silent(now, direction):
+			l.heard[direction] = false
+		case l.unheard[direction] >= mostUnheard && l.given[direction].Before(next):
+			next = l.given[direction]
 		}
 	}
 	switch {
-	case silent == 2:
+	case !l.heard[0] && !l.heard[1]:
 		m.remove(now, l, touched)
-	case silent == 1 && l.both:
+	case l.both && !(l.heard[0] && l.heard[1]):
 		// In one direction it is no link, but still no way to stations.
 		l.both, m.loose = false, true
 		m.change()
 		touched[l.A.DPID], touched[l.B.DPID] = struct{}{}, struct{}{}
-	case silent == 0:
-		next = slices.MinFunc(l.heard[:], time.Time.Compare).Add(silence)
 	}
 	return next
 }
 
-// Frame returns the frame that a port is to send.
-func (m *Map) Frame(now time.Time, from End) []byte { return m.key.Frame(now, from) }
+// Frames returns the frames that a port is to send. While it is new, every other time one that bridges
+// pass on is among them, and one of a link never.
+func (m *Map) Frames(now time.Time, from End) [][]byte {
+	frames := [][]byte{m.key.Frame(now, from)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.at(from); p != nil && m.ends[from] == nil && (p.sends%2 == 1 || p.sends >= young) {
+		frames = append(frames, m.key.Passed(now, from))
+	}
+	return frames
+}
 
 // Sent says that the frames of Work have left by these ports.
 func (m *Map) Sent(now time.Time, d intent.DPID, ports []uint32) {
@@ -180,7 +239,7 @@ func (m *Map) Unsure(d intent.DPID, ports []uint32) bool {
 // Heard takes a frame that came by a port, and says what it causes and who has
 // to do something about it: to change what its ports are, or to send.
 func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touched) {
-	from, err := m.key.Read(now, frame)
+	from, passed, err := m.key.Read(now, frame)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrForged):
@@ -197,6 +256,17 @@ func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touche
 		return Unplaced, nil
 	}
 	touched := intent.Touched{}
+	if passed {
+		return m.joined(now, at, from, touched), touched
+	}
+	here.hear(now, from)
+	if m.crowded(now, here) || m.crowded(now, there) {
+		m.dissolve(now, at, touched)
+		m.dissolve(now, from, touched)
+		verdict := m.joined(now, at, from, touched)
+		m.settle(now, touched)
+		return verdict, touched
+	}
 	l := m.links[Between(at, from)]
 	if l != nil && l.Down {
 		m.remove(now, l, touched)
@@ -204,7 +274,9 @@ func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touche
 	}
 	if l == nil {
 		for _, e := range []End{at, from} {
-			if other := m.ends[e]; other != nil && other.fresh {
+			if other := m.ends[e]; other != nil && other.fresh && m.here(other.A) && m.here(other.B) {
+				m.doubt(now, at, touched)
+				m.doubt(now, from, touched)
 				return Shared, touched
 			}
 		}
@@ -216,23 +288,21 @@ func (m *Map) Heard(now time.Time, at End, frame []byte) (Verdict, intent.Touche
 		l = &link{Known: Known{Link: Between(at, from), Since: now}}
 		m.add(l)
 	}
-	verdict, direction := Heard, 0
-	if from == l.B {
-		direction = 1
-	}
-	l.fresh, l.heard[direction] = true, now
+	verdict, direction := Heard, l.direction(from)
+	l.fresh = true
+	l.hear(direction)
 	here.edge, there.edge = false, false
 	if !l.both {
 		verdict = Found
 		touched[at.DPID], touched[from.DPID] = struct{}{}, struct{}{}
-		if now.Sub(l.heard[1-direction]) < silence {
+		if l.heard[1-direction] {
 			l.both, m.loose = true, true
 			m.change()
 		} else {
 			here.next = now // the other side is to know, too
 		}
 	}
-	m.settle(touched)
+	m.settle(now, touched)
 	return verdict, touched
 }
 

@@ -5,8 +5,11 @@ import (
 	"cmp"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
 )
@@ -21,7 +24,7 @@ type Node struct {
 func (n Node) label() string { return cmp.Or(n.Name, n.DPID.String()) }
 
 // Dot writes a fabric in the language of Graphviz.
-func Dot(nodes []Node, links []Known) []byte {
+func Dot(nodes []Node, links []Known, hosts []Host) []byte {
 	var b bytes.Buffer
 	b.WriteString("graph fabric {\n  node [shape=box];\n")
 	for _, n := range nodes {
@@ -35,12 +38,53 @@ func Dot(nodes []Node, links []Known) []byte {
 		fmt.Fprintf(&b, "  %q -- %q [taillabel=\"%d\", headlabel=\"%d\", style=%s];\n", l.A.DPID, l.B.DPID, l.A.Port, l.B.Port,
 			map[string]string{"tree": "bold", "spare": "dashed", "down": "dotted"}[l.State()])
 	}
+	for _, h := range hosts {
+		fmt.Fprintf(&b, "  %q [shape=ellipse, label=%q];\n  %[1]q -- %[3]q [headlabel=\"%d\"];\n", h.MAC, strings.Join(h.words(), "\n"), h.At.DPID, h.At.Port)
+	}
 	b.WriteString("}\n")
 	return b.Bytes()
 }
 
+// words are the addresses of a host.
+func (h Host) words() []string {
+	words := []string{h.MAC.String()}
+	for _, ip := range h.IPs {
+		words = append(words, ip.String())
+	}
+	return words
+}
+
+// maxDrawn is how many hosts are drawn at a switch; a picture of more is none.
+const maxDrawn = 12
+
+// drawHosts puts hosts around their switches.
+func drawHosts(b *bytes.Buffer, hosts []Host, place func(intent.DPID) (x, y float64, ok bool)) {
+	const away, radius = 52.0, 5
+	at := map[intent.DPID][]Host{}
+	for _, h := range hosts {
+		at[h.At.DPID] = append(at[h.At.DPID], h)
+	}
+	for _, d := range slices.Sorted(maps.Keys(at)) {
+		x, y, ok := place(d)
+		if !ok {
+			continue
+		}
+		drawn := at[d][:min(len(at[d]), maxDrawn)]
+		for i, h := range drawn {
+			angle := 2 * math.Pi * (float64(i) + 0.5) / float64(len(drawn))
+			hx, hy := x+1.5*away*math.Cos(angle), y+away*math.Sin(angle)
+			fmt.Fprintf(b, `<line x1="%.0f" y1="%.0f" x2="%.0f" y2="%.0f" stroke="#aaa"/><circle cx="%.0[3]f" cy="%.0[4]f" r="%[5]d" fill="#fe8" stroke="#a60"><title>%[6]s port %[7]d</title></circle>`+"\n",
+				x, y, hx, hy, radius, strings.Join(h.words(), " "), h.At.Port)
+			fmt.Fprintf(b, `<text x="%.0f" y="%.0f" font-size="9">%s</text>`+"\n", hx, hy+14, h.words()[min(1, len(h.IPs))])
+		}
+		if more := len(at[d]) - len(drawn); more > 0 {
+			fmt.Fprintf(b, `<text x="%.0f" y="%.0f" font-size="9">+%d hosts</text>`+"\n", x, y+28, more)
+		}
+	}
+}
+
 // SVG draws a fabric.
-func SVG(nodes []Node, links []Known) []byte {
+func SVG(nodes []Node, links []Known, hosts []Host) []byte {
 	const (
 		margin       = 70
 		halfX, halfY = 60, 14
@@ -75,6 +119,13 @@ func SVG(nodes []Node, links []Known) []byte {
 			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="#555">%d</text>`+"\n", x(end.from)*0.65+midX*0.35, y(end.from)*0.65+midY*0.35, end.port)
 		}
 	}
+	drawHosts(&b, hosts, func(d intent.DPID) (float64, float64, bool) {
+		i, known := index[d]
+		if !known {
+			return 0, 0, false
+		}
+		return x(i), y(i), true
+	})
 	for i, n := range nodes {
 		dash := ""
 		if n.Away {

@@ -37,6 +37,8 @@ const (
 var (
 	lldpDst  = [6]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e} // nearest bridge
 	lldpType = [2]byte{0x88, 0xcc}
+	// passedDst is a group address of nobody, locally administered: bridges pass on what is for it.
+	passedDst = [6]byte{0x03, 'm', 'l', 0, 0, 1}
 	// lldpOrganisation is a locally administered identifier, and the one type of TLV below it.
 	lldpOrganisation = [4]byte{0x02, 'm', 'l', 1}
 )
@@ -51,24 +53,35 @@ var (
 // Key signs the frames by which links are found.
 type Key []byte
 
+// What a frame is for, which is signed, too: it is not to be made one of the other kind.
+const (
+	forLink = "macloom link "
+	forLoop = "macloom loop "
+)
+
 // sign returns the signature of the statement that a frame left by a port at a time.
-func (k Key) sign(from End, slot uint64) []byte {
+func (k Key) sign(what string, from End, slot uint64) []byte {
 	var b [20]byte
 	binary.BigEndian.PutUint64(b[0:], uint64(from.DPID))
 	binary.BigEndian.PutUint32(b[8:], from.Port)
 	binary.BigEndian.PutUint64(b[12:], slot)
 	h := hmac.New(sha256.New, k)
-	h.Write([]byte("macloom link "))
+	h.Write([]byte(what))
 	h.Write(b[:])
 	return h.Sum(nil)[:signatureLen]
 }
 
 func slotOf(now time.Time) uint64 { return uint64(now.Unix()) / uint64(slotTime/time.Second) }
 
-// Frame returns the frame that leaves by a port.
-func (k Key) Frame(now time.Time, from End) []byte {
+// Frame returns the frame that leaves by a port and is heard at the other end of its cable.
+func (k Key) Frame(now time.Time, from End) []byte { return k.frame(now, from, lldpDst, forLink) }
+
+// Passed returns one that bridges pass on.
+func (k Key) Passed(now time.Time, from End) []byte { return k.frame(now, from, passedDst, forLoop) }
+
+func (k Key) frame(now time.Time, from End, dst [6]byte, what string) []byte {
 	b := make([]byte, 0, 96)
-	b = append(b, lldpDst[:]...)
+	b = append(b, dst[:]...)
 	var source [8]byte
 	binary.BigEndian.PutUint64(source[:], uint64(from.DPID))
 	source[2] = source[2]&^1 | 2 // a station's, and locally administered
@@ -78,7 +91,7 @@ func (k Key) Frame(now time.Time, from End) []byte {
 	b = appendTLV(b, tlvPort, strconv.AppendUint([]byte{subtypeLocal}, uint64(from.Port), 10))
 	b = appendTLV(b, tlvTTL, []byte{0, lldpTTL})
 	slot := slotOf(now)
-	b = appendTLV(b, tlvOrganisation, append(binary.BigEndian.AppendUint64(lldpOrganisation[:], slot), k.sign(from, slot)...))
+	b = appendTLV(b, tlvOrganisation, append(binary.BigEndian.AppendUint64(lldpOrganisation[:], slot), k.sign(what, from, slot)...))
 	return appendTLV(b, tlvEnd, nil)
 }
 
@@ -86,13 +99,26 @@ func appendTLV(b []byte, kind uint16, value []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(b, kind<<9|uint16(len(value))), value...)
 }
 
-// Read says by which port a frame left, if it is one of Frame of not long ago.
-func (k Key) Read(now time.Time, frame []byte) (from End, err error) {
+// Read says by which port a frame left, if it is one of Frame or Passed of not long ago, and which.
+func (k Key) Read(now time.Time, frame []byte) (from End, passed bool, err error) {
 	const header = 14
-	if len(frame) < header || [6]byte(frame) != lldpDst || [2]byte(frame[12:]) != lldpType {
-		return from, ErrForeign
+	if len(frame) < header || [2]byte(frame[12:]) != lldpType {
+		return End{}, false, ErrForeign
 	}
-	chassis, frame, err := takeTLV(frame[header:], tlvChassis)
+	switch [6]byte(frame) {
+	case lldpDst:
+		from, err = k.read(now, frame[header:], forLink)
+	case passedDst:
+		passed = true
+		from, err = k.read(now, frame[header:], forLoop)
+	default:
+		err = ErrForeign
+	}
+	return from, passed, err
+}
+
+func (k Key) read(now time.Time, frame []byte, what string) (from End, err error) {
+	chassis, frame, err := takeTLV(frame, tlvChassis)
 	if err != nil {
 		return from, err
 	}
@@ -122,7 +148,7 @@ func (k Key) Read(now time.Time, frame []byte) (from End, err error) {
 	}
 	from = End{d, uint32(no)}
 	slot := binary.BigEndian.Uint64(signed)
-	if !hmac.Equal(signed[slotLen:], k.sign(from, slot)) {
+	if !hmac.Equal(signed[slotLen:], k.sign(what, from, slot)) {
 		return End{}, ErrForged
 	}
 	if present := slotOf(now); slot+slotsPast < present || slot > present+slotsSoon {

@@ -16,9 +16,11 @@ var (
 func TestAFrameSaysWhichPortItLeft(t *testing.T) {
 	t.Parallel()
 	for _, want := range []End{{1, 1}, {0xffffffffffffffff, 0xfffffeff}, {0x0102030405060708, 48}} {
-		got, err := testKey.Read(noon, testKey.Frame(noon, want))
-		if err != nil || got != want {
-			t.Errorf("%v, %v; want %v", got, err, want)
+		for passed, frame := range map[bool][]byte{false: testKey.Frame(noon, want), true: testKey.Passed(noon, want)} {
+			got, is, err := testKey.Read(noon, frame)
+			if err != nil || got != want || is != passed {
+				t.Errorf("%v, %v, %v; want %v, %v", got, is, err, want, passed)
+			}
 		}
 	}
 }
@@ -49,10 +51,11 @@ func TestAFrameIsBelievedOnlyForAFewSecondsAndWithTheRightSignature(t *testing.T
 		"another signature":   {noon, testKey, alter(len(frame) - 3), ErrForged},
 		"another time":        {noon, testKey, alter(len(frame) - 20), ErrForged},
 		"another destination": {noon, testKey, alter(5), ErrForeign},
+		"another purpose":     {noon, testKey, append(bytes.Clone(testKey.Passed(noon, end)[:6]), frame[6:]...), ErrForged},
 		"cut off":             {noon, testKey, frame[:len(frame)-6], ErrForeign},
 		"nothing":             {noon, testKey, nil, ErrForeign},
 	} {
-		if _, err := test.key.Read(test.now, test.frame); !errors.Is(err, test.want) {
+		if _, _, err := test.key.Read(test.now, test.frame); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
 	}
@@ -84,10 +87,11 @@ func TestOthersReadTheFrame(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	frame := testKey.Frame(noon, End{7, 3})
 	f.Add(frame)
+	f.Add(testKey.Passed(noon, End{7, 3}))
 	f.Add(frame[:20])
 	f.Add(append(bytes.Clone(frame[:14]), 0xff, 0xff))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		end, err := testKey.Read(noon, b)
+		end, _, err := testKey.Read(noon, b)
 		if err == nil && end != (End{7, 3}) {
 			t.Errorf("a frame of %v that nobody signed: %x", end, b)
 		}

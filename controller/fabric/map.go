@@ -25,12 +25,13 @@ type Map struct {
 	nodes   map[intent.DPID]*node
 	links   map[Link]*link
 	ends    map[End]*link
-	last    map[End]past // what ports were connected with, until they are found to lead to stations
+	joints  map[Link]time.Time // ports that a bridge of others joins, and when that was last heard
+	last    map[End]past       // what ports were connected with, until they are found to lead to stations
 	tree    map[Link]bool
-	astray  map[End]bool  // ports of the tree behind which there are others than before
 	closing map[Link]bool // links that are no more, whose ports may both be open
 	waiting intent.Touched
 	loose   bool // links came or went since the tree was looked at
+	ways    ways
 	changed bool // what is known differs from what TakeChanged has told
 	news    chan struct{}
 }
@@ -56,30 +57,40 @@ type port struct {
 	sends     int
 	confirmed time.Time // when its first frame is known to have left
 	next      time.Time // when the next one is due
+
+	heard   map[End]time.Time // by whom frames came that bridges do not pass on, and when
+	latest  End               // of these
+	crowded time.Time         // when it was last found that several others are at the wire
+	rival   time.Time         // when it last heard of one that has a link, or was heard by one
 }
 
 // link is two ports of which at least one has heard of the other.
 type link struct {
 	Known
-	both  bool         // each has
-	heard [2]time.Time // of A at B, of B at A
-	fresh bool         // heard of by this Map, not only remembered
+	both  bool // each has
+	fresh bool // heard of by this Map, not only remembered
+
+	// Of A at B, and of B at A:
+	heard   [2]bool
+	unheard [2]int       // how many frames were sent since one was heard
+	given   [2]time.Time // until when one of mostUnheard may still be
 }
 
 // NewMap returns a Map in which nothing is known.
 func NewMap() *Map {
 	return &Map{
 		nodes: map[intent.DPID]*node{}, links: map[Link]*link{}, ends: map[End]*link{}, last: map[End]past{}, tree: map[Link]bool{},
-		astray: map[End]bool{}, closing: map[Link]bool{}, waiting: intent.Touched{}, news: make(chan struct{}, 1),
+		closing: map[Link]bool{}, joints: map[Link]time.Time{}, ways: ways{held: map[intent.DPID][]Rule{}, paths: map[intent.DPID][]intent.Path{}}, waiting: intent.Touched{}, news: make(chan struct{}, 1),
 	}
 }
 
 // Load takes over the key and the links that are known from before. It comes before
 // all else.
-func (m *Map) Load(key Key, known []Known) {
+func (m *Map) Load(key Key, known []Known, slots map[intent.DPID]uint16) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.key = key
+	m.ways.slots = slots
 	for _, k := range known {
 		if k.Down {
 			m.last[k.A], m.last[k.B] = past{k.B, k.Since}, past{k.A, k.Since}
@@ -92,17 +103,26 @@ func (m *Map) Load(key Key, known []Known) {
 		}
 	}
 	maps.DeleteFunc(m.tree, func(_ Link, in bool) bool { return !in })
+	m.ways.live = m.live()
+	m.ways.renew(intent.Touched{})
+	for d := range m.ways.rules {
+		m.ways.leave(d)
+	}
 }
 
 func (m *Map) add(l *link) {
 	m.links[l.Link], m.ends[l.A], m.ends[l.B] = l, l, l
 	m.last[l.A], m.last[l.B] = past{l.B, l.Since}, past{l.A, l.Since}
+	m.unjoin(l.A)
+	m.unjoin(l.B)
 }
 
-// Connect says that a switch has a session from now on.
-func (m *Map) Connect(d intent.DPID) {
+// Connect says that a switch has a session from now on. Who is touched has other paths.
+func (m *Map) Connect(d intent.DPID) intent.Touched {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	touched := intent.Touched{}
+	m.ways.come(d, touched)
 	n := m.nodes[d]
 	if n == nil {
 		n = &node{}
@@ -115,6 +135,7 @@ func (m *Map) Connect(d intent.DPID) {
 			l.fresh = false
 		}
 	}
+	return touched
 }
 
 // Disconnect says that the session of a switch has ended. What it forwards
@@ -124,6 +145,7 @@ func (m *Map) Disconnect(d intent.DPID) {
 	defer m.mu.Unlock()
 	if n := m.nodes[d]; n != nil {
 		n.connected, n.adopted, n.ports = false, false, nil
+		m.ways.leave(d)
 	}
 }
 
@@ -138,10 +160,12 @@ func (m *Map) Forget(now time.Time, d intent.DPID) intent.Touched {
 			delete(m.closing, l.Link)
 		}
 	}
+	maps.DeleteFunc(m.joints, func(l Link, _ time.Time) bool { return l.A.DPID == d || l.B.DPID == d })
 	maps.DeleteFunc(m.last, func(e End, p past) bool { return e.DPID == d || p.far.DPID == d })
 	delete(m.nodes, d)
+	delete(m.ways.held, d)
 	m.change()
-	m.settle(touched)
+	m.settle(now, touched)
 	m.release(touched)
 	return touched
 }
@@ -168,14 +192,19 @@ func (m *Map) SetPorts(now time.Time, d intent.DPID, ports []intent.SwitchPort) 
 		}
 	}
 	// Ports that went while nobody was connected to see it.
-	for _, l := range m.sorted() {
-		for _, e := range []End{l.A, l.B} {
-			if e.DPID == d && n.ports[e.Port] == nil {
-				m.remove(now, l, touched)
-			}
+	var gone []End
+	for e := range m.ends {
+		if e.DPID == d && n.ports[e.Port] == nil {
+			gone = append(gone, e)
 		}
 	}
-	m.settle(touched)
+	slices.SortFunc(gone, End.Compare)
+	for _, e := range gone {
+		if l := m.ends[e]; l != nil { // it may have been of two that are gone
+			m.remove(now, l, touched)
+		}
+	}
+	m.settle(now, touched)
 	delete(touched, d)
 	return touched
 }
@@ -186,9 +215,11 @@ func (m *Map) setPort(now time.Time, e End, up bool, touched intent.Touched) {
 	if p == nil {
 		p = &port{up: up, next: now}
 		n.ports[e.Port] = p
+		m.rejoin(now, e)
 		if l := m.ends[e]; l != nil && l.both {
 			// What nobody could hear while the switch was away is not silence.
-			l.heard = [2]time.Time{now, now}
+			l.hear(0)
+			l.hear(1)
 		}
 		if !up {
 			m.down(now, e, touched)
@@ -225,7 +256,7 @@ func (m *Map) Down(now time.Time, e End) intent.Touched {
 	}
 	m.nodes[e.DPID].ports[e.Port].up = false
 	m.down(now, e, touched)
-	m.settle(touched)
+	m.settle(now, touched)
 	return touched
 }
 
@@ -241,6 +272,7 @@ func (m *Map) down(now time.Time, e End, touched intent.Touched) {
 		m.remove(now, l, touched)
 	}
 	m.nodes[e.DPID].ports[e.Port].renew(now)
+	m.unjoin(e)
 }
 
 // away reports whether the switch at the other end of a link has no session.
@@ -317,8 +349,11 @@ func (m *Map) Shut(d intent.DPID) (shut []uint32) {
 	for _, no := range slices.Sorted(maps.Keys(n.ports)) {
 		l := m.ends[End{d, no}]
 		switch {
-		case n.ports[no].edge:
+		case n.ports[no].edge && (n.open[no] || m.mayServe(End{d, no})):
 			n.open[no] = true
+		case n.ports[no].edge:
+			m.waiting[d] = struct{}{}
+			shut = append(shut, no)
 		case l == nil || !l.Tree:
 			shut = append(shut, no)
 		case n.open[no]:
@@ -330,6 +365,45 @@ func (m *Map) Shut(d intent.DPID) (shut []uint32) {
 		}
 	}
 	return shut
+}
+
+// LinkPorts returns the ports of a switch that lead to other switches, in order.
+func (m *Map) LinkPorts(d intent.DPID) (ports []uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.nodes[d]
+	if n == nil {
+		return nil
+	}
+	for no := range n.ports {
+		if m.ends[End{d, no}] != nil {
+			ports = append(ports, no)
+		}
+	}
+	slices.Sort(ports)
+	return ports
+}
+
+// Beyond returns the other end of the link that a port leads to.
+func (m *Map) Beyond(e End) (far End, linked bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.ends[e]
+	if l == nil || l.Down {
+		return far, false
+	}
+	if l.A == e {
+		return l.B, true
+	}
+	return l.A, true
+}
+
+// Edge reports whether a port leads to stations.
+func (m *Map) Edge(e End) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.nodes[e.DPID]
+	return n != nil && n.ports[e.Port] != nil && n.ports[e.Port].edge
 }
 
 // Confirmed says that a switch has carried out what Shut returned. Those that had to
@@ -383,86 +457,51 @@ func (m *Map) passes(l *link) bool {
 
 // mayOpen reports whether a link can be opened without making a loop of those
 // that may be open.
-func (m *Map) mayOpen(l *link) bool {
+func (m *Map) mayOpen(l *link) bool { return m.open(l).join(l.A.DPID, l.B.DPID) }
+
+// open returns the parts of the fabric that are connected by what may be open, but for a link.
+func (m *Map) open(but *link) parts {
 	whole := parts{}
 	for other := range m.closing {
 		whole.join(other.A.DPID, other.B.DPID)
 	}
 	for _, other := range m.links {
-		if other != l && m.passes(other) {
+		if other != but && m.passes(other) {
 			whole.join(other.A.DPID, other.B.DPID)
 		}
 	}
-	return whole.join(l.A.DPID, l.B.DPID)
+	m.joinBridges(whole)
+	return whole
 }
 
-// settle brings the tree up to the links and touches the switches whose ports or
-// stations are concerned.
-func (m *Map) settle(touched intent.Touched) {
+// settle brings the tree and the paths up to the links and touches the switches
+// that are concerned.
+func (m *Map) settle(now time.Time, touched intent.Touched) {
 	if !m.loose {
 		return
 	}
 	m.loose = false
-	var live []Link
+	live := m.live()
+	m.tree = forest(live, func(l Link) bool { return m.links[l].Tree })
+	for _, l := range m.links {
+		if l.Tree != m.tree[l.Link] {
+			l.Tree = m.tree[l.Link]
+			m.change()
+			touched[l.A.DPID], touched[l.B.DPID] = struct{}{}, struct{}{}
+		}
+	}
+	m.restrain(now, touched)
+	m.ways.set(now, live, touched)
+}
+
+// live returns the links that carry frames, in order.
+func (m *Map) live() (live []Link) {
 	for _, l := range m.sorted() {
 		if l.both && !l.Down {
 			live = append(live, l.Link)
 		}
 	}
-	tree := forest(live, func(l Link) bool { return m.links[l].Tree })
-	for _, l := range m.links {
-		if l.Tree != tree[l.Link] {
-			l.Tree = tree[l.Link]
-			m.change()
-			touched[l.A.DPID], touched[l.B.DPID] = struct{}{}, struct{}{}
-		}
-	}
-	before := m.tree
-	m.tree = tree
-	for l := range before {
-		if !tree[l] { // where it only grew, nobody is somewhere else
-			m.findAstray(before, touched)
-			return
-		}
-	}
-}
-
-// findAstray notes the ports that led to switches which are somewhere else now:
-// what was learned there is not true any more.
-func (m *Map) findAstray(before map[Link]bool, touched intent.Touched) {
-	now := behind(m.tree)
-	for e, was := range behind(before) {
-		for d := range was {
-			if !now[e][d] {
-				m.astray[e], touched[e.DPID] = true, struct{}{}
-				break
-			}
-		}
-	}
-}
-
-// TakeAstray returns the ports of a switch where what was learned before is not
-// true any more, once.
-func (m *Map) TakeAstray(d intent.DPID) (ports []uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for e := range m.astray {
-		if e.DPID == d {
-			ports = append(ports, e.Port)
-			delete(m.astray, e)
-		}
-	}
-	slices.Sort(ports)
-	return ports
-}
-
-// Astray says that what TakeAstray returned has not been done.
-func (m *Map) Astray(d intent.DPID, ports []uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, no := range ports {
-		m.astray[End{d, no}] = true
-	}
+	return live
 }
 
 // TakeChanged returns the links, in order, and whether they changed since it

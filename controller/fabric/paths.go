@@ -2,7 +2,9 @@ package fabric
 
 import (
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/macloom/macloom/controller/intent"
 )
@@ -25,14 +27,47 @@ type Rule struct {
 // knows by that alone that it was deflected, for no other frame takes such a
 // link. If all shortest paths from there are without the switch that deflected, they
 // take one of these; otherwise a rule for that port leads them on until they come to
-// such a place. So any one link may fail, and no frame carries a mark of it.
-func Paths(links []Link) map[intent.DPID][]Rule {
+// such a place. So any one link may fail. Frames that were deflected bear a mark
+// (package pipeline), so that they go in no circle if others fail, too.
+//
+// Frames pass no switch of those to avoid, but for the one that they are for.
+func Paths(links []Link, avoid map[intent.DPID]bool) map[intent.DPID][]Rule {
 	g := newGraph(slices.SortedFunc(slices.Values(links), Link.Compare))
+	for i, d := range g.ids {
+		g.avoid[i] = avoid[d]
+	}
+	// Destinations have nothing to do with each other: each worker takes some of them.
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(g.ids)/leastPerWorker))
+	parts := make([][][]Rule, workers)
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() { parts[i] = g.rules(i*len(g.ids)/workers, (i+1)*len(g.ids)/workers) })
+	}
+	wg.Wait()
 	rules := make(map[intent.DPID][]Rule, len(g.ids))
-	for to := range g.ids {
-		r := g.routes(to)
+	for v, d := range g.ids {
+		of := make([][]Rule, workers)
+		for i := range parts {
+			of[i] = parts[i][v]
+		}
+		rules[d] = slices.Concat(of...)
+	}
+	return rules
+}
+
+// leastPerWorker is how many destinations are worth a worker.
+const leastPerWorker = 16
+
+// rules returns the rules of each switch for some of the destinations.
+func (g *graph) rules(from, until int) [][]Rule {
+	rules, r := make([][]Rule, len(g.ids)), g.newRoutes()
+	for v := range rules {
+		rules[v] = make([]Rule, 0, until-from)
+	}
+	for to := from; to < until; to++ {
+		r.find(to)
 		for v := range g.ids {
-			rules[g.ids[v]] = r.appendRules(rules[g.ids[v]], v)
+			rules[v] = r.appendRules(rules[v], v)
 		}
 	}
 	return rules
@@ -44,6 +79,8 @@ type graph struct {
 	ids  []intent.DPID
 	arcs []arc
 	out  [][]int // arcs that leave each switch
+
+	avoid []bool // switches that frames do not pass
 }
 
 type arc struct {
@@ -57,7 +94,7 @@ func newGraph(links []Link) *graph {
 	for _, l := range links {
 		seen[l.A.DPID], seen[l.B.DPID] = 0, 0
 	}
-	g := &graph{ids: slices.Sorted(maps.Keys(seen)), out: make([][]int, len(seen))}
+	g := &graph{ids: slices.Sorted(maps.Keys(seen)), out: make([][]int, len(seen)), avoid: make([]bool, len(seen))}
 	for i, d := range g.ids {
 		seen[d] = i
 	}
@@ -78,7 +115,7 @@ const (
 	downhill  = -2 // it takes the shortest paths, as if it had not been deflected
 )
 
-// routes are the ways to one switch.
+// routes are the ways to one switch, and then to another.
 type routes struct {
 	g      *graph
 	to     int
@@ -88,17 +125,37 @@ type routes struct {
 	backup []int   // arc of each switch for when its only one of these is dead; undecided: none
 	onward []int   // what is done with frames that came by each arc that leads no nearer
 	passes bitsets // the switches that the shortest paths of each switch may pass, and itself
+	around search
+	spare  []uint32 // for the ports of rules
 }
 
 // unreachable is the distance of what no path leads to.
 const unreachable = 1 << 30
 
-func (g *graph) routes(to int) *routes {
+func (g *graph) newRoutes() *routes {
 	n := len(g.ids)
-	r := &routes{g: g, to: to, dist: fill(n, unreachable), next: make([][]int, n), backup: fill(n, undecided), onward: fill(len(g.arcs), undecided), passes: newBitsets(n)}
-	r.dist[to], r.order = 0, append(make([]int, 0, n), to)
+	r := &routes{g: g, dist: make([]int, n), order: make([]int, 0, n), next: make([][]int, n), backup: make([]int, n), onward: make([]int, len(g.arcs)), passes: newBitsets(n)}
+	r.around = search{routes: r, seen: make([]int, len(g.arcs)), came: make([]int, len(g.arcs))}
+	return r
+}
+
+// find finds the ways to a switch.
+func (r *routes) find(to int) {
+	g := r.g
+	r.to, r.order = to, append(r.order[:0], to)
+	for v := range r.next {
+		r.next[v] = r.next[v][:0]
+	}
+	fill(r.dist, unreachable)
+	fill(r.backup, undecided)
+	fill(r.onward, undecided)
+	clear(r.passes.bits)
+	r.dist[to] = 0
 	for i := 0; i < len(r.order); i++ {
 		v := r.order[i]
+		if !r.passable(v) {
+			continue
+		}
 		for _, a := range g.out[v] {
 			if w := g.arcs[a].to; r.dist[w] == unreachable {
 				r.dist[w] = r.dist[v] + 1
@@ -109,7 +166,7 @@ func (g *graph) routes(to int) *routes {
 	for _, v := range r.order {
 		r.passes.add(v, v)
 		for _, a := range g.out[v] {
-			if w := g.arcs[a].to; r.dist[w] < r.dist[v] {
+			if w := g.arcs[a].to; r.dist[w] < r.dist[v] && r.passable(w) {
 				r.next[v] = append(r.next[v], a)
 				r.passes.include(v, w)
 			}
@@ -117,25 +174,24 @@ func (g *graph) routes(to int) *routes {
 	}
 	// Nearest first: around its failure most switches are concerned, and a way
 	// that avoids it suits those further up the same path.
-	s := search{routes: r, seen: make([]int, len(g.arcs)), came: make([]int, len(g.arcs))}
 	for _, v := range r.order {
 		if len(r.next[v]) == 1 {
-			s.deflect(v)
+			r.around.deflect(v)
 		}
 	}
-	return r
 }
 
-func fill(n, value int) []int {
-	s := make([]int, n)
+func fill(s []int, value int) {
 	for i := range s {
 		s[i] = value
 	}
-	return s
 }
 
 // nearer reports whether an arc leads nearer to the destination.
 func (r *routes) nearer(a int) bool { return r.dist[r.g.arcs[a].to] < r.dist[r.g.arcs[a].from] }
+
+// passable reports whether frames may go on from a switch, or are for it.
+func (r *routes) passable(v int) bool { return v == r.to || !r.g.avoid[v] }
 
 // search finds ways around failures.
 type search struct {
@@ -152,7 +208,7 @@ func (s *search) deflect(v int) {
 	s.round++
 	s.todo = s.todo[:0]
 	visit := func(a, from int) {
-		if s.seen[a] != s.round && s.g.arcs[a].to != v {
+		if s.seen[a] != s.round && s.g.arcs[a].to != v && s.passable(s.g.arcs[a].to) {
 			s.seen[a], s.came[a] = s.round, from
 			s.todo = append(s.todo, a)
 		}
@@ -209,7 +265,7 @@ func (r *routes) appendRules(rules []Rule, v int) []Rule {
 	if v == r.to || len(r.next[v]) == 0 {
 		return rules
 	}
-	plain := Rule{To: r.g.ids[r.to], Primary: make([]uint32, len(r.next[v]))}
+	plain := Rule{To: r.g.ids[r.to], Primary: r.ports(len(r.next[v]))}
 	for i, a := range r.next[v] {
 		plain.Primary[i] = r.g.arcs[a].port
 	}
@@ -222,11 +278,23 @@ func (r *routes) appendRules(rules []Rule, v int) []Rule {
 	for _, a := range r.g.out[v] {
 		in := r.g.arcs[a].back
 		if on := r.onward[in]; on >= 0 {
-			rules = append(rules, Rule{To: plain.To, In: r.g.arcs[in].in, Primary: []uint32{r.g.arcs[on].port}})
+			out := r.ports(1)
+			out[0] = r.g.arcs[on].port
+			rules = append(rules, Rule{To: plain.To, In: r.g.arcs[in].in, Primary: out})
 		}
 	}
 	slices.SortFunc(rules[from:], func(a, b Rule) int { return int(int64(a.In) - int64(b.In)) })
 	return rules
+}
+
+// ports returns room for some ports: many rules share a piece of memory.
+func (r *routes) ports(n int) []uint32 {
+	if len(r.spare) < n {
+		r.spare = make([]uint32, max(n, 1024))
+	}
+	taken := r.spare[:n:n]
+	r.spare = r.spare[n:]
+	return taken
 }
 
 // bitsets is a set of numbers below n for each of n.

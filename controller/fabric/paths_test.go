@@ -61,7 +61,7 @@ func (w *walk) from(at End) {
 // failure of one link, and counts those pairs and the ones that are served.
 func failures(t *testing.T, links []Link) (pairs, served int) {
 	t.Helper()
-	rules, far := Paths(links), map[End]End{}
+	rules, far := Paths(links, nil), map[End]End{}
 	var switches []intent.DPID
 	for _, l := range links {
 		far[l.A], far[l.B] = l.B, l.A
@@ -129,9 +129,9 @@ func TestFramesNeverGoInACircle(t *testing.T) {
 func TestPathsDoNotHangOnTheOrderOfLinks(t *testing.T) {
 	t.Parallel()
 	links := torus(3, 3)
-	want := Paths(links)
+	want := Paths(links, nil)
 	slices.Reverse(links)
-	if d := cmp.Diff(want, Paths(links)); d != "" {
+	if d := cmp.Diff(want, Paths(links, nil)); d != "" {
 		t.Errorf("paths of the links in another order (-want +got):\n%s", d)
 	}
 }
@@ -141,7 +141,7 @@ func TestARingIsDeflectedUpwardAndOverItsTop(t *testing.T) {
 	// Switches 1 to 4 in a ring: port 1 of switch 1 and port 2 of all others lead on.
 	links := []Link{Between(End{1, 2}, End{2, 1}), Between(End{2, 2}, End{3, 1}), Between(End{3, 2}, End{4, 1}), Between(End{4, 2}, End{1, 1})}
 	var got []Rule
-	for _, r := range Paths(links)[3] {
+	for _, r := range Paths(links, nil)[3] {
 		if r.To == 1 {
 			got = append(got, r)
 		}
@@ -162,7 +162,7 @@ func BenchmarkPaths(b *testing.B) {
 		b.Run(map[int]string{4: "20 switches", 8: "80 switches", 10: "125 switches"}[k], func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Paths(links)
+				Paths(links, nil)
 			}
 		})
 	}

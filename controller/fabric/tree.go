@@ -46,35 +46,3 @@ func (p parts) join(a, b intent.DPID) bool {
 	p[max(a, b)] = min(a, b)
 	return true
 }
-
-// behind returns for each end of the tree the switches that are reached
-// through it.
-func behind(tree map[Link]bool) map[End]map[intent.DPID]bool {
-	next := map[intent.DPID][]Link{}
-	for l := range tree {
-		next[l.A.DPID], next[l.B.DPID] = append(next[l.A.DPID], l), append(next[l.B.DPID], l)
-	}
-	reached := make(map[End]map[intent.DPID]bool, 2*len(tree))
-	for l := range tree {
-		for _, from := range []End{l.A, l.B} {
-			far := l.A
-			if from == l.A {
-				far = l.B
-			}
-			all, todo := map[intent.DPID]bool{far.DPID: true}, []intent.DPID{far.DPID}
-			for len(todo) > 0 {
-				d := todo[len(todo)-1]
-				todo = todo[:len(todo)-1]
-				for _, on := range next[d] {
-					for _, e := range []End{on.A, on.B} {
-						if on != l && !all[e.DPID] {
-							all[e.DPID], todo = true, append(todo, e.DPID)
-						}
-					}
-				}
-			}
-			reached[from] = all
-		}
-	}
-	return reached
-}

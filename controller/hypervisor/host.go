@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type host struct {
 
 	systemID string        // guarded by hs.mu
 	bridges  []intent.DPID // likewise
+	tunnel   netip.Addr    // likewise: where it has its tunnel end point
 	newID    string        // the system-id that the host gets if it has none
 
 	in         bool      // it has been admitted
@@ -40,10 +42,11 @@ type host struct {
 	warned     map[string]bool                   // what was logged of bridges
 
 	steps    pace
-	applied  bool      // ovs-vswitchd has brought about a step
-	awaited  int64     // next_cfg of the step under way; 0: none
-	deadline time.Time // for it
-	problem  string    // why the host is not set up
+	applied  bool           // ovs-vswitchd has brought about a step
+	awaited  int64          // next_cfg of the step under way; 0: none
+	deadline time.Time      // for it
+	queues   *intent.Queues // that were asked for last
+	problem  string         // why the host is not set up
 }
 
 func newHost(hs *Hosts, c *ovsdb.Conn) *host {
@@ -182,9 +185,18 @@ func (h *host) setUp(ctx context.Context, s *ovsdb.Snapshot, bridge *ovsdb.Bridg
 		return 0
 	}
 	want.Tunnel, want.TunnelStated = endpoint(s, h.conn.RemoteAddr())
+	if bridge != nil {
+		if want.Queues = h.hs.queuesOf(datapathID(bridge)); !h.queues.Equal(want.Queues) {
+			h.queues = want.Queues
+			delete(h.steps, stepQueues) // what we want has changed; nobody undoes anything
+		}
+	}
 	steps, err := Plan(*s, want)
 	if err == nil && len(steps) == 0 && bridge != nil && bridge.DatapathID == "" && h.applied {
 		err = fmt.Errorf("ovs-vswitchd cannot make bridge %s: its log says why", bridge.Name)
+	}
+	if other := h.hs.tunnelTo(h, want.Tunnel); err == nil && other != "" {
+		err = fmt.Errorf("its tunnel address %s is that of the host with the system-id %s, too: set external_ids:ovn-encap-ip of one of them", want.Tunnel, other)
 	}
 	h.obstructed(err)
 	if len(steps) == 0 {

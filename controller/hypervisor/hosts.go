@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -76,6 +77,7 @@ type Hosts struct {
 	live     map[*host]struct{}
 	bySystem map[string]*host
 	byBridge map[intent.DPID]bridgeOf // all bridges of hosts that were admitted
+	queues   map[intent.DPID]intent.Queues
 }
 
 // bridgeOf says whose a bridge is.
@@ -88,7 +90,7 @@ type bridgeOf struct {
 func New(facts Facts, gate Gate, log *zap.Logger, m *Metrics, cfg Config) *Hosts {
 	return &Hosts{
 		cfg: cfg.withDefaults(), facts: facts, gate: gate, log: log, metrics: m,
-		live: map[*host]struct{}{}, bySystem: map[string]*host{}, byBridge: map[intent.DPID]bridgeOf{},
+		live: map[*host]struct{}{}, bySystem: map[string]*host{}, byBridge: map[intent.DPID]bridgeOf{}, queues: map[intent.DPID]intent.Queues{},
 	}
 }
 
@@ -109,6 +111,7 @@ func (hs *Hosts) Serve(ctx context.Context, c *ovsdb.Conn) {
 		}
 		hs.disown(h)
 		hs.mu.Unlock()
+		hs.tunnelTo(h, netip.Addr{})
 		h.leave(mine)
 		close(h.ended)
 	}()
@@ -168,6 +171,27 @@ func (hs *Hosts) claim(ctx context.Context, h *host, systemID string, bridges ma
 	case <-old.ended:
 	case <-ctx.Done():
 	}
+}
+
+// tunnelTo notes the address of a host's tunnel end point, and returns the id of another connected host that has it, too.
+func (hs *Hosts) tunnelTo(h *host, at netip.Addr) (other string) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	was := h.tunnel
+	h.tunnel = at
+	for o := range hs.live {
+		switch {
+		case o == h || !o.tunnel.IsValid():
+		case o.tunnel == at:
+			other = o.systemID
+			if was != at {
+				o.signal()
+			}
+		case o.tunnel == was:
+			o.signal() // it has it for itself now
+		}
+	}
+	return other
 }
 
 // disown forgets the bridges of a host.

@@ -39,12 +39,13 @@ const (
 
 // Want is what a host is to be.
 type Want struct {
-	Bridge       string     // name of the integration bridge
-	Controller   string     // target of its controller, such as "tcp:192.0.2.1:6653"
-	DatapathType string     // of a bridge that is to be made
-	SystemID     string     // for a host that has none
-	Tunnel       netip.Addr // of its tunnel end point; invalid: it gets no tunnels
-	TunnelStated bool       // the host itself has said so
+	Bridge       string         // name of the integration bridge
+	Controller   string         // target of its controller, such as "tcp:192.0.2.1:6653"
+	DatapathType string         // of a bridge that is to be made
+	SystemID     string         // for a host that has none
+	Tunnel       netip.Addr     // of its tunnel end point; invalid: it gets no tunnels
+	TunnelStated bool           // the host itself has said so
+	Queues       *intent.Queues // nil: not known yet, so left as they are
 	// Applied says that ovs-vswitchd has brought about a step of this
 	// connection: it is running, and what it has not made by now it cannot make.
 	Applied bool
@@ -98,7 +99,7 @@ func Plan(s ovsdb.Snapshot, w Want) ([]Step, error) {
 		p.protocols()
 		p.settings()
 		p.controller(own)
-		obstacle = cmp.Or(obstacle, p.tunnel())
+		obstacle = cmp.Or(obstacle, p.tunnel(), p.queues())
 	}
 	return p.steps, obstacle
 }

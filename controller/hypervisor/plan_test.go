@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/southbound/ovsdb"
 )
 
@@ -106,7 +107,7 @@ var plans = map[string]func(s *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want){
 	},
 	"tunnel": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
 		w.Tunnel = netip.MustParseAddr("192.0.2.7")
-		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow"})}
+		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow", "tos": "inherit"})}
 	},
 	"tunnel-moved": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
 		w.Tunnel, w.TunnelStated = netip.MustParseAddr("192.0.2.8"), true
@@ -118,12 +119,33 @@ var plans = map[string]func(s *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want){
 	},
 	"tunnel-cannot": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
 		w.Tunnel = netip.MustParseAddr("192.0.2.7")
-		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow"})}
+		b.Interfaces = []ovsdb.Interface{vxlan(map[string]string{"remote_ip": "flow", "key": "flow", "tos": "inherit"})}
 		b.Interfaces[0].Error = "could not add network device (File exists)"
 	},
 	"tunnel-elsewhere": func(s *ovsdb.Snapshot, _ *ovsdb.Bridge, w *Want) {
 		w.Tunnel = netip.MustParseAddr("192.0.2.7")
 		s.Bridges[0].Interfaces = []ovsdb.Interface{vxlan(nil)}
+	},
+	"queues": func(s *ovsdb.Snapshot, b *ovsdb.Bridge, w *Want) {
+		mine, rate := map[string]string{"owner": "macloom"}, map[string]string{"max-rate": "1000"}
+		port := func(name string, qos ovsdb.UUID) {
+			b.Ports = append(b.Ports, ovsdb.Port{UUID: ovsdb.UUID("p-" + name), Name: name, QoS: qos, Interfaces: []ovsdb.UUID{ovsdb.UUID("i-" + name)}})
+			b.Interfaces = append(b.Interfaces, ovsdb.Interface{UUID: ovsdb.UUID("i-" + name), Name: name, OFPort: int64(len(b.Ports))})
+		}
+		port("limited", "")
+		port("not-any-more", "q-old")
+		port("theirs", "q-theirs")
+		port("uplink", "")
+		b.Interfaces[3].ExternalIDs = map[string]string{"macloom-rate-kbps": "1000000"}
+		s.QoS = []ovsdb.QoS{
+			{UUID: "q-lost", Type: "linux-htb", OtherConfig: rate, ExternalIDs: mine}, {UUID: "q-old", Type: "linux-htb", OtherConfig: rate, ExternalIDs: mine, Queues: map[int64]ovsdb.UUID{0: "u-old"}},
+			{UUID: "q-theirs", Type: "linux-htb", Queues: map[int64]ovsdb.UUID{0: "u-theirs"}},
+		}
+		s.Queues = []ovsdb.Queue{{UUID: "u-old", ExternalIDs: mine}, {UUID: "u-theirs"}}
+		w.Queues = &intent.Queues{Limits: map[uint32]uint32{1: 3000, 3: 5000}, Minimums: []intent.MinimumQueue{{Number: 9, Kbps: 20000, Class: intent.ClassOf(4)}}}
+	},
+	"queues-without-uplink": func(_ *ovsdb.Snapshot, _ *ovsdb.Bridge, w *Want) {
+		w.Queues = &intent.Queues{Minimums: []intent.MinimumQueue{{Number: 9, Kbps: 20000}}}
 	},
 	"adopted": func(_ *ovsdb.Snapshot, b *ovsdb.Bridge, _ *Want) {
 		*b = ovsdb.Bridge{UUID: "b-int", Name: "br-int", DatapathID: "00000000000000a1"}
@@ -183,7 +205,7 @@ func TestPlansBringHostsToWhatIsWanted(t *testing.T) {
 // datapath id for good before it has a controller.
 func TestNoStepComesBeforeWhatItNeeds(t *testing.T) {
 	t.Parallel()
-	order := map[string]int{"system-id": 0, "bridge": 1, "fail-mode": 2, "datapath-type": 3, "apply": 3, "protocols": 4, "settings": 5, "controller": 6, "tunnel": 7}
+	order := map[string]int{"system-id": 0, "bridge": 1, "fail-mode": 2, "datapath-type": 3, "apply": 3, "protocols": 4, "settings": 5, "controller": 6, "tunnel": 7, "queues": 8}
 	for name, change := range plans {
 		steps, _ := Plan(planOf(change))
 		last := -1

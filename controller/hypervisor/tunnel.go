@@ -42,7 +42,7 @@ func (p *planner) tunnel() error {
 	if !p.w.Tunnel.IsValid() || p.b.DatapathID == "" {
 		return nil
 	}
-	options := ovsdb.Map{"remote_ip": "flow", "key": "flow"}
+	options := ovsdb.Map{"remote_ip": "flow", "key": "flow", "tos": "inherit"} // marks of QoS count on the way, too
 	if p.w.TunnelStated {
 		options["local_ip"] = p.w.Tunnel.String()
 	}

@@ -51,6 +51,9 @@ type Network struct {
 
 	Shared   bool      // with whoever reads it
 	ScopeIDs [2]string // address scopes of its IPv4 and IPv6 subnets; empty: none
+
+	VLAN   uint16 // its tag on the links of the fabric; 0: it has none
+	NoVLAN bool   // it needs one, and none is left
 }
 
 // MaxVNI is the highest VXLAN network identifier, RFC 7348 §5.

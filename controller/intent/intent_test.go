@@ -259,7 +259,7 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 			switch id := fmt.Sprint(rnd.IntN(4)); rnd.IntN(10) {
 			case 0:
 				n := network(id, 100+uint32(rnd.IntN(4)))
-				n.AdminUp = rnd.IntN(4) > 0
+				n.AdminUp, n.VLAN, n.NoVLAN = rnd.IntN(4) > 0, uint16(rnd.IntN(4)), rnd.IntN(4) == 0
 				networks[id] = n
 				s.PutNetwork(n, touched)
 			case 1:
@@ -316,8 +316,8 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 					s.DeleteHost(d, touched)
 					break
 				}
-				h := Host{DPID: d, Slot: uint32(d)}
-				if rnd.IntN(4) > 0 {
+				h := Host{DPID: d, Slot: uint32(d), Fabric: uint16(rnd.IntN(3)) * uint16(d)}
+				if rnd.IntN(2) > 0 {
 					h.Tunnel = netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(4))})
 				}
 				hosts[d] = h
@@ -368,6 +368,9 @@ func TestIncrementsEqualAFreshLoad(t *testing.T) {
 					t.Fatalf("seed %d: view of %v changed without being touched", seed, d)
 				}
 				before[d] = got
+			}
+			if diff := cmp.Diff(fresh.Spanning(), s.Spanning()); diff != "" {
+				t.Fatalf("seed %d: networks that need tags (-want +got):\n%s", seed, diff)
 			}
 		}
 	}

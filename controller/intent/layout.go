@@ -18,8 +18,9 @@ import (
 type layout struct {
 	ports []SwitchPort        // of the switch, that it was made for
 	sets  map[string][]string // the groups of each set, by its key
-	given map[string]slots    // by the same key
-	view  View                // all but revision, setting, sets and scopes
+	keys  map[string]string   // of the sets, by the ids of the ports that have them
+	given map[string]slots    // of the sets and their scopes, by key
+	view  View                // all but revision, setting, sets, scopes and blocks
 }
 
 // layouts holds those that views have asked for. Like scopes it locks.
@@ -182,14 +183,17 @@ func (s *State) View(d DPID, ports []SwitchPort, unmanaged Unmanaged) *View {
 	v := l.view
 	given := s.addSets(&v, l.sets)
 	if fresh || !maps.Equal(given, l.given) {
-		sets, scopes := v.Sets, v.Scopes
-		l = l.withSlots(s, given)
-		v = l.view
-		v.Sets, v.Scopes = sets, scopes
+		if fresh {
+			l.give(given)
+		} else {
+			l = l.withSlots(given)
+		}
+		v.Ports, v.Networks = l.view.Ports, l.view.Networks
 		if len(s.onSwitch[d]) > 0 { // not of any switch that comes along
 			s.layouts.put(d, l)
 		}
 	}
 	v.Revision, v.Unmanaged, v.layout = s.Revision, unmanaged, l
+	v.Blocks = s.blocksOn(d)
 	return &v
 }

@@ -8,8 +8,10 @@ import (
 
 // Port returns a port by its id.
 func (s *State) Port(id string) (p Port, ok bool) {
-	p, ok = s.ports[id]
-	return p, ok
+	if p, ok := s.ports[id]; ok {
+		return *p, true
+	}
+	return Port{}, false
 }
 
 // Network returns a network by its id.
@@ -25,13 +27,30 @@ func (s *State) Group(id string) (g SecurityGroup, ok bool) {
 }
 
 // Ports are all ports, in no order.
-func (s *State) Ports() iter.Seq[Port] { return maps.Values(s.ports) }
+func (s *State) Ports() iter.Seq[Port] {
+	return func(yield func(Port) bool) {
+		for _, p := range s.ports {
+			if !yield(*p) {
+				return
+			}
+		}
+	}
+}
 
 // Networks are all networks, in no order.
 func (s *State) Networks() iter.Seq[Network] { return maps.Values(s.networks) }
 
 // Groups are all security groups, in no order.
 func (s *State) Groups() iter.Seq[SecurityGroup] { return maps.Values(s.groups) }
+
+// QoSPolicies are all QoS policies, in no order.
+func (s *State) QoSPolicies() iter.Seq[QoSPolicy] { return maps.Values(s.policies) }
+
+// QoSPolicyID returns the id of the policy with a number.
+func (s *State) QoSPolicyID(num uint32) (id string, ok bool) {
+	id, ok = s.policyIDs[num]
+	return id, ok
+}
 
 // Hosts are all hosts, in no order.
 func (s *State) Hosts() iter.Seq[Host] { return maps.Values(s.hosts) }
@@ -43,7 +62,7 @@ func (s *State) HostSegments() iter.Seq[HostSegment] { return maps.Values(s.segm
 func (s *State) PortsIn(network string) iter.Seq[Port] {
 	return func(yield func(Port) bool) {
 		for id := range s.inNetwork[network] {
-			if !yield(s.ports[id]) {
+			if !yield(*s.ports[id]) {
 				return
 			}
 		}

@@ -26,7 +26,8 @@ type Segment struct {
 	NetworkID         string // empty unless the segment serves one network only
 	Host              string // empty unless it serves the ports bound to one host only
 	Block             mac.Segment
-	Shared            bool // may serve every tenant that has none of its own
+	QoSPolicyID       string // empty: none
+	Shared            bool   // may serve every tenant that has none of its own
 	Strategy          mac.Strategy
 	QuarantineSeconds int // how long a released address rests before anybody else gets it
 	ConflictPolicy    ConflictPolicy
@@ -143,6 +144,8 @@ const (
 	MACImported   MACEventKind = "import"
 	MACConflicted MACEventKind = "conflict"
 	MACReassigned MACEventKind = "reassign" // given up because another party has it
+	MACBlocked    MACEventKind = "block"    // switches drop frames from it, all or at a port
+	MACUnblocked  MACEventKind = "unblock"
 )
 
 // MACConflict is an address that two parties have: the managed one and one

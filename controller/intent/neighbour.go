@@ -49,7 +49,10 @@ func (s *State) Neighbour(q Question) (n Neighbour, ok bool) {
 func (s *State) neighbourIn(network string, ip netip.Addr) (n Neighbour, ok bool) {
 	at := place{network, ip}
 	p, ok := s.ports[s.owners[at]]
-	if _, bound := p.Binding.DPID(); !ok || !bound || !p.AdminUp {
+	if !ok || !p.AdminUp {
+		return n, false
+	}
+	if _, bound := p.Binding.DPID(); !bound {
 		return n, false
 	}
 	for id := range s.pairs[at] {
@@ -77,7 +80,7 @@ func (s *State) readdressed(network string) {
 
 // ownPlaces are the addresses that are a port's own: its fixed ones, and the
 // link-local one that goes with an IPv6 address.
-func ownPlaces(p Port, each func(place)) {
+func ownPlaces(p *Port, each func(place)) {
 	six := false
 	for _, ip := range p.FixedIPs {
 		each(place{p.NetworkID, ip.Addr})
@@ -90,7 +93,7 @@ func ownPlaces(p Port, each func(place)) {
 
 // pairPlaces are the single addresses that a port may speak as besides. What is
 // in a wider prefix is not taken for shared: a router may speak as anybody.
-func pairPlaces(p Port, each func(place)) {
+func pairPlaces(p *Port, each func(place)) {
 	for _, pair := range p.Extras.Pairs {
 		if prefix := pair.Prefix(); prefix.IsSingleIP() {
 			each(place{p.NetworkID, prefix.Addr()})
@@ -100,7 +103,7 @@ func pairPlaces(p Port, each func(place)) {
 
 // addressed notes the addresses of a port. Nobody can have been told anything
 // about a new one; of one that changes, unaddressed has told.
-func (s *State) addressed(p Port) {
+func (s *State) addressed(p *Port) {
 	ownPlaces(p, func(at place) { s.owners[at] = p.ID })
 	pairPlaces(p, func(at place) {
 		insert(s.pairs, at, p.ID)
@@ -109,7 +112,7 @@ func (s *State) addressed(p Port) {
 }
 
 // unaddressed undoes addressed.
-func (s *State) unaddressed(p Port) {
+func (s *State) unaddressed(p *Port) {
 	s.moved = append(s.moved, p.Num)
 	ownPlaces(p, func(at place) {
 		// The address may have passed to another port, of which we heard first.

@@ -13,11 +13,13 @@ import (
 // reaches the others: one VXLAN port, whose flows say where to.
 const TunnelPort = "macloom-vxlan"
 
-// Host is a switch that ports are bound to and that others reach by tunnels.
+// Host is a switch that ports are bound to and that others reach by tunnels, or by the
+// links of a fabric.
 type Host struct {
 	DPID   DPID
 	Slot   uint32     // small unique number, never given again
 	Tunnel netip.Addr // of its VXLAN tunnel end point (VTEP); invalid: it has none
+	Fabric uint16     // its number in the fabric; 0: it was never linked with another switch
 }
 
 // HostSegment is a block of MAC addresses for the ports bound to one host.
@@ -188,7 +190,7 @@ func (s *State) touchNetwork(id string, t Touched) {
 // placeStray notes whether a port is elsewhere than its address says. The host
 // that the address belongs to hears of it, whatever it has of the network: others
 // may send there.
-func (s *State) placeStray(p Port, t Touched) (stray bool) {
+func (s *State) placeStray(p *Port, t Touched) (stray bool) {
 	s.forgetStray(p, t)
 	d, bound := p.Binding.DPID()
 	if !bound {
@@ -207,7 +209,7 @@ func (s *State) placeStray(p Port, t Touched) (stray bool) {
 	return true
 }
 
-func (s *State) forgetStray(p Port, t Touched) (stray bool) {
+func (s *State) forgetStray(p *Port, t Touched) (stray bool) {
 	_, stray = s.strays[p.NetworkID][p.ID]
 	if !stray {
 		return false
@@ -223,26 +225,26 @@ func (s *State) forgetStray(p Port, t Touched) (stray bool) {
 
 // settle notes where a port has come to be. The other hosts of its network
 // hear of it if they cannot tell by its address, or if it is the first there.
-func (s *State) settle(p Port, t Touched) {
+func (s *State) settle(p *Port, t Touched) {
 	d, bound := p.Binding.DPID()
 	if !bound {
 		return
 	}
 	first, stray, paired := count(s.present, p.NetworkID, d, 1) == 1, s.placeStray(p, t), s.pair(p)
-	if first || stray || paired {
+	if first || stray || paired || s.InFabric(d) != 0 {
 		s.touchAll(s.present[p.NetworkID], t)
 	}
 }
 
 // leave undoes settle.
-func (s *State) leave(p Port, t Touched) {
+func (s *State) leave(p *Port, t Touched) {
 	d, bound := p.Binding.DPID()
 	if !bound {
 		return
 	}
 	stray, paired := s.forgetStray(p, t), s.unpair(p)
 	others := s.present[p.NetworkID]
-	if count(s.present, p.NetworkID, d, -1) == 0 || stray || paired {
+	if count(s.present, p.NetworkID, d, -1) == 0 || stray || paired || s.InFabric(d) != 0 {
 		s.touchAll(others, t)
 		s.touch(d, t)
 	}
@@ -306,6 +308,7 @@ func (s *State) addOverlay(v *View) {
 		slices.Sort(n.Peers)
 		n.Peers = slices.Compact(n.Peers)
 	}
+	s.addTags(v, of)
 	for d := range near {
 		for id := range s.ofHost[d] {
 			g := s.segments[id]

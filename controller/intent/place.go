@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Conntrack zones of ports: that of a port with an interface of its own is its
+// Conntrack zones of ports: that of a port with an interface of its own follows from its
 // OpenFlow number, those of sub-ports lie above (docs/decisions/0015). What is above
 // MaxZone is kept for routers and load balancers.
 const (
@@ -17,6 +17,18 @@ const (
 	// MaxZone is the highest conntrack zone of a port.
 	MaxZone = firstSubZone + subZones - 1
 )
+
+// zoneShift keeps the zones of the switches of a fabric apart, which may be bridges of one Open
+// vSwitch that have one connection tracker: a frame that passes two of them is not to
+// meet there what the first one has kept. The factor has nothing in common with how many zones there are, and
+// spreads few switches evenly (it is near their golden section).
+func zoneShift(fabric uint16) uint16 { return uint16(uint32(fabric) * 20252 % maxOwnZone) }
+
+// ZoneOf is the conntrack zone of a port with an interface of its own, and stands for any
+// other port with a number up to that of the last one that can be bound.
+func (s *Setting) ZoneOf(no uint32) uint16 {
+	return uint16(1 + (no-1+uint32(s.ZoneShift))%maxOwnZone)
+}
 
 // Compare orders the ports of a switch, by OpenFlow number and VLAN.
 func (p *LocalPort) Compare(q *LocalPort) int {
@@ -36,6 +48,7 @@ func inLine(a, b *Port) int {
 // places are the ports of a switch, as tenant ports take them.
 type places struct {
 	d       DPID
+	in      *Setting
 	byName  map[string]uint32
 	present map[uint32]bool
 	taken   map[uint32]string // OpenFlow number → the port that holds it
@@ -50,9 +63,9 @@ type tag struct {
 	vlan uint16
 }
 
-func newPlaces(d DPID, n int) *places {
+func newPlaces(d DPID, in *Setting, n int) *places {
 	return &places{
-		d: d, byName: make(map[string]uint32, n), present: make(map[uint32]bool, n), taken: make(map[uint32]string, n), at: map[string]uint32{},
+		d: d, in: in, byName: make(map[string]uint32, n), present: make(map[uint32]bool, n), taken: make(map[uint32]string, n), at: map[string]uint32{},
 		tags: map[tag]string{}, zones: map[uint16]bool{},
 	}
 }
@@ -93,7 +106,7 @@ func (pl *places) place(p *Port) (spot, *misfit) {
 	case pl.taken[no] != "":
 		return spot{}, &misfit{PortError, fmt.Sprintf("port number %d of switch %s is bound to port %s already", no, pl.d, pl.taken[no])}
 	}
-	return spot{no, uint16(no)}, nil
+	return spot{no, pl.in.ZoneOf(no)}, nil
 }
 
 // beside finds the place of a sub-port, which is that of its parent. Its zone

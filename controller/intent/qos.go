@@ -1,10 +1,13 @@
 package intent
 
+import "github.com/macloom/macloom/controller/mac"
+
 // QoSPolicy is a set of rules of quality of service that networks and ports
 // name.
 type QoSPolicy struct {
 	Meta
-	Default bool // given to new networks of the tenant that name none
+	Num     uint32 // small unique number: object of the cookies of its flows
+	Default bool   // given to new networks of the tenant that name none
 	Rules   []QoSRule
 	Shared  bool // with whoever reads it
 }
@@ -19,6 +22,7 @@ const (
 	QoSMinimumBandwidth  QoSRuleKind = "minimum_bandwidth"
 	QoSMinimumPacketRate QoSRuleKind = "minimum_packet_rate"
 	QoSPacketRateLimit   QoSRuleKind = "packet_rate_limit"
+	QoSPriority          QoSRuleKind = "priority"
 )
 
 // AnyDirection is the direction of a minimum packet rate of both directions
@@ -35,4 +39,17 @@ type QoSRule struct {
 	Rate      int       // limit or minimum: kbit/s, or thousands of packets a second
 	Burst     int       // of a limit
 	DSCP      int
+	Class     int // of a priority, 0 to MaxClass: the higher one goes first
+}
+
+// MaxClass is the highest class of a priority.
+const MaxClass = 7
+
+// QoSSegment is a MAC segment with a policy.
+type QoSSegment struct {
+	ID        string
+	Num       uint32 // small unique number, never given again
+	Block     mac.Segment
+	NetworkID string // empty unless it serves one network only
+	PolicyID  string
 }

@@ -75,7 +75,7 @@ func (s *State) DeleteSubnet(id string, t Touched) {
 const ofCloud = "network:"
 
 // served says what a port is answered.
-func (s *State) served(p Port) (v Served) {
+func (s *State) served(p *Port) (v Served) {
 	if strings.HasPrefix(p.DeviceOwner, ofCloud) {
 		return v
 	}

@@ -30,7 +30,7 @@ func (p *LocalPort) Speaks(block mac.Segment) bool {
 }
 
 // pairBlocks are the MAC addresses of a port's pairs besides its own.
-func pairBlocks(p Port) []mac.Segment {
+func pairBlocks(p *Port) []mac.Segment {
 	var blocks []mac.Segment
 	for _, pair := range p.Extras.Pairs {
 		if block := pair.Block(p.MAC); block.IsValid() && block != p.MAC.Segment() && !slices.Contains(blocks, block) {
@@ -42,7 +42,7 @@ func pairBlocks(p Port) []mac.Segment {
 
 // pair notes what a bound port is and may speak as. The other hosts of the network
 // have to hear of it if it has or is what ports speak as by their pairs.
-func (s *State) pair(p Port) (heard bool) {
+func (s *State) pair(p *Port) (heard bool) {
 	if p.AdminUp {
 		s.stationed[p.MAC] = p.ID
 		for _, block := range pairBlocks(p) {
@@ -58,7 +58,7 @@ func (s *State) pair(p Port) (heard bool) {
 }
 
 // unpair undoes pair.
-func (s *State) unpair(p Port) (heard bool) {
+func (s *State) unpair(p *Port) (heard bool) {
 	heard = s.concernsPairs(p)
 	// The address may have passed to another port, of which we heard first.
 	if s.stationed[p.MAC] == p.ID {
@@ -75,7 +75,7 @@ func (s *State) unpair(p Port) (heard bool) {
 	return heard
 }
 
-func (s *State) concernsPairs(p Port) bool {
+func (s *State) concernsPairs(p *Port) bool {
 	for block, ports := range s.paired[p.NetworkID] {
 		if _, has := ports[p.ID]; has || block.Contains(p.MAC) {
 			return true
@@ -136,7 +136,7 @@ func (s *State) slotOf(network string, a mac.Addr) (found uint32) {
 
 // othersIn are the addresses of other ports of the network in the blocks that a
 // port may speak as. They remain theirs.
-func (s *State) othersIn(p Port) []mac.Addr {
+func (s *State) othersIn(p *Port) []mac.Addr {
 	wide := slices.DeleteFunc(pairBlocks(p), func(b mac.Segment) bool { return b.Bits() == mac.MaxPrefixLen })
 	if len(wide) == 0 {
 		return nil

@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 )
@@ -12,13 +11,21 @@ type State struct {
 	Revision int64 // change revision that the state reflects
 
 	networks map[string]Network
-	ports    map[string]Port
+	ports    map[string]*Port // replaced as a whole, never changed
 	groups   map[string]SecurityGroup
 	subnets  map[string]*Subnet        // replaced as a whole, never changed
 	prefixes map[string][]netip.Prefix // of address groups, by their ids
 
+	policies    map[string]QoSPolicy
+	policyIDs   map[uint32]string // by number
+	qosSegments map[string]QoSSegment
+
 	allowLists map[string]MACAllowList
 	allowOf    map[string]map[string]struct{} // lists by network
+
+	blocks  map[string]Block
+	pools   map[string]AffinityPool
+	poolsIn map[string]map[string]struct{} // by network
 
 	// Derived: which ports are where and in what, and which groups' rules name
 	// which group as remote.
@@ -39,6 +46,9 @@ type State struct {
 // Touched is the set of datapaths whose view a change may have altered. A nil
 // one is for those who do not want to know.
 type Touched map[DPID]struct{}
+
+// Everywhere in a Touched stands for all datapaths.
+const Everywhere DPID = 0
 
 // addAll is for changes that leave layouts as they are; others are for touch.
 func (t Touched) addAll(on map[DPID]int) {
@@ -70,10 +80,12 @@ func (s *State) touchAll(on map[DPID]int, t Touched) {
 // NewState returns an empty state.
 func NewState() *State {
 	return &State{
-		networks: map[string]Network{}, ports: map[string]Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
+		networks: map[string]Network{}, ports: map[string]*Port{}, groups: map[string]SecurityGroup{}, prefixes: map[string][]netip.Prefix{}, subnets: map[string]*Subnet{},
 		onSwitch: map[DPID]map[string]struct{}{}, inNetwork: map[string]map[string]struct{}{},
 		inGroup: map[string]map[string]struct{}{}, groupOn: map[string]map[DPID]int{}, remoteOf: map[string]map[string]struct{}{}, scopes: newScopes(),
-		allowLists: map[string]MACAllowList{}, allowOf: map[string]map[string]struct{}{},
+		policies: map[string]QoSPolicy{}, policyIDs: map[uint32]string{}, qosSegments: map[string]QoSSegment{},
+		allowLists: map[string]MACAllowList{}, allowOf: map[string]map[string]struct{}{}, blocks: map[string]Block{},
+		pools: map[string]AffinityPool{}, poolsIn: map[string]map[string]struct{}{},
 		sets: newSets(), layouts: newLayouts(), overlay: newOverlay(), neighbours: newNeighbours(),
 	}
 }
@@ -103,8 +115,8 @@ func (s *State) DeleteNetwork(id string, t Touched) {
 // PutPort adds or replaces a port.
 func (s *State) PutPort(p Port, t Touched) {
 	if old, ok := s.ports[p.ID]; ok {
-		if sameForDataPlane(old, p) {
-			s.ports[p.ID] = p
+		if sameForDataPlane(old, &p) {
+			s.ports[p.ID] = &p
 			// What was unbound and bound again between two looks is as it was, but
 			// for its status: that is to be recorded anew.
 			if d, bound := p.Binding.DPID(); bound && p.Status == PortDown {
@@ -114,8 +126,8 @@ func (s *State) PutPort(p Port, t Touched) {
 		}
 		s.unindexPort(old, t)
 	}
-	s.ports[p.ID] = p
-	s.indexPort(p, t)
+	s.ports[p.ID] = &p
+	s.indexPort(&p, t)
 }
 
 // DeletePort removes a port.
@@ -167,17 +179,18 @@ func (s *State) DeleteAddressGroup(id string, t Touched) {
 	s.touchHolders(id, t)
 }
 
-// PortsOn returns the ports bound to a datapath, in the order of their ids.
-func (s *State) PortsOn(d DPID) []Port {
-	ids := slices.Sorted(maps.Keys(s.onSwitch[d]))
-	ports := make([]Port, len(ids))
-	for i, id := range ids {
-		ports[i] = s.ports[id]
+// boundTo returns the ports bound to a datapath, in the order in which they are given
+// places there.
+func (s *State) boundTo(d DPID) []*Port {
+	ports := make([]*Port, 0, len(s.onSwitch[d]))
+	for id := range s.onSwitch[d] {
+		ports = append(ports, s.ports[id])
 	}
+	slices.SortFunc(ports, inLine)
 	return ports
 }
 
-func (s *State) indexPort(p Port, t Touched) {
+func (s *State) indexPort(p *Port, t Touched) {
 	insert(s.inNetwork, p.NetworkID, p.ID)
 	d, bound := p.Binding.DPID()
 	for _, g := range p.SecurityGroups {
@@ -192,11 +205,13 @@ func (s *State) indexPort(p Port, t Touched) {
 	s.addressed(p)
 	s.touchPort(p, t)
 	s.settle(p, t)
+	s.touchPools(p, t)
 }
 
-func (s *State) unindexPort(p Port, t Touched) {
+func (s *State) unindexPort(p *Port, t Touched) {
 	s.unaddressed(p)
 	s.touchPort(p, t)
+	s.touchPools(p, t)
 	s.leave(p, t)
 	remove(s.inNetwork, p.NetworkID, p.ID)
 	d, bound := p.Binding.DPID()
@@ -230,7 +245,7 @@ func (r *Rule) remoteID() string {
 
 // touchPort marks the switch of p, and every switch with a port whose rules
 // name one of p's groups as remote: they match on p's addresses.
-func (s *State) touchPort(p Port, t Touched) {
+func (s *State) touchPort(p *Port, t Touched) {
 	if d, ok := p.Binding.DPID(); ok {
 		s.touch(d, t)
 	}
@@ -249,9 +264,9 @@ func (s *State) touchHolders(remote string, t Touched) {
 
 // sameForDataPlane reports whether two states of a port give the same flows:
 // realized status, names and times do not count.
-func sameForDataPlane(a, b Port) bool {
+func sameForDataPlane(a, b *Port) bool {
 	return a.NetworkID == b.NetworkID && a.Num == b.Num && a.MAC == b.MAC && a.AdminUp == b.AdminUp &&
-		a.Binding == b.Binding && a.Trunk == b.Trunk && a.Unguarded == b.Unguarded && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
+		a.Binding == b.Binding && a.Trunk == b.Trunk && a.Unguarded == b.Unguarded && a.QoSPolicyID == b.QoSPolicyID && a.DeviceOwner == b.DeviceOwner && slices.Equal(a.Extras.Pairs, b.Extras.Pairs) &&
 		slices.Equal(a.FixedIPs, b.FixedIPs) && slices.Equal(a.SecurityGroups, b.SecurityGroups)
 }
 

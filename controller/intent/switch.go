@@ -45,10 +45,12 @@ type SwitchPort struct {
 	Up     bool // neither administratively down nor without link
 }
 
-// Switch is what is known of a datapath: facts, but for Admitted.
+// Switch is what is known of a datapath: facts, but for what an operator decides and notes.
 type Switch struct {
 	DPID     DPID
-	Admitted bool // whether it may connect
+	Admitted bool   // whether it may connect
+	Judged   bool   // that is an operator's decision
+	Note     string // the operator's, about it
 
 	// By OpenFlow.
 	Address      string // remote end of its last connection
@@ -61,6 +63,7 @@ type Switch struct {
 	Repaired     int64             // flows that audits had to put right
 	Error        string            // last fault of reconciliation; empty: none
 	ConnectedAt  time.Time
+	Pools        map[uint32]PoolFact // affinity pools whose flows it has, by number
 
 	// By OVSDB; empty without it.
 	FailMode       string // "secure", "standalone"
@@ -76,6 +79,16 @@ type Switch struct {
 	TurnedAwayAt     time.Time // zero: never
 	TurnedAwayReason string
 	UpdatedAt        time.Time
+}
+
+// Judge decides whether the datapath may connect.
+func (s *Switch) Judge(admitted bool) { s.Admitted, s.Judged = admitted, true }
+
+// PoolFact is what has become of an affinity pool on a switch.
+type PoolFact struct {
+	Revision int64    `json:"rev"`             // of the pool that its flows reflect
+	Live     []uint32 `json:"live,omitempty"`  // backends that get new clients, by number
+	Fault    string   `json:"fault,omitempty"` // why flows of it are missing
 }
 
 // Bridge is what OVSDB tells of a bridge and of the host that it is on.

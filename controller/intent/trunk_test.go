@@ -101,7 +101,7 @@ func TestAChangeOfATrunkTouchesTheSwitchOfItsSubPorts(t *testing.T) {
 		func(p *TrunkPlace) { p.VLAN = 7 },
 		func(p *TrunkPlace) { *p = TrunkPlace{} },
 	} {
-		p := s.ports["port-3"]
+		p := *s.ports["port-3"]
 		change(&p.Trunk)
 		touched := Touched{}
 		s.PutPort(p, touched)

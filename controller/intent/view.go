@@ -30,15 +30,27 @@ type View struct {
 	Setting
 	Ports    []LocalPort    // bound ports that can be realized, by OpenFlow number and VLAN
 	Free     []uint32       // ports that no tenant port is bound to, in order
-	Shut     []uint32       // those of them that pass no frames, in order: it is not known yet what they lead to, or the fabric does without the link
+	Shut     []uint32       // those of them that pass no frames but those on paths, in order: it is not known yet what they lead to, or the tree does without the link
+	Links    []uint32       // those of them that lead to other switches, in order
 	Networks []LocalNetwork // by VNI
 	Sets     []GroupSet     // by slot
 	Scopes   []Scope        // what the sets' rules name as remote, by slot
+
+	Blocks   []Block   // by number
+	Services []Service // balanced for ports here, by number
+	Probes   []Probe   // of backends at ports here, by backend
 
 	// The overlay: where what is not local is found.
 	Peers    []Peer   // by slot
 	Prefixes []Prefix // by slot
 	Strays   []Stray  // by number of the port
+
+	Far []FarPort // of the fabric, by number
+
+	// Paths lead to the other switches of the fabric, by slot.
+	Paths       []Path
+	QoSMarks    []QoSMark       // by policy
+	QoSSegments []MarkedSegment // by number of the segment
 
 	// States has an entry for every port bound here: what its status becomes
 	// once the flows of this view are confirmed.
@@ -52,8 +64,20 @@ type View struct {
 type Setting struct {
 	Unmanaged Unmanaged
 	Meters    bool   // whether the switch has meters; known to those who can ask it
+	Groups    bool   // the same of groups that heed which ports are alive
 	Discovery bool   // whether links with other switches are looked for at its free ports
 	Tunnel    uint32 // port that leads to the peers; 0: none
+	Queues    bool   // whether packets are put into queues, which we make at its ports
+	Slot      uint16 // number of the switch in its fabric; 0: none
+	ZoneShift uint16 // how far the zones of its ports are from their numbers
+}
+
+// Edges returns the free ports that pass frames and lead to stations.
+func (v *View) Edges() []uint32 {
+	return slices.DeleteFunc(v.Open(), func(no uint32) bool {
+		_, link := slices.BinarySearch(v.Links, no)
+		return link
+	})
 }
 
 // Open returns the free ports that pass frames.
@@ -104,7 +128,10 @@ type LocalPort struct {
 	Open   bool        // no port security: it speaks as it likes, and no rule is asked
 	Listed bool        // its network has MAC allow lists: what else it speaks as must be in one of them
 	Served Served      // what the controller answers it
-	Up     bool        // false: administratively down, its packets are dropped
+	Tag    uint16      // of its network on the links of the fabric; 0: it has none
+	Number uint16      // by which other switches of the fabric know it, beside the tag; 0: it has none
+	QoS    PortQoS
+	Up     bool // false: administratively down, its packets are dropped
 }
 
 // LocalPair is MACs and addresses that a port may speak as besides its own.
@@ -116,8 +143,10 @@ type LocalPair struct {
 // LocalNetwork is a network with ports on this switch.
 type LocalNetwork struct {
 	VNI   uint32
-	Ports []LocalPort // those that are up; none: the host passes on what is for those that have left it
-	Peers []uint32    // slots of the other hosts that have ports of it
+	Ports []*LocalPort // of the view, those that are up; none: the host passes on what is for those that have left it
+	Peers []uint32     // slots of the other hosts that have ports of it
+
+	Tag uint16 // VLAN tag on the links of the fabric; 0: it has none
 
 	Shared []SharedBlock // what ports of it may speak as, here or elsewhere
 
@@ -149,7 +178,8 @@ type SetRule struct {
 // newLayout makes the layout of a switch, but for the slots.
 func (s *State) newLayout(d DPID, switchPorts []SwitchPort) *layout {
 	v := &View{DPID: d}
-	places := newPlaces(d, len(switchPorts))
+	v.ZoneShift = zoneShift(s.InFabric(d))
+	places := newPlaces(d, &v.Setting, len(switchPorts))
 	for _, p := range switchPorts {
 		if p.Name == TunnelPort {
 			v.Tunnel = p.No
@@ -158,25 +188,28 @@ func (s *State) newLayout(d DPID, switchPorts []SwitchPort) *layout {
 		places.add(p)
 	}
 
-	sets := map[string][]string{}
-	bound := s.PortsOn(d)
-	slices.SortFunc(bound, func(a, b Port) int { return inLine(&a, &b) })
+	bound := s.boundTo(d)
+	sets, keys := map[string][]string{}, make(map[string]string, len(bound))
+	v.Ports, v.States = make([]LocalPort, 0, len(bound)), make([]PortState, 0, len(bound))
 	for _, p := range bound {
 		state := PortState{ID: p.ID, Num: p.Num, Status: PortDown}
 		network, ok := s.networks[p.NetworkID]
-		switch at, fault := places.place(&p); {
+		switch at, fault := places.place(p); {
 		case !ok:
 			state.Reason = fmt.Sprintf("network %s is gone", p.NetworkID)
 		case fault != nil:
 			state.Status, state.Reason = fault.status, fault.reason
 		default:
-			places.take(&p, at)
+			places.take(p, at)
 			up := p.AdminUp && network.AdminUp
 			switch {
 			case !up:
 				state.Reason = "administratively down"
 			case p.Trunk.Down:
 				up, state.Reason = false, fmt.Sprintf("trunk %s is administratively down", p.Trunk.ID)
+			case network.NoVLAN && s.InFabric(d) != 0:
+				state.Status = PortError
+				state.Reason = fmt.Sprintf("none of the %d VLAN tags is left for network %s, which other switches of the fabric are reached by", MaxVLAN, p.NetworkID)
 			default:
 				state.Status = PortActive
 			}
@@ -194,8 +227,10 @@ func (s *State) newLayout(d DPID, switchPorts []SwitchPort) *layout {
 					local.Pairs = append(local.Pairs, LocalPair{pair.Block(p.MAC), prefix})
 				}
 			}
+			local.QoS = s.portQoS(p, &network)
 			v.Ports = append(v.Ports, local)
-			sets[setKey(s.groupNums(p.SecurityGroups))] = p.SecurityGroups
+			key := setKey(s.groupNums(p.SecurityGroups))
+			sets[key], keys[p.ID] = p.SecurityGroups, key
 		}
 		v.States = append(v.States, state)
 	}
@@ -203,24 +238,34 @@ func (s *State) newLayout(d DPID, switchPorts []SwitchPort) *layout {
 
 	slices.SortFunc(v.Ports, func(a, b LocalPort) int { return a.Compare(&b) })
 	v.addNetworks()
+	s.addServices(v)
+	s.addProbes(v)
 	s.addOverlay(v)
-	return &layout{ports: switchPorts, sets: sets, view: *v}
+	s.addQoS(v)
+	return &layout{ports: switchPorts, sets: sets, keys: keys, view: *v}
 }
 
-// withSlots returns the layout with the slots of its sets.
-func (l *layout) withSlots(s *State, given map[string]slots) *layout {
-	n := &layout{ports: l.ports, sets: l.sets, given: given, view: l.view}
+// withSlots returns a copy of the layout with other slots of its sets.
+func (l *layout) withSlots(given map[string]slots) *layout {
+	n := *l
 	v := &n.view
 	v.Ports, v.Networks = slices.Clone(v.Ports), slices.Clone(v.Networks)
-	for i, p := range v.Ports {
-		own := given[setKey(s.groupNums(s.ports[p.ID].SecurityGroups))]
-		v.Ports[i].Set, v.Ports[i].Scope = own.set, own.scope
-	}
 	byVNI := v.portsByVNI()
 	for i := range v.Networks {
 		v.Networks[i].Ports = byVNI[v.Networks[i].VNI]
 	}
-	return n
+	n.give(given)
+	return &n
+}
+
+// give takes over the slots of the sets. Nobody else must have the layout yet.
+func (l *layout) give(given map[string]slots) {
+	l.given = given
+	v := &l.view
+	for i := range v.Ports {
+		own := given[l.keys[v.Ports[i].ID]]
+		v.Ports[i].Set, v.Ports[i].Scope = own.set, own.scope
+	}
 }
 
 // slots are those of a set of groups and of its scope.
@@ -273,10 +318,10 @@ func resolve(r Rule, stateless bool, in *scope) SetRule {
 }
 
 // portsByVNI are those that are up.
-func (v *View) portsByVNI() map[uint32][]LocalPort {
-	byVNI := map[uint32][]LocalPort{}
-	for _, p := range v.Ports {
-		if p.Up {
+func (v *View) portsByVNI() map[uint32][]*LocalPort {
+	byVNI := map[uint32][]*LocalPort{}
+	for i := range v.Ports {
+		if p := &v.Ports[i]; p.Up {
 			byVNI[p.VNI] = append(byVNI[p.VNI], p)
 		}
 	}

@@ -22,6 +22,10 @@ const (
 	// maxStations bounds the memory and the flow table of one switch. Beyond
 	// it, stations are flooded to rather than learned.
 	maxStations = 1 << 16
+
+	// tellEvery is the least time between two reports that a port has as many
+	// stations as it may.
+	tellEvery = time.Minute
 )
 
 // Lesson is what a frame from a station causes.
@@ -40,13 +44,16 @@ const (
 	Moved
 	// Full: the table holds as many stations as it may.
 	Full
+	// Limited: the port has as many stations as it may. One that was learned elsewhere
+	// stays there, so that who floods the port takes nobody's frames.
+	Limited
 )
 
 // Lessons is the number of different lessons.
-const Lessons = int(Full) + 1
+const Lessons = int(Limited) + 1
 
 func (l Lesson) String() string {
-	return [Lessons]string{"ignored", "known", "new", "again", "moved", "full"}[l]
+	return [Lessons]string{"ignored", "known", "new", "again", "moved", "full", "limited"}[l]
 }
 
 // Place is a station behind a port.
@@ -57,9 +64,18 @@ type Place struct {
 
 // Table holds the stations of one switch. It is safe for concurrent use.
 type Table struct {
+	most int // stations at a port; 0: no limit
+
 	mu       sync.Mutex
-	ports    map[uint32]bool // the ports that learn
+	ports    map[uint32]*port // the ports that learn
 	stations map[mac.Addr]station
+	barred   func(Place) bool // who is not learned; nil: nobody
+}
+
+type port struct {
+	stations int
+	paused   time.Time // when it was last asked for that nothing is learned
+	told     time.Time // when that was last reported
 }
 
 type station struct {
@@ -67,9 +83,36 @@ type station struct {
 	asked time.Time // when its flows were last asked for
 }
 
-// NewTable returns an empty table in which no port learns.
-func NewTable() *Table {
-	return &Table{ports: map[uint32]bool{}, stations: map[mac.Addr]station{}}
+// NewTable returns an empty table in which no port learns. A port may have so many
+// stations; 0: any number.
+func NewTable(most int) *Table {
+	return &Table{most: most, ports: map[uint32]*port{}, stations: map[mac.Addr]station{}}
+}
+
+// put records where a station is, at a port that learns.
+func (t *Table) put(a mac.Addr, s station) {
+	t.drop(a)
+	t.stations[a] = s
+	t.ports[s.port].stations++
+}
+
+// drop forgets a station, if it is known.
+func (t *Table) drop(a mac.Addr) {
+	s, ok := t.stations[a]
+	if !ok {
+		return
+	}
+	delete(t.stations, a)
+	if p := t.ports[s.port]; p != nil {
+		p.stations--
+	}
+}
+
+// Len returns how many stations are known.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.stations)
 }
 
 // Seen records a frame from a station at a port and says what it causes. For
@@ -80,11 +123,14 @@ func (t *Table) Seen(now time.Time, p Place) (lesson Lesson, from uint32) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.ports[p.Port] {
+	here := t.ports[p.Port]
+	if here == nil || t.barred != nil && t.barred(p) {
 		return Ignored, 0
 	}
 	old, ok := t.stations[p.MAC]
 	switch {
+	case (!ok || old.port != p.Port) && t.most > 0 && here.stations >= t.most:
+		return Limited, 0
 	case !ok && len(t.stations) >= maxStations:
 		return Full, 0
 	case !ok:
@@ -96,8 +142,25 @@ func (t *Table) Seen(now time.Time, p Place) (lesson Lesson, from uint32) {
 	default:
 		lesson = Again
 	}
-	t.stations[p.MAC] = station{port: p.Port, asked: now}
+	t.put(p.MAC, station{port: p.Port, asked: now})
 	return lesson, from
+}
+
+// Pause says whether the switch is to be told that it shall ask no more about
+// unknown stations at a port for a while, because of a lesson that was Limited or
+// Full: not if it was told just now. It says, too, whether that is worth a report.
+func (t *Table) Pause(now time.Time, no uint32) (pause, report bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.ports[no]
+	if p == nil || now.Sub(p.paused) < settle {
+		return false, false
+	}
+	p.paused = now
+	if report = now.Sub(p.told) >= tellEvery; report {
+		p.told = now
+	}
+	return true, report
 }
 
 // Expired records that the switch dropped a flow of a station for lack of use.
@@ -109,45 +172,80 @@ func (t *Table) Expired(now time.Time, p Place) bool {
 	if !ok || s.port != p.Port || now.Sub(s.asked) < settle {
 		return false // unknown, elsewhere by now, or just installed anew
 	}
-	delete(t.stations, p.MAC)
+	t.drop(p.MAC)
 	return true
 }
 
 // SetPorts says which ports learn. It returns the stations that are forgotten
-// because their port no longer does.
+// because their port no longer learns.
 func (t *Table) SetPorts(ports []uint32) []Place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ports = make(map[uint32]bool, len(ports))
+	before := t.ports
+	t.ports = make(map[uint32]*port, len(ports))
 	for _, no := range ports {
-		t.ports[no] = true
+		p := before[no]
+		if p == nil {
+			p = &port{}
+		}
+		t.ports[no] = p
 	}
 	var forgotten []Place
 	for a, s := range t.stations {
-		if !t.ports[s.port] {
+		if t.ports[s.port] == nil {
 			forgotten = append(forgotten, Place{a, s.port})
-			delete(t.stations, a)
+			t.drop(a)
 		}
 	}
 	slices.SortFunc(forgotten, byMAC)
 	return forgotten
 }
 
-// Forget forgets the stations at some ports and returns them.
-func (t *Table) Forget(ports []uint32) (forgotten []Place) {
-	if len(ports) == 0 {
-		return nil
-	}
+// Bar says which stations are not to be learned; nil: any may be. It returns those
+// that are forgotten because of it.
+func (t *Table) Bar(barred func(Place) bool) (forgotten []Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.barred = barred
+	if barred == nil {
+		return nil
+	}
 	for a, s := range t.stations {
-		if slices.Contains(ports, s.port) {
-			forgotten = append(forgotten, Place{a, s.port})
-			delete(t.stations, a)
+		if p := (Place{a, s.port}); barred(p) {
+			forgotten = append(forgotten, p)
+			t.drop(a)
 		}
 	}
 	slices.SortFunc(forgotten, byMAC)
 	return forgotten
+}
+
+// Knows reports whether a station is known.
+func (t *Table) Knows(a mac.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, known := t.stations[a]
+	return known
+}
+
+// Forget forgets a station, and returns where it was.
+func (t *Table) Forget(a mac.Addr) (p Place, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, known := t.stations[a]
+	t.drop(a)
+	return Place{a, s.port}, known
+}
+
+// Stations returns the stations and the ports where they are.
+func (t *Table) Stations() map[mac.Addr]uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[mac.Addr]uint32, len(t.stations))
+	for a, s := range t.stations {
+		all[a] = s.port
+	}
+	return all
 }
 
 func byMAC(a, b Place) int { return cmp.Compare(a.MAC, b.MAC) }
@@ -170,18 +268,18 @@ func (t *Table) Adopt(now time.Time, found map[Place]Halves) []Place {
 		switch {
 		case known && now.Sub(s.asked) < settle:
 			// Its flows are on their way; what was found is already past.
-		case !t.ports[p.Port], !h.Source, !h.Dest, known && s.port != p.Port:
+		case t.ports[p.Port] == nil, !h.Source, !h.Dest, known && s.port != p.Port:
 			remove = append(remove, p)
 			if known && s.port == p.Port {
-				delete(t.stations, p.MAC)
+				t.drop(p.MAC)
 			}
 		case !known && len(t.stations) < maxStations:
-			t.stations[p.MAC] = station{port: p.Port, asked: now.Add(-settle)}
+			t.put(p.MAC, station{port: p.Port, asked: now.Add(-settle)})
 		}
 	}
 	for a, s := range t.stations {
 		if _, ok := found[Place{a, s.port}]; !ok && now.Sub(s.asked) >= settle {
-			delete(t.stations, a)
+			t.drop(a)
 		}
 	}
 	slices.SortFunc(remove, func(a, b Place) int {

@@ -16,7 +16,7 @@ var (
 )
 
 func learning(ports ...uint32) *Table {
-	t := NewTable()
+	t := NewTable(0)
 	t.SetPorts(ports)
 	return t
 }
@@ -64,6 +64,78 @@ func TestTheTableStopsLearningWhenFull(t *testing.T) {
 	}
 	expect(t, table, 0, Place{bob + maxStations, 1}, Full, 0)
 	expect(t, table, 1, Place{alice, 1}, Known, 0)
+}
+
+func TestAPortHasSoManyStations(t *testing.T) {
+	t.Parallel()
+	table := NewTable(2)
+	table.SetPorts([]uint32{1, 2})
+	expect(t, table, 0, Place{alice, 1}, New, 0)
+	expect(t, table, 0, Place{bob, 1}, New, 0)
+	expect(t, table, 0, Place{bob + 1, 1}, Limited, 0)
+	expect(t, table, 0, Place{bob + 1, 2}, New, 0)
+	expect(t, table, 0, Place{alice, 1}, Known, 0)
+	// One that is elsewhere is not taken from there, but may leave.
+	expect(t, table, 0, Place{bob + 1, 1}, Limited, 0)
+	expect(t, table, 0, Place{bob, 2}, Moved, 1)
+	expect(t, table, 0, Place{bob + 1, 1}, Moved, 2)
+	expect(t, table, 0, Place{bob, 1}, Limited, 0)
+}
+
+// fill has a table with a limit of 2 learn alice and bob at port 1.
+func fill(t *testing.T) *Table {
+	t.Helper()
+	table := NewTable(2)
+	table.SetPorts([]uint32{1, 2})
+	expect(t, table, 0, Place{alice, 1}, New, 0)
+	expect(t, table, 0, Place{bob, 1}, New, 0)
+	expect(t, table, 0, Place{bob + 1, 1}, Limited, 0)
+	return table
+}
+
+func TestAPortLearnsAgainWhenStationsHaveGone(t *testing.T) {
+	t.Parallel()
+	whole := Halves{Source: true, Dest: true}
+	for what, leave := range map[string]func(*Table){
+		"expired":  func(table *Table) { table.Expired(start.Add(time.Hour), Place{bob, 1}) },
+		"moved":    func(table *Table) { table.Seen(start, Place{alice, 2}) },
+		"not held": func(table *Table) { table.Adopt(start.Add(time.Hour), map[Place]Halves{{bob, 1}: whole}) },
+		"held half": func(table *Table) {
+			table.Adopt(start.Add(time.Hour), map[Place]Halves{{bob, 1}: whole, {alice, 1}: {Dest: true}})
+		},
+		"elsewhere":     func(table *Table) { table.Forget(alice) },
+		"the port left": func(table *Table) { table.SetPorts([]uint32{2}); table.SetPorts([]uint32{1, 2}) },
+	} {
+		table := fill(t)
+		leave(table)
+		if got, _ := table.Seen(start.Add(time.Hour), Place{bob + 1, 1}); got != New {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	// What is taken over counts.
+	table := NewTable(2)
+	table.SetPorts([]uint32{1})
+	table.Adopt(start, map[Place]Halves{{alice, 1}: whole, {bob, 1}: whole})
+	expect(t, table, 0, Place{bob + 1, 1}, Limited, 0)
+}
+
+func TestAPauseIsAskedForOnceAndSeldomReported(t *testing.T) {
+	t.Parallel()
+	table := fill(t)
+	for _, c := range []struct {
+		at            time.Duration
+		pause, report bool
+	}{{0, true, true}, {settle / 2, false, false}, {settle, true, false}, {tellEvery - 1, true, false}, {tellEvery + settle, true, true}} {
+		if pause, report := table.Pause(start.Add(c.at), 1); pause != c.pause || report != c.report {
+			t.Errorf("after %v: pause %v, report %v", c.at, pause, report)
+		}
+	}
+	if pause, _ := table.Pause(start, 2); !pause {
+		t.Error("the pause of a port held up that of another")
+	}
+	if pause, _ := table.Pause(start, 9); pause {
+		t.Error("a pause at a port that does not learn")
+	}
 }
 
 func TestAnExpiredStationIsForgottenUnlessItsFlowsWereJustInstalledAnew(t *testing.T) {

@@ -8,26 +8,25 @@ import (
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
-// Frames about links: LLDP to the nearest bridge (IEEE 802.1AB §7.1, §7.3).
+// Frames about links: LLDP (IEEE 802.1AB §7.3), to whatever group. No bridge is to pass them on but those
+// that do not know it.
 const (
 	typeLLDP      = 0x88cc
 	discoverBytes = 256 // ours have less
 )
-
-var nearestBridge = [6]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e}
 
 // classify turns the port of entry into what the later tables need to know of
 // the sender. Every port is named: a port that the controller has not yet seen
 // falls to the miss and reaches nobody.
 var classify = Table{
 	ID: tableClassify, Name: "classify",
-	Job: "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set; tunnel → network; unmanaged port → learning domain; " +
-		"frames about links (LLDP) → controller",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID, openflow.EthDst, openflow.EthType},
+	Job: "bound port, or tag of a sub-port, which is taken off → network, conntrack zone, group set, and the meter of its packets; tunnel → network; unmanaged port → learning domain; frames on paths, by links → 32, those of tenant networks by the flood tree → 1; " +
+		"frames about links (LLDP) → controller; what is blocked is dropped",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.TunnelID, openflow.EthSrc, openflow.EthDst, openflow.EthType},
 	Writes: []openflow.FieldID{openflow.VLANVID, openflow.Metadata, reg(regSenderZone), reg(regOrigin), reg(regSet), reg(regRemote)},
-	Next:   []uint8{tableGuard, tableLearn, tableSegments},
+	Next:   []uint8{tableTags, tableGuard, tableLearn, tableServices, tableSegments, tablePaths},
 	Miss:   "drop: a port that the controller does not know, a network that has no port here",
-	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+	port: func(setting intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		owner, in, priority := NewCookie(KindPort, p.Num), []flow.Field{flow.InPort(p.OFPort)}, prioAllow
 		var actions []openflow.Action
 		switch {
@@ -42,7 +41,7 @@ var classify = Table{
 			emit(priority, owner, flow.NewMatch(in...))
 			return
 		}
-		emit(priority, owner, flow.NewMatch(in...),
+		emit(priority, owner, flow.NewMatch(in...), withMeter(setting, p.QoS.Egress.Packets,
 			flow.Apply(append(actions,
 				flow.SetReg(regSenderZone, uint32(p.Zone)),
 				flow.SetReg(regOrigin, originLocal),
@@ -50,7 +49,7 @@ var classify = Table{
 				flow.SetReg(regRemote, p.Scope),
 			)...),
 			flow.WriteMetadata(uint64(p.VNI)),
-			flow.Goto(tableGuard))
+			flow.Goto(tableGuard))...)
 	},
 	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
 		if in.Tunnel == 0 {
@@ -61,34 +60,51 @@ var classify = Table{
 			flow.NewMatch(flow.InPort(in.Tunnel), flow.TunnelID(uint64(n.VNI))),
 			flow.Apply(flow.SetReg(regOrigin, originTunnel)),
 			flow.WriteMetadata(uint64(n.VNI)),
-			flow.Goto(tableSegments))
+			flow.Goto(tableServices))
+	},
+	// Before anything is learned or answered; frames about links, too, so that a
+	// port that passes nothing is not taken for a link.
+	block: func(_ intent.Setting, b *intent.Block, emit emitFunc) {
+		var match []flow.Field
+		if b.At.Port != 0 {
+			match = append(match, flow.InPort(b.At.Port))
+		}
+		if b.MAC != 0 {
+			match = append(match, flow.EthSrc(b.MAC.Bytes()))
+		}
+		emit(prioRefuse, NewCookie(KindBlock, b.Num), flow.NewMatch(match...))
 	},
 	fixed: func(v *intent.View, emit emitFunc) {
 		for _, no := range v.Fabric() {
 			var meter uint32
 			if v.Meters {
-				meter = askMeter(uint16(no))
+				meter = askMeter(v.ZoneOf(no))
 			}
 			emit(prioExcept, NewCookie(KindDiscover, no),
-				flow.NewMatch(flow.InPort(no), flow.EthDst(nearestBridge), flow.EthType(typeLLDP)),
+				flow.NewMatch(flow.InPort(no), groupAddress(), flow.EthType(typeLLDP)),
 				flow.Apply(toController(discoverBytes, meter)))
 		}
+		onPaths(v, emit)
 		open := v.Open()
 		for _, no := range v.Free {
 			owner, in := NewCookie(KindFree, no), flow.NewMatch(flow.InPort(no))
-			if _, open := slices.BinarySearch(open, no); !open {
+			_, open := slices.BinarySearch(open, no)
+			_, link := slices.BinarySearch(v.Links, no)
+			switch {
+			case !open:
 				emit(prioAllow, owner, in)
-				continue
+			case link: // whoever sent it was learned where it entered
+				emit(prioAllow, owner, in, flow.Apply(flow.SetReg(regOrigin, originLink)), flow.Goto(tableSegments))
+				emit(prioTagged, NewCookie(KindTable, uint32(tableClassify)), flow.NewMatch(flow.InPort(no), flow.AnyVLAN()), flow.Goto(tableTags))
+			default:
+				emit(prioAllow, owner, in, flow.Apply(flow.SetReg(regOrigin, originFabric)), flow.Goto(tableLearn))
 			}
-			emit(prioAllow, owner, in,
-				flow.Apply(flow.SetReg(regOrigin, originFabric)),
-				flow.Goto(tableLearn))
 		}
 		miss(emit, tableClassify)
 	},
 }
 
-// OpenPort returns the unmanaged port that a flow lets pass frames.
+// OpenPort returns the unmanaged port that a flow lets pass all frames.
 func OpenPort(f flow.Flow) (port uint32, ok bool) {
 	c := Cookie(f.Cookie)
 	return c.Object(), f.Table == tableClassify && c.Kind() == KindFree && f.Instructions != ""
@@ -103,8 +119,12 @@ func Announce(port uint32, frame []byte) *openflow.PacketOut {
 }
 
 // ZoneOf returns the conntrack zone that a flow of the classify table hands to
-// its port, so that the zone's connections can be forgotten when the port goes.
+// its port, or one of the services table to what is balanced, so that the zone's
+// connections can be forgotten when the port or the backend goes.
 func ZoneOf(f flow.Flow) (zone uint16, ok bool) {
+	if c := Cookie(f.Cookie); f.Table == tableServices && c.Kind() == KindTarget {
+		return uint16(c.Object()), true
+	}
 	if f.Table != tableClassify || Cookie(f.Cookie).Kind() != KindPort {
 		return 0, false
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/macloom/macloom/controller/intent"
 )
@@ -37,7 +38,21 @@ const (
 	KindResolve   Kind = 9  // packet-ins of the port's questions for neighbours
 	KindConfigure Kind = 10 // packet-ins of the port's questions for its configuration
 	KindNeighbour Kind = 11
+	KindQoS       Kind = 20
+	KindPool      Kind = 24
+	KindBackend   Kind = 25
+	KindTarget    Kind = 26
+	KindPin       Kind = 27 // the switch has learned it
+	KindProbe     Kind = 30 // packet-ins of answers to probes
 	KindDiscover  Kind = 14 // packet-ins of the frames by which links are found
+	KindPause     Kind = 15
+	KindBlock     Kind = 16
+	KindPath      Kind = 17
+	KindAway      Kind = 18
+	KindArrival   Kind = 19
+	KindSeek      Kind = 21 // packet-ins of frames for stations that are not known
+	KindTag       Kind = 28
+	KindFar       Kind = 29
 )
 
 // kinds says what each kind is called and what its object numbers.
@@ -57,7 +72,21 @@ var kinds = []struct {
 	{KindNeighbour, "answer about the address of port", "number of the tenant port that has it; the address is in the match"},
 	{KindAllow, "MAC allow lists of network", "its VNI"},
 	{KindRemotes, "scope of remote groups", "number of the group, or a hash of several"},
+	{KindQoS, "QoS policy", "its number"},
 	{KindDiscover, "frames about links at unmanaged port", "its OpenFlow number"},
+	{KindPause, "pause of learning at port", "OpenFlow number of the port, which has as many stations as it may"},
+	{KindBlock, "block", "number of the block"},
+	{KindPool, "affinity pool", "its number"},
+	{KindBackend, "backend of an affinity pool", "its number"},
+	{KindTarget, "replies to balanced connections", "conntrack zone of the address and port that they come from"},
+	{KindPin, "pin to backend", "number of the backend; pool and client are in the match, and the epoch says what is remembered of clients"},
+	{KindProbe, "answers to probes of backend", "number of the backend; of several that answer alike, the least"},
+	{KindPath, "path to switch", "its number in the fabric; 0: all of them"},
+	{KindAway, "station at switch", "number of that switch in the fabric; the MAC is in the match"},
+	{KindArrival, "arrival for station", "its number at this switch; the MAC is in the action"},
+	{KindSeek, "frames for unknown stations", "table number"},
+	{KindTag, "tag of network", "its VNI"},
+	{KindFar, "port at another switch", "number of the tenant port"},
 	{KindLearned, "station learned at port", "OpenFlow number of the port; the MAC is in the match"},
 }
 
@@ -68,6 +97,12 @@ func (k Kind) String() string {
 		}
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// Passing says that flows of this kind are facts and not intent: they come with packets, and
+// end by themselves.
+func (k Kind) Passing() bool {
+	return k == KindLearned || k == KindNeighbour || k == KindPause || k == KindPin || k == KindAway || k == KindArrival
 }
 
 // NewCookie returns the cookie of a flow that exists because of an object.
@@ -105,12 +140,14 @@ func Affected(v *intent.View, c Cookie) map[uint32]bool {
 		switch c.Kind() {
 		case KindPort, KindResolve, KindConfigure:
 			hit[p.Num] = p.Num == c.Object()
-		case KindNetwork, KindAllow:
+		case KindNetwork, KindAllow, KindTag:
 			hit[p.Num] = p.VNI == c.Object()
 		case KindRule:
 			hit[p.Num] = ruled[p.Set]
 		case KindRemotes:
 			hit[p.Num] = p.Scope == c.Object()
+		case KindQoS:
+			hit[p.Num] = p.QoS.Policy == c.Object() || slices.ContainsFunc(v.QoSSegments, func(g intent.MarkedSegment) bool { return g.Policy == c.Object() && g.Block.Contains(p.MAC) })
 		case KindTable, KindSegment, KindHost:
 			hit[p.Num] = true
 		}

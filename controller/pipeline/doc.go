@@ -19,7 +19,7 @@ func Markdown() string {
 	for _, r := range registers {
 		fmt.Fprintf(&b, "| %s | %s |\n", r.Name, r.Holds)
 	}
-	b.WriteString("\nConntrack: zone = OpenFlow number of the bound port, above 32767 that of a sub-port; `ct_mark` = number of the rule that admitted the connection.\n")
+	b.WriteString("\nConntrack: zone = OpenFlow number of the bound port, in a fabric so many further as its switch says, above 32767 that of a sub-port; `ct_mark` = number of the rule that admitted the connection.\n")
 	b.WriteString("\n## Cookies\n\n`[63:56]` 0x5d, ours · `[55:48]` kind · `[47:32]` 0 · `[31:0]` object\n\n| kind | object |\n|---|---|\n")
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "| %d %s | %s |\n", k.kind, k.name, k.object)

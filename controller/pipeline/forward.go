@@ -35,17 +35,16 @@ func cut(emit emitFunc, table uint8, priority uint16, c Cookie, copies [][]openf
 // every megaflow.
 var segments = Table{
 	ID: tableSegments, Name: "segments",
-	Job:    "group addresses of tenant networks: a copy to every port of the network, and to every peer that has some; MAC segment → its number and its host; MAC prefix of address pairs → its number",
+	Job:    "group addresses of tenant networks: a copy to every port of the network, to every peer that has some, and by the flood tree of the fabric; MAC segment → its number and its host; MAC prefix of address pairs → its number",
 	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regPart)},
 	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regSegment), reg(regHost)},
-	Next:   []uint8{tableSegments, tableExact, tableIngressCT, tableOutput, tableTunnel},
+	Next:   []uint8{tableSegments, tableExact, tableTag, tableIngressCT, tableQoSRate, tableTunnel},
 	Miss:   "on to 31",
 	network: func(in intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
 		// Each copy sets all that is particular to its receiver again. The
 		// sender's own copy ends at the output, which never gives back to the sender.
 		copies := make([][]openflow.Action, len(n.Ports))
-		for i := range n.Ports {
-			p := &n.Ports[i]
+		for i, p := range n.Ports {
 			copies[i] = append(receiver(p), flow.Resubmit(delivery(p)))
 		}
 		flood := func(origin uint32, copies [][]openflow.Action) {
@@ -54,6 +53,10 @@ var segments = Table{
 		}
 		if in.Tunnel != 0 {
 			flood(originTunnel, copies) // split horizon: never on to others
+		}
+		if n.Tag != 0 {
+			flood(originLink, copies) // table 1 has sent it on
+			copies = append(copies, []openflow.Action{flow.Resubmit(tableTag)})
 		}
 		for _, host := range n.Peers {
 			copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
@@ -80,10 +83,10 @@ var segments = Table{
 // it a tenant could reach another's port on the same switch by its MAC.
 var exact = Table{
 	ID: tableExact, Name: "exact",
-	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; MACs of address pairs: a copy to every port that may speak as them; flood of the learning domain",
-	Reads:  []openflow.FieldID{openflow.Metadata, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
-	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regHost)},
-	Next:   []uint8{tableExact, tableIngressCT, tableOutput, tableTunnel},
+	Job:    "destination address → port, zone and group set of the receiver, or the peer of a port that is not where its segment says; MACs of address pairs: a copy to every port that may speak as them; port or station at another switch of the fabric → its locator; flood of the learning domain, with a copy of frames for stations that are not known to the controller",
+	Reads:  []openflow.FieldID{openflow.Metadata, openflow.VLANVID, openflow.EthDst, reg(regOrigin), reg(regSegment), reg(regPart)},
+	Writes: []openflow.FieldID{reg(regOutput), reg(regReceiverZone), reg(regSet), reg(regRemote), reg(regPart), reg(regHost), openflow.VLANVID, openflow.EthDst},
+	Next:   []uint8{tableExact, tablePaths, tableTag, tableTree, tableIngressCT, tableQoSRate, tableTunnel},
 	Miss:   "drop: no such address in the network",
 	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up {
@@ -105,17 +108,13 @@ var exact = Table{
 		emit(prioAllow, NewCookie(KindPort, p.Num), m,
 			flow.Apply(flow.SetReg(regHost, p.Host)), flow.Goto(tableTunnel))
 	},
+	far: func(_ intent.Setting, p *intent.FarPort, emit emitFunc) { leadFar(p, emit) },
 	fixed: func(v *intent.View, emit emitFunc) {
 		if v.Tunnel != 0 {
 			emit(prioFallback, NewCookie(KindTable, uint32(tableExact)), flow.NewMatch(flow.Reg(regOrigin, originLocal)), flow.Goto(tableTunnel))
 		}
 		if v.Unmanaged == intent.UnmanagedLearn {
-			open := v.Open()
-			flood := make([][]openflow.Action, len(open))
-			for i, no := range open {
-				flood[i] = []openflow.Action{flow.Output(no)}
-			}
-			cut(emit, tableExact, prioFallback, NewCookie(KindTable, uint32(tableExact)), flood, flow.Metadata(0), flow.Reg(regOrigin, originFabric))
+			floods(v, emit)
 		}
 		miss(emit, tableExact)
 	},
@@ -124,12 +123,12 @@ var exact = Table{
 // sharedStations sends what is for MACs that are only in address pairs to every
 // port that may speak as them, and to every peer that has some: which one does so
 // now, a standby router say, is for them to know. Peers keep it to themselves
-// (split horizon). Of a prefix, which the table before has found, what is a
+// (split horizon), and so does who gets it by the flood tree of the fabric. Of a prefix, which the table before has found, what is a
 // port's own is an exact match and comes first.
 func sharedStations(in intent.Setting, n *intent.LocalNetwork, b intent.SharedBlock, emit emitFunc) {
 	var copies [][]openflow.Action
-	for i := range n.Ports {
-		if p := &n.Ports[i]; p.Speaks(b.Block) {
+	for _, p := range n.Ports {
+		if p.Speaks(b.Block) {
 			copies = append(copies, append(receiver(p), flow.Resubmit(delivery(p))))
 		}
 	}
@@ -145,6 +144,10 @@ func sharedStations(in intent.Setting, n *intent.LocalNetwork, b intent.SharedBl
 	if in.Tunnel != 0 {
 		send(originTunnel, copies)
 	}
+	if n.Tag != 0 {
+		send(originLink, copies)
+		copies = append(copies, []openflow.Action{flow.Resubmit(tableTag)})
+	}
 	for _, host := range b.Peers {
 		copies = append(copies, []openflow.Action{flow.SetReg(regHost, host), flow.Resubmit(tableTunnel)})
 	}
@@ -155,7 +158,7 @@ func sharedStations(in intent.Setting, n *intent.LocalNetwork, b intent.SharedBl
 // port security.
 func delivery(p *intent.LocalPort) uint8 {
 	if p.Open {
-		return tableOutput
+		return tableQoSRate
 	}
 	return tableIngressCT
 }

@@ -47,10 +47,10 @@ var ingressCT = Table{
 	ID: tableIngressCT, Name: "ingress-ct",
 	Job:   "look up the connection in the receiver's zone",
 	Reads: ctReads,
-	Next:  []uint8{tableIngressRemotes, tableOutput},
+	Next:  []uint8{tableIngressRemotes, tableQoSRate},
 	Miss:  "drop: neither ARP nor IP",
 	fixed: func(_ *intent.View, emit emitFunc) {
-		track(emit, tableIngressCT, tableIngressRemotes, tableOutput, regReceiverZone,
+		track(emit, tableIngressCT, tableIngressRemotes, tableQoSRate, regReceiverZone,
 			icmp6MLDQuery, icmp6RouterAdv, icmp6NeighSol, icmp6NeighAdv)
 	},
 }
@@ -118,10 +118,10 @@ var egressRules = Table{
 	Job:    "egress rules of the sender's groups",
 	Reads:  ruleReads,
 	Writes: []openflow.FieldID{openflow.CTMark},
-	Next:   []uint8{tableSegments},
+	Next:   []uint8{tableQoS},
 	Miss:   "drop: no rule allows it",
 	set: func(s *intent.GroupSet, emit emitFunc) {
-		rules(s, emit, tableSegments, intent.Egress, regSenderZone)
+		rules(s, emit, tableQoS, intent.Egress, regSenderZone)
 	},
 	fixed: func(_ *intent.View, emit emitFunc) {
 		emit(prioRefuse, NewCookie(KindTable, uint32(tableEgressRules)), flow.NewMatch(flow.CTState(flow.CTTrk|flow.CTInv, 0)))
@@ -134,10 +134,10 @@ var ingressRules = Table{
 	Job:    "ingress rules of the receiver's groups",
 	Reads:  ruleReads,
 	Writes: []openflow.FieldID{openflow.CTMark},
-	Next:   []uint8{tableOutput},
+	Next:   []uint8{tableQoSRate},
 	Miss:   "drop: no rule allows it",
 	set: func(s *intent.GroupSet, emit emitFunc) {
-		rules(s, emit, tableOutput, intent.Ingress, regReceiverZone)
+		rules(s, emit, tableQoSRate, intent.Ingress, regReceiverZone)
 	},
 	fixed: func(_ *intent.View, emit emitFunc) {
 		emit(prioRefuse, NewCookie(KindTable, uint32(tableIngressRules)), flow.NewMatch(flow.CTState(flow.CTTrk|flow.CTInv, 0)))

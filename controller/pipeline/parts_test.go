@@ -23,7 +23,7 @@ func newWalk(seed uint64) *walk {
 	touched := intent.Touched{}
 	for i := range uint64(3) {
 		d := dpid + intent.DPID(i)
-		w.state.PutHost(intent.Host{DPID: d, Slot: uint32(1 + i), Tunnel: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})}, touched)
+		w.host(uint32(i), seed%3 == 0, touched)
 		block, err := mac.NewSegment(mac.Addr(0x020005000000+i<<16), 32)
 		if err != nil {
 			panic(err)
@@ -33,12 +33,48 @@ func newWalk(seed uint64) *walk {
 	return w
 }
 
+// host is one of the three, which tunnels or the links of a fabric lead to.
+func (w *walk) host(i uint32, links bool, touched intent.Touched) {
+	h := intent.Host{DPID: dpid + intent.DPID(i), Slot: 1 + i}
+	if links {
+		h.Fabric = uint16(1 + i)
+	} else {
+		h.Tunnel = netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})
+	}
+	w.state.PutHost(h, touched)
+}
+
 func (w *walk) view() *intent.View {
 	ports := townPorts()
 	if w.rnd.IntN(20) > 0 {
 		ports = append(ports, intent.SwitchPort{No: 900, Name: intent.TunnelPort, Up: true})
 	}
-	return w.state.View(dpid, ports, intent.UnmanagedDrop)
+	return numbered(w.state.View(dpid, ports, intent.UnmanagedDrop))
+}
+
+// numbered gives a switch a number in its fabric.
+func numbered(v *intent.View) *intent.View {
+	v.Slot = 1
+	return v
+}
+
+// pool is one of three, whose backends are ports and addresses that others have too.
+func (w *walk) pool(num uint32) intent.AffinityPool {
+	n := func(n int) uint32 { return uint32(w.rnd.IntN(n)) }
+	p := balancedPool(num, fmt.Sprint("port-", n(12)), uint16(80+n(2)), intent.TransportTCP, []intent.Affinity{intent.AffinityMAC, intent.AffinityIP, intent.AffinityNone}[n(3)])
+	p.Port += uint16(2 * num) // no two have the same, as the database sees to
+	for i := range n(5) {
+		b := backendOf(10*num+i, n(12), uint16(8080+n(2)), []intent.BackendState{intent.BackendUp, intent.BackendDrain, intent.BackendDown}[n(3)])
+		if n(3) == 0 {
+			b.PortID, b.Address = "", netip.AddrFrom4([4]byte{10, 0, 0, byte(n(12))})
+		}
+		if n(4) == 0 {
+			b.PortID, b.Address, b.Health = "", netip.MustParseAddr("10.0.0.100"), intent.HealthDown
+		}
+		p.Backends = append(p.Backends, b)
+	}
+	p.Slots = intent.SpreadSlots(nil, p.Weights())
+	return p
 }
 
 func (w *walk) step() intent.Touched {
@@ -48,10 +84,12 @@ func (w *walk) step() intent.Touched {
 		return slices.DeleteFunc(slices.Clone(ids), func(string) bool { return w.rnd.IntN(2) == 0 })
 	}
 	networks, groups := []string{"blue", "red"}, []string{"a", "b", "c"}
-	switch n(13) {
+	switch n(16) {
 	case 0:
 		i := n(2)
-		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0}, touched)
+		w.state.PutNetwork(intent.Network{Meta: intent.Meta{ID: networks[i]}, VNI: 77 + i, AdminUp: n(9) > 0, VLAN: uint16(n(3))}, touched)
+	case 15:
+		w.host(n(3), n(2) == 0, touched)
 	case 1, 2:
 		num := n(3)
 		g := intent.SecurityGroup{Meta: intent.Meta{ID: groups[num]}, Num: 1 + num, Stateless: n(4) == 0}
@@ -92,6 +130,13 @@ func (w *walk) step() intent.Touched {
 		}
 	case 4:
 		w.state.DeletePort(fmt.Sprint("port-", n(12)), touched)
+	case 13, 14:
+		num := 1 + n(3)
+		if n(4) == 0 {
+			w.state.DeleteAffinityPool(fmt.Sprint("pool-", num), touched)
+			break
+		}
+		w.state.PutAffinityPool(w.pool(num), touched)
 	case 6:
 		w.state.DeletePort(fmt.Sprint("port-", 20+n(3)+n(2)<<14), touched)
 	case 7, 8:
@@ -178,7 +223,7 @@ func TestAChangeTouchesAllThatItConcerns(t *testing.T) {
 	for seed := range uint64(30) {
 		w := newWalk(seed)
 		flows := func(i int) flow.Set {
-			return Flows(w.state.View(dpid+intent.DPID(i), ports, intent.UnmanagedDrop))
+			return Flows(numbered(w.state.View(dpid+intent.DPID(i), ports, intent.UnmanagedDrop)))
 		}
 		var before [3]flow.Set
 		for step := range 60 {
@@ -205,7 +250,7 @@ func TestASubPortTouchesOnlyItsFlows(t *testing.T) {
 	after.Networks = slices.Clone(before.Networks)
 	for i := range after.Networks {
 		n := &after.Networks[i]
-		n.Ports = slices.DeleteFunc(slices.Clone(n.Ports), func(p intent.LocalPort) bool { return p.VLAN == 102 })
+		n.Ports = slices.DeleteFunc(slices.Clone(n.Ports), func(p *intent.LocalPort) bool { return p.VLAN == 102 })
 	}
 	gone, come, ok := Change(before, &after)
 	if !ok || len(gone) == 0 {

@@ -36,6 +36,13 @@ type Table struct {
 	prefix  func(in intent.Setting, p *intent.Prefix, emit emitFunc)
 	stray   func(in intent.Setting, s *intent.Stray, emit emitFunc)
 	peer    func(in intent.Setting, p *intent.Peer, emit emitFunc)
+	block   func(in intent.Setting, b *intent.Block, emit emitFunc)
+	service func(in intent.Setting, s *intent.Service, emit emitFunc)
+	probe   func(in intent.Setting, p *intent.Probe, emit emitFunc)
+	path    func(in intent.Setting, p *intent.Path, emit emitFunc)
+	far     func(in intent.Setting, p *intent.FarPort, emit emitFunc)
+	mark    func(in intent.Setting, m *intent.QoSMark, emit emitFunc)
+	marked  func(in intent.Setting, g *intent.MarkedSegment, emit emitFunc)
 }
 
 // emitFunc takes one flow of the table whose function it was handed to.
@@ -45,6 +52,7 @@ type emitFunc func(priority uint16, c Cookie, m flow.Match, ins ...openflow.Inst
 // lists and that have no flows yet.
 const (
 	tableClassify       uint8 = 0
+	tableTags           uint8 = 1
 	tableGuard          uint8 = 2
 	tableGuardND        uint8 = 3
 	tableAllow          uint8 = 4
@@ -54,11 +62,24 @@ const (
 	tableEgressCT       uint8 = 10
 	tableEgressRemotes  uint8 = 11
 	tableEgressRules    uint8 = 12
+	tableQoS            uint8 = 13
+	tableQoSMark        uint8 = 14
+	tableServices       uint8 = 15
+	tablePins           uint8 = 16
+	tablePinned         uint8 = 17
+	tableSlots          uint8 = 18
+	tablePicked         uint8 = 19
 	tableSegments       uint8 = 30
 	tableExact          uint8 = 31
+	tablePaths          uint8 = 32
+	tableArrive         uint8 = 33
+	tableTag            uint8 = 34
+	tableTree           uint8 = 35
 	tableIngressCT      uint8 = 40
 	tableIngressRemotes uint8 = 41
 	tableIngressRules   uint8 = 42
+	tableQoSRate        uint8 = 50
+	tableQoSPackets     uint8 = 51
 	tableOutput         uint8 = 60
 	tableTunnel         uint8 = 61
 )
@@ -66,8 +87,8 @@ const (
 // Tables returns the pipeline in the order that packets pass it.
 func Tables() []Table {
 	return []Table{
-		classify, guard, guardND, allow, respond, answer, learnSources, egressCT, egressRemotes, egressRules,
-		segments, exact, ingressCT, ingressRemotes, ingressRules, output, tunnel,
+		classify, tags, guard, guardND, allow, respond, answer, learnSources, egressCT, egressRemotes, egressRules, qos, qosMark,
+		services, pins, pinned, slots, picked, segments, exact, paths, arrive, tag, tree, ingressCT, ingressRemotes, ingressRules, qosRate, qosPackets, output, tunnel,
 	}
 }
 
@@ -77,8 +98,11 @@ const (
 	prioMiss      uint16 = 0
 	prioFallback  uint16 = 10 // a drop or flood that names its owner, before the miss
 	prioPrefix    uint16 = 20 // and the length of the prefix, at most 128: the longest one wins
+	prioAway      uint16 = 80 // a station at another switch
 	prioAsk       uint16 = 90 // a copy to the controller, of what no other flow knows
+	prioPause     uint16 = 95 // no such copy for a while
 	prioAllow     uint16 = 100
+	prioTagged    uint16 = 105 // what has a VLAN tag, at ports where that is of a tenant network
 	prioExcept    uint16 = 110 // narrower than allow
 	prioLive      uint16 = 190 // established traffic of a rule that still exists
 	prioRefuse    uint16 = 200
@@ -90,12 +114,15 @@ var priorities = []struct {
 	use   string
 }{
 	{prioStateless, "rules that look at no connection"},
-	{prioRefuse, "what no other rule overrules: invalid connections, reserved addresses"},
+	{prioRefuse, "what no other rule overrules: invalid connections, reserved addresses, blocks"},
 	{prioLive, "established traffic of a rule that still exists"},
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
+	{prioTagged, "what has a VLAN tag, where tags are of tenant networks"},
 	{prioAllow, "what a table allows or finds"},
+	{prioPause, "no such copy for a while"},
 	{prioAsk, "a copy to the controller of what no other flow answers"},
+	{prioAway, "a station at another switch"},
 	{prioPrefix, "and the length, at most 128, of a prefix: the longest wins"},
 	{prioFallback, "a drop or flood that names its owner"},
 	{prioMiss, "table miss"},

@@ -16,6 +16,7 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/southbound/flow"
+	softswitch "github.com/macloom/macloom/southbound/flow/walk"
 	"github.com/macloom/macloom/southbound/openflow"
 )
 
@@ -135,12 +136,23 @@ func checkInstruction(t *testing.T, table Table, in openflow.Instruction, f flow
 					}
 				}
 				writes(a.Dst.Field)
+			case openflow.ActionMultipath:
+				writes(a.Dst.Field)
+			case openflow.ActionLearn:
+				if a.Table != tablePins {
+					t.Errorf("learns in table %d:\n%v", a.Table, f)
+				}
+			case openflow.ActionNAT: // of addresses, which no table lists
 			case openflow.ActionPushVLAN, openflow.ActionPopVLAN:
 				writes(openflow.VLANVID)
-			case openflow.ActionOutput, openflow.ActionOutputReg, openflow.ActionController2:
+			case openflow.ActionOutput, openflow.ActionOutputReg, openflow.ActionController2, openflow.ActionGroup, openflow.ActionSetQueue:
 			default:
 				t.Errorf("action %T is not known to this test:\n%v", a, f)
 			}
+		}
+	case openflow.Meter:
+		if !OurMeter(in.ID) {
+			t.Errorf("meter %d is not ours:\n%v", in.ID, f)
 		}
 	default:
 		t.Errorf("instruction %T is not known to this test:\n%v", in, f)
@@ -388,8 +400,93 @@ func TestGroupsAndMetersAreThoseThatTheFlowsUse(t *testing.T) {
 			}
 		}
 	}
-	if n := len(Compute(metered()).Meters); n != 1 {
-		t.Errorf("%d meters, want that of the packet-ins", n)
+}
+
+// Whoever floods the controller at one port must not use up what others are learned by.
+func TestUnmanagedPortsAreLearnedThroughMetersOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	v := linked()
+	v.Links = []uint32{5}
+	var got []string
+	for _, m := range Compute(v).Meters {
+		if m.ID == meterLearn || m.ID >= firstLearnMeter && m.ID < firstQoSMeter {
+			got = append(got, m.String())
+		}
+	}
+	want := []string{
+		"meter=32768 pktps burst stats bands=type=drop rate=1000 burst_size=1000", // the switch's own port, and such with high numbers
+		"meter=81926 pktps burst stats bands=type=drop rate=250 burst_size=1000",  // 5 leads to another switch
+		"meter=81928 pktps burst stats bands=type=drop rate=250 burst_size=1000",
+		"meter=114688 pktps burst stats bands=type=drop rate=500 burst_size=500", // frames for stations that are not known
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("meters (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPauseKeepsUnknownStationsOfOnePortFromTheController(t *testing.T) {
+	t.Parallel()
+	known, unknown := mac.FromBytes(station6(50)), mac.FromBytes(station6(51))
+	state := Compute(metered()).State
+	flows := append(slices.Clone(state.Flows), PauseLearning(1), LearnedSource(1, known), LearnedDest(1, known))
+	set, err := flow.NewSet(flows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Flows = set
+	for _, c := range []struct {
+		port     uint32
+		src, dst mac.Addr
+		want     string
+	}{
+		{1, unknown, known, ""}, // not out by where it came in
+		{1, known, unknown, "2 3 4 5 6 -2"},
+		{1, unknown, unknown + 1, "2 3 4 5 6 -2"},
+		{2, unknown, known, "1 controller"},
+	} {
+		frame := softswitch.Frame{Src: c.src.Bytes(), Dst: c.dst.Bytes(), EtherType: 0x88b5, Payload: make([]byte, 46)}
+		trace, err := softswitch.New(state).Walk(softswitch.Arrival{Port: c.port, Frame: frame.Bytes()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := left(trace); got != c.want {
+			t.Errorf("from %v at %d to %v: leaves by %q, want %q\n%s", c.src, c.port, c.dst, got, c.want, trace)
+		}
+	}
+}
+
+// OVS has 200,000 meters in the kernel, and a zone's meter must not be that of a
+// port's learning, nor that one of a policy.
+func TestIDsOfMetersDoNotMeet(t *testing.T) {
+	t.Parallel()
+	if lastAsk := askMeter(intent.MaxZone); learnMeter(0) <= lastAsk || !OurMeter(lastAsk) {
+		t.Errorf("the meters of zones end at %d, those of unmanaged ports begin at %d", lastAsk, learnMeter(0))
+	}
+	first, last := qosMeter(intent.Limit{Meter: 1}), qosMeter(intent.Limit{Meter: intent.QoSMeters})
+	if lastLearn := learnMeter(learnMeters - 1); first <= meterSeek || meterSeek <= lastLearn {
+		t.Errorf("the meters of unmanaged ports end at %d, that of sought stations is %d, those of policies begin at %d", lastLearn, meterSeek, first)
+	}
+	if last != LastMeter || last >= 200_000 || !OurMeter(last) || OurMeter(last+1) {
+		t.Errorf("the last meter is %d, LastMeter %d", last, LastMeter)
+	}
+}
+
+func TestBothHalvesOfAStationAgeAlikeAndStationsDoNotGoTogether(t *testing.T) {
+	t.Parallel()
+	first := mac.MustParse("02:00:00:00:00:01")
+	at := map[uint16]int{}
+	const stations = 6100
+	for i := range mac.Addr(stations) {
+		source, dest := LearnedSource(3, first+i), LearnedDest(3, first+i)
+		if source.IdleTimeout != dest.IdleTimeout || source.HardTimeout != 0 || dest.HardTimeout != 0 {
+			t.Fatalf("%v ages by %d s and %d s", first+i, source.IdleTimeout, dest.IdleTimeout)
+		}
+		at[source.IdleTimeout]++
+	}
+	for s, n := range at {
+		if s < 270 || s > 330 || n > 2*stations/61 {
+			t.Errorf("%d of %d stations age by %d s", n, stations, s)
+		}
 	}
 }
 

@@ -39,23 +39,25 @@ var (
 var respond = Table{
 	ID: tableRespond, Name: "respond",
 	Job: "ARP requests for known addresses → answer; neighbour solicitations for them → to the station alone; " +
-		"a copy of others, and what asks for configuration (DHCP, router solicitations), → controller",
+		"a copy of others, and what asks for configuration (DHCP, router solicitations), → controller; answers of backends to probes → controller",
 	Reads: []openflow.FieldID{
 		reg(regSenderZone), openflow.Metadata, openflow.VLANVID, openflow.EthDst, openflow.EthType, openflow.ARPOp, openflow.ARPTPA,
-		openflow.IPv4Dst, openflow.IPv6Dst, openflow.IPProto, openflow.UDPSrc, openflow.UDPDst,
-		openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget,
+		openflow.IPv4Src, openflow.IPv6Src, openflow.IPv4Dst, openflow.IPv6Dst, openflow.IPProto, openflow.UDPSrc, openflow.UDPDst,
+		openflow.TCPSrc, openflow.TCPDst, openflow.ICMPType, openflow.ICMPCode, openflow.ICMP6Type, openflow.ICMP6Code, openflow.NDTarget,
 	},
 	Writes: []openflow.FieldID{
 		openflow.EthDst, openflow.EthSrc, openflow.ARPOp, openflow.ARPSHA, openflow.ARPSPA, openflow.ARPTHA, openflow.ARPTPA,
 	},
-	Next: []uint8{tableAnswer, tableEgressCT, tableSegments},
+	Next: []uint8{tableRespond, tableAnswer, tableEgressCT, tableQoS},
 	Miss: "on to 10",
 	port: func(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up {
 			respondTo(set, p, emit)
 		}
 	},
-	fixed: func(_ *intent.View, emit emitFunc) { miss(emit, tableRespond, flow.Goto(tableEgressCT)) },
+	service: answerVIP,
+	probe:   catchAnswers,
+	fixed:   func(_ *intent.View, emit emitFunc) { miss(emit, tableRespond, flow.Goto(tableEgressCT)) },
 }
 
 func respondTo(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
@@ -101,7 +103,7 @@ func respondTo(set intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		configure(flow.IPv6(), flow.IPProto(protoICMPv6), flow.ICMP6Type(icmp6RouterSol), flow.ICMP6Code(0))
 	}
 	if p.Open {
-		emit(prioFallback, owner, flow.NewMatch(in), flow.Goto(tableSegments))
+		emit(prioFallback, owner, flow.NewMatch(in), flow.Goto(tableQoS))
 	}
 }
 
@@ -113,6 +115,12 @@ func solicitation() []flow.Field {
 // solicitedNode matches frames to solicited-node addresses (RFC 4291 §2.7.1, RFC 2464 §7).
 func solicitedNode() flow.Field {
 	return flow.EthDstMasked([6]byte{0x33, 0x33, 0xff}, [6]byte{0xff, 0xff, 0xff})
+}
+
+// solicitedNodeMAC is where solicitations for an address go.
+func solicitedNodeMAC(ip netip.Addr) [6]byte {
+	b := ip.As16()
+	return [6]byte{0x33, 0x33, 0xff, b[13], b[14], b[15]}
 }
 
 // Neighbour is the flow that answers a question. An ARP request is turned round: it becomes
@@ -130,16 +138,22 @@ func Neighbour(q intent.Question, n intent.Neighbour) flow.Flow {
 		return f
 	}
 	f.Match = flow.NewMatch(network, untagged, flow.ARP(), flow.ARPOp(arpRequest), flow.EthDst(mac.Max.Bytes()), flow.ARPTPA(q.IP))
-	f.Instructions = flow.NewInstructions(flow.Apply(
+	f.Instructions = flow.NewInstructions(flow.Apply(arpAnswer(n.MAC, q.IP)...), flow.Goto(tableAnswer))
+	return f
+}
+
+// arpAnswer turns an ARP request round: an address is at a station.
+func arpAnswer(at mac.Addr, ip netip.Addr) []openflow.Action {
+	station := at.Bytes()
+	return []openflow.Action{
 		flow.Move(flow.Whole(openflow.EthSrc), flow.Whole(openflow.EthDst)),
 		flow.SetField(flow.EthSrc(station)),
 		flow.SetField(flow.ARPOp(arpReply)),
 		flow.Move(flow.Whole(openflow.ARPSHA), flow.Whole(openflow.ARPTHA)),
 		flow.Move(flow.Whole(openflow.ARPSPA), flow.Whole(openflow.ARPTPA)),
 		flow.SetField(flow.ARPSHA(station)),
-		flow.SetField(flow.ARPSPA(q.IP)),
-	), flow.Goto(tableAnswer))
-	return f
+		flow.SetField(flow.ARPSPA(ip)),
+	}
 }
 
 // ParseNeighbour recognises the flows of Neighbour by key and cookie.
@@ -160,27 +174,37 @@ func ParseNeighbour(key flow.Key, c Cookie) (q intent.Question, port uint32, ok 
 	return q, c.Object(), q.IP.IsValid()
 }
 
-// answer sends what the switch has answered itself back to who asked.
+// answer sends what the switch has answered itself back to who asked. Where what the asker
+// receives waits in queues, the answer must not wait behind it: neighbours whose addresses do not come
+// for seconds are lost to the asker, and what it has for them with them.
 var answer = Table{
 	ID: tableAnswer, Name: "answer",
-	Job:    "answers of the switch go back to the asker, with its tag",
+	Job:    "answers of the switch go back to the asker, with its tag, and where there are queues before all else",
 	Reads:  []openflow.FieldID{reg(regSenderZone)},
 	Writes: []openflow.FieldID{openflow.VLANVID},
 	Miss:   "out by the port of entry",
-	port: func(_ intent.Setting, p *intent.LocalPort, emit emitFunc) {
+	port: func(in intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if p.Up && p.VLAN != 0 {
-			emit(prioAllow, NewCookie(KindPort, p.Num), flow.NewMatch(sender(p)), flow.Apply(tagged(p, openflow.PortInPort)...))
+			emit(prioAllow, NewCookie(KindPort, p.Num), flow.NewMatch(sender(p)), flow.Apply(hurried(in.Queues, tagged(p, openflow.PortInPort)...)...))
 		}
 	},
-	fixed: func(_ *intent.View, emit emitFunc) {
-		miss(emit, tableAnswer, flow.Apply(flow.Output(openflow.PortInPort)))
+	fixed: func(v *intent.View, emit emitFunc) {
+		miss(emit, tableAnswer, flow.Apply(hurried(v.Queues, flow.Output(openflow.PortInPort))...))
 	},
 }
 
-// Deliver hands a frame of the controller to a port.
-func Deliver(p *intent.LocalPort, frame []byte) *openflow.PacketOut {
+// hurried puts what is sent into the queue of the highest class, where there are queues.
+func hurried(queues bool, send ...openflow.Action) []openflow.Action {
+	if !queues {
+		return send
+	}
+	return append([]openflow.Action{flow.SetQueue(intent.ClassOf(intent.MaxClass).Queue())}, send...)
+}
+
+// Deliver hands a frame of the controller to a port, as answer does with those of the switch.
+func Deliver(in intent.Setting, p *intent.LocalPort, frame []byte) *openflow.PacketOut {
 	return &openflow.PacketOut{
 		BufferID: openflow.NoBuffer, InPort: openflow.PortController,
-		Actions: openflow.NewActions(tagged(p, p.OFPort)...), Data: frame,
+		Actions: openflow.NewActions(hurried(in.Queues, tagged(p, p.OFPort)...)...), Data: frame,
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -86,6 +88,8 @@ func views() map[string]*intent.View {
 		"drop":      intent.NewState().View(dpid, townPorts(), intent.UnmanagedDrop),
 		"town":      town(nil).View(dpid, townPorts(), intent.UnmanagedLearn),
 		"meter":     metered(),
+		"policed":   policed(false),
+		"queued":    policed(true),
 		"pairs":     pairs(),
 		"cloud":     cloud(),
 		"addresses": addresses(),
@@ -95,16 +99,50 @@ func views() map[string]*intent.View {
 		"nested":    nested(),
 		"listed":    listed(),
 		"fabric":    linked(),
+		"spread":    spread(),
 		"trunk":     trunk(),
+		"balanced":  balanced(false),
+		"balanced6": balanced(true),
+		"probed":    probed(),
 	}
 }
 
 // linked is the view of a switch in a fabric that has tenant ports, too: of its
-// other ports one is new and one is a link that the flood tree does without.
-func linked() *intent.View {
-	v := town(nil).View(dpid, append(townPorts(), intent.SwitchPort{No: 7}, intent.SwitchPort{No: 40000}), intent.UnmanagedLearn)
-	v.Meters, v.Discovery, v.Shut = true, true, []uint32{5, 7}
+// other ports one is new, one is a link that the flood tree does without, and one of the tree.
+func linked() *intent.View { return linkedWith(town(nil)) }
+
+func linkedWith(s *intent.State) *intent.View {
+	v := s.View(dpid, append(townPorts(), intent.SwitchPort{No: 7}, intent.SwitchPort{No: 8}, intent.SwitchPort{No: 40000}), intent.UnmanagedLearn)
+	v.Meters, v.Groups, v.Discovery, v.Shut, v.Links, v.Slot = true, true, true, []uint32{5, 7}, []uint32{5, 8}, 2
+	v.Paths = []intent.Path{
+		{Slot: 1, Primary: []uint32{5}, Backup: 8, Around: []intent.Detour{{In: 8, Out: 5}}},
+		{Slot: 3, Primary: []uint32{5, 8}},
+		{Slot: 4, Primary: []uint32{8}},
+	}
 	return v
+}
+
+// spread is the same with tenants' ports at other switches: two of blue, of which
+// one shares an address, and one of red.
+func spread() *intent.View {
+	s := town(nil)
+	for i, slot := range []uint16{2, 1, 3} {
+		s.PutHost(intent.Host{DPID: dpid + intent.DPID(i), Slot: uint32(1 + i), Fabric: slot}, nil)
+	}
+	for i, id := range []string{"blue", "red"} {
+		s.PutNetwork(intent.Network{Meta: intent.Meta{ID: id}, VNI: uint32(77 + i), AdminUp: true, VLAN: uint16(5 + i)}, nil)
+	}
+	there := func(num uint32, network string, at int, pairs ...intent.AddressPair) {
+		s.PutPort(intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", num)}, Num: num, NetworkID: network, AdminUp: true, MAC: mac.Addr(0x020005000000 + uint64(num)),
+			SecurityGroups: []string{"open"}, FixedIPs: []intent.FixedIP{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(num)})}},
+			Binding: intent.Binding{Host: (dpid + intent.DPID(at)).String(), PortNo: 5}, Extras: intent.PortExtras{Pairs: pairs},
+		}, nil)
+	}
+	there(31, "blue", 1)
+	there(32, "blue", 2, intent.AddressPair{Address: "10.0.0.100", MAC: mac.MustParse("00:00:5e:00:01:07")})
+	there(33, "red", 1)
+	return linkedWith(s)
 }
 
 // cloud is the view of one of four hosts: a port of another host's segment has
@@ -348,6 +386,53 @@ func stations() *intent.View {
 		FixedIPs: []intent.FixedIP{{Addr: netip.MustParseAddr("10.0.0.1")}}, Binding: intent.Binding{Host: dpid.String(), PortNo: 1},
 	}, nil)
 	return s.View(dpid, townPorts(), intent.UnmanagedDrop)
+}
+
+// policed is a network of three ports under policies: one of its own, one of the MAC
+// segments that it is in, one of the network. queues says that the datapath has queues.
+func policed(queues bool) *intent.View {
+	s := intent.NewState()
+	rule := func(kind intent.QoSRuleKind, dir intent.Direction, r intent.QoSRule) intent.QoSRule {
+		r.Kind, r.Direction = kind, dir
+		return r
+	}
+	s.PutQoSPolicy(intent.QoSPolicy{Meta: intent.Meta{ID: "gold"}, Num: 1, Rules: []intent.QoSRule{
+		rule(intent.QoSBandwidthLimit, intent.Egress, intent.QoSRule{Rate: 10_000}),
+		rule(intent.QoSBandwidthLimit, intent.Ingress, intent.QoSRule{Rate: 20_000, Burst: 1000}),
+		rule(intent.QoSPacketRateLimit, intent.Egress, intent.QoSRule{Rate: 1}),
+		rule(intent.QoSPacketRateLimit, intent.Ingress, intent.QoSRule{Rate: 2}),
+		rule(intent.QoSMinimumBandwidth, intent.Egress, intent.QoSRule{Rate: 500}),
+		rule(intent.QoSPriority, intent.Egress, intent.QoSRule{Class: 3}),
+		rule(intent.QoSPriority, intent.Ingress, intent.QoSRule{Class: 4}),
+		rule(intent.QoSDSCPMarking, "", intent.QoSRule{DSCP: 26}),
+	}}, nil)
+	s.PutQoSPolicy(intent.QoSPolicy{Meta: intent.Meta{ID: "voice"}, Num: 2, Rules: []intent.QoSRule{rule(intent.QoSPriority, intent.Egress, intent.QoSRule{Class: 5})}}, nil)
+	s.PutQoSPolicy(intent.QoSPolicy{Meta: intent.Meta{ID: "bulk"}, Num: 3, Rules: []intent.QoSRule{rule(intent.QoSBandwidthLimit, intent.Egress, intent.QoSRule{Rate: 100})}}, nil)
+	s.PutQoSPolicy(intent.QoSPolicy{Meta: intent.Meta{ID: "none"}, Num: 4}, nil)
+	s.PutNetwork(intent.Network{Meta: intent.Meta{ID: "blue"}, VNI: 77, AdminUp: true, QoSPolicyID: "bulk"}, nil)
+	for i, block := range []string{"02:00:05:00:00:00/24", "02:00:05:00:01:00/40", "02:00:06:00:00:00/24"} {
+		base, bits, _ := strings.Cut(block, "/")
+		n, _ := strconv.Atoi(bits)
+		b, err := mac.NewSegment(mac.MustParse(base), n)
+		if err != nil {
+			panic(err)
+		}
+		g := intent.QoSSegment{ID: block, Num: uint32(50 + i), Block: b, PolicyID: []string{"bulk", "voice", "voice"}[i]}
+		if i == 1 {
+			g.NetworkID = "blue"
+		}
+		s.PutQoSSegment(g, nil)
+	}
+	for i, policy := range []string{"gold", "", "", "none"} {
+		s.PutPort(intent.Port{
+			Meta: intent.Meta{ID: fmt.Sprint("port-", i+1)}, Num: uint32(i + 1), NetworkID: "blue", AdminUp: true, QoSPolicyID: policy,
+			MAC:     mac.MustParse([]string{"02:00:05:00:00:01", "02:00:05:00:01:02", "02:00:09:00:00:03", "02:00:05:00:00:04"}[i]),
+			Binding: intent.Binding{Host: dpid.String(), PortNo: uint32(i + 1)},
+		}, nil)
+	}
+	v := s.View(dpid, townPorts(), intent.UnmanagedDrop)
+	v.Meters, v.Queues = true, queues
+	return v
 }
 
 // metered is the view of a switch that has meters.

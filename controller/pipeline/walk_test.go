@@ -216,7 +216,26 @@ func sendings() map[string][]sent {
 		{"in by the tunnel to all", 900, 78, ask(station6(40), "10.0.0.40", "10.0.0.30"), "3 5:102"},
 		{"in by the tunnel with a tag: no sub-port takes it for its own", 900, 77, tag(101, ask(station6(40), "10.0.0.40", "10.0.0.30")), "1:101 2:101"},
 	}
-	return map[string][]sent{"trunk": trunk, "town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "listed": listed, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
+	far, locator := station6(31), func(slot, number uint16) [6]byte { return mac.Locator{Slot: slot, Number: number}.Addr().Bytes() }
+	spread := []sent{
+		{"a port at another switch, by its path", 1, 0, from(blue1, far, "10.0.0.1", "10.0.0.31", protoTCP), "5:5"},
+		{"a port of another network at another switch", 1, 0, from(blue1, station6(33), "10.0.0.1", "10.0.0.33", protoTCP), ""},
+		{"with a stolen IP", 1, 0, from(blue1, far, "10.0.0.9", "10.0.0.31", protoTCP), ""},
+		{"ARP to all, by the flood tree", 1, 0, ask(blue1, "10.0.0.1", "10.0.0.9"), "2 8:5 controller"},
+		{"an address that is shared elsewhere", 1, 0, from(blue1, virtual, "10.0.0.1", "10.0.0.100", protoTCP), "8:5"},
+		{"in by a path", 5, 0, tag(5, from(far, locator(2, 13), "10.0.0.31", "10.0.0.2", protoTCP)), "2"},
+		{"in by a path, with what no rule allows", 5, 0, tag(5, from(far, locator(2, 13), "10.0.0.77", "10.0.0.2", protoSCTP)), ""},
+		{"in by a path, for a number that nobody has", 5, 0, tag(5, from(far, locator(2, 77), "10.0.0.31", "10.0.0.2", protoTCP)), ""},
+		{"in by a path, with the tag of another network", 5, 0, tag(6, from(far, locator(2, 13), "10.0.0.31", "10.0.0.2", protoTCP)), ""},
+		{"in by a path that leads on, of a network that is not here", 5, 0, tag(9, from(far, locator(4, 13), "10.0.0.31", "10.0.0.2", protoTCP)), "8:9"},
+		{"in by the flood tree", 8, 0, tag(5, ask(far, "10.0.0.31", "10.0.0.9")), "1 2"},
+		{"in by the flood tree, for one port", 8, 0, tag(5, from(far, blue2, "10.0.0.31", "10.0.0.2", protoTCP)), "2"},
+		{"in by the flood tree, for what is elsewhere", 8, 0, tag(5, from(far, station6(32), "10.0.0.31", "10.0.0.32", protoTCP)), ""},
+		{"in by the flood tree, of a network that is not here", 8, 0, tag(9, ask(far, "10.0.0.31", "10.0.0.9")), ""},
+		{"in by a link that is not in the tree", 5, 0, tag(5, ask(far, "10.0.0.31", "10.0.0.9")), ""},
+		{"a station with the tag of a network", 6, 0, tag(5, ask(station6(50), "10.0.0.31", "10.0.0.9")), ""},
+	}
+	return map[string][]sent{"balanced": balancedSendings(), "balanced6": balanced6Sendings(), "probed": probedSendings(), "spread": spread, "trunk": trunk, "town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "listed": listed, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
 
 // left is where a frame went, in words.
@@ -302,7 +321,7 @@ func newOracle(t *testing.T, s flow.State) *oracle {
 	t.Helper()
 	o := &oracle{OVS: ovstest.Start(t), t: t, ports: map[string]string{}}
 	var more []string
-	for _, no := range []int{1, 2, 3, 4, 5, 6, 7, 900} {
+	for _, no := range []int{1, 2, 3, 4, 5, 6, 7, 8, 900} {
 		port := fmt.Sprint("p", no)
 		more = append(more, "--", "add-port", "br0", port, "--", "set", "interface", port, "type=dummy", fmt.Sprint("ofport_request=", no))
 	}
@@ -551,13 +570,19 @@ func TestAnswersGoBackWithTheTagOfTheAsker(t *testing.T) {
 	}
 }
 
-func TestTheControllerAnswersASubPortWithItsTag(t *testing.T) {
+func TestTheControllerAnswersASubPortWithItsTagAndBeforeAllElse(t *testing.T) {
 	t.Parallel()
-	for want, p := range map[string]intent.LocalPort{
-		"output:5": {OFPort: 5, Trunk: true},
-		"push_vlan:0x8100,set_field:4198->vlan_vid,output:5,pop_vlan": {OFPort: 5, VLAN: 102},
+	queues := intent.Setting{Queues: true}
+	for want, c := range map[string]struct {
+		in intent.Setting
+		p  intent.LocalPort
+	}{
+		"output:5": {p: intent.LocalPort{OFPort: 5, Trunk: true}},
+		"push_vlan:0x8100,set_field:4198->vlan_vid,output:5,pop_vlan": {p: intent.LocalPort{OFPort: 5, VLAN: 102}},
+		"set_queue:7,output:5": {queues, intent.LocalPort{OFPort: 5}},
+		"set_queue:7,push_vlan:0x8100,set_field:4198->vlan_vid,output:5,pop_vlan": {queues, intent.LocalPort{OFPort: 5, VLAN: 102}},
 	} {
-		list := Deliver(&p, nil).Actions.List()
+		list := Deliver(c.in, &c.p, nil).Actions.List()
 		if got := flow.NewInstructions(flow.Apply(list...)).String(); got != want {
 			t.Errorf("%s; want %s", got, want)
 		}

@@ -10,11 +10,81 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/macloom/macloom/controller/guard"
 	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/learn"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
+	"github.com/macloom/macloom/southbound/openflow"
 	"github.com/macloom/macloom/southbound/session/switchtest"
 )
+
+// watched is a guard as the controller has it, but for what becomes of what it hears.
+type watched struct{ *guard.Watch }
+
+func (w watched) Seen(now time.Time, a mac.Addr, at intent.Place) { w.Watch.Seen(now, a, at) }
+
+func (watched) Limited(intent.Place, string, int) {}
+
+// BenchmarkLearn is what a frame from a station that is new costs, from the decoded packet-in
+// to the bytes of the flow-mods: without limits, with a limit, and with a limit and a guard that hears of each.
+func BenchmarkLearn(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		most    int
+		guarded bool
+	}{{"plain", 0, false}, {"limited", 1 << 15, false}, {"guarded", 1 << 15, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			const batch, stations, ports = 64, 1 << 14, 4
+			cfg := Config{MaxMACs: c.most}
+			w := guard.NewWatch(guard.NewPolicy(guard.Preset, nil))
+			if c.guarded {
+				cfg.Guard = watched{w}
+			}
+			r := New(nil, nil, zap.NewNop(), NewMetrics(prometheus.NewRegistry()), cfg)
+			d := &datapath{r: r, log: r.log, learned: learn.NewTable(c.most)}
+			news := make([]openflow.PacketIn2, batch)
+			matches := make([]openflow.Match, ports)
+			for no := range matches {
+				matches[no] = openflow.NewMatch(flow.InPort(uint32(no + 1)).OXM())
+			}
+			for i := range news {
+				news[i] = openflow.PacketIn2{Data: make([]byte, 60)}
+			}
+			now := time.Now()
+			var mods []openflow.Message
+			var came []mac.Addr
+			var wire []byte
+			b.ReportAllocs()
+			for n := 0; n < b.N; n += batch {
+				if n%stations == 0 { // all go, so that there is room
+					d.learned.SetPorts(nil)
+					d.learned.SetPorts([]uint32{1, 2, 3, 4})
+				}
+				if n%(8*batch) == 0 { // as every 50 ms, at 10,000 a second
+					w.Take()
+				}
+				for i := range news {
+					addr := (flood + mac.Addr(n+i)).Bytes()
+					copy(news[i].Data[6:], addr[:])
+					news[i].Match = matches[i%ports]
+				}
+				mods, came = d.lessons(now, news, mods[:0], came[:0])
+				wire = wire[:0]
+				for _, m := range mods {
+					wire = openflow.AppendMessage(wire, 0, m)
+				}
+				if len(mods) != 2*batch {
+					b.Fatalf("%d flow-mods for %d stations", len(mods), batch)
+				}
+			}
+		})
+	}
+}
 
 // many returns n flows as the exact table has them: an address leads to a port.
 func many(n int) []flow.Flow {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/macloom/macloom/controller/fabric"
+	"github.com/macloom/macloom/controller/intent"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/southbound/flow"
 	"github.com/macloom/macloom/southbound/openflow"
@@ -17,14 +20,14 @@ import (
 
 // woven is a rig that looks for links.
 func woven(t *testing.T, known ...fabric.Known) *rig {
-	return newRig(t, func(c *Config) { c.Now, c.Fabric = time.Now, newMap(known) })
+	return newRig(t, func(c *Config) { c.Now, c.Fabric, c.Hosts = time.Now, newMap(known), fabric.NewHosts() })
 }
 
 var fabricKey = fabric.Key("a key")
 
 func newMap(known []fabric.Known) *fabric.Map {
 	m := fabric.NewMap()
-	m.Load(fabricKey, known)
+	m.Load(fabricKey, known, nil)
 	return m
 }
 
@@ -64,7 +67,7 @@ func TestAPortPassesFramesWhenNothingOfOursWasHeardAndKeepsToThatAfterARestart(t
 	awaitOpen(t, sw, 1, 2)
 	sent := map[uint32]bool{}
 	for _, out := range sw.PacketOuts() {
-		from, err := fabricKey.Read(time.Now(), out.Data)
+		from, _, err := fabricKey.Read(time.Now(), out.Data)
 		if err != nil || from.DPID != dpid {
 			t.Errorf("a frame of %v, %v", from, err)
 		}
@@ -113,4 +116,130 @@ func TestAPortOfASpareLinkIsShutAndThatOfATreeOpen(t *testing.T) {
 	if n := forgeries.GetCounter().GetValue(); n != 1 {
 		t.Errorf("%v forged frames, want 1", n)
 	}
+}
+
+// joined are two switches with a link between their first ports, and a station's port each.
+func joined(t *testing.T, r *rig) (a, b *switchtest.Switch) {
+	t.Helper()
+	a = connect(t, r, 2)
+	b = switchtest.Dial(t, r.addr, switchtest.Options{DPID: 9, Ports: switchtest.Ports(2)})
+	awaitOpen(t, a, 1, 2)
+	awaitOpen(t, b, 1, 2)
+	a.Send(t, lldp(fabric.End{DPID: 9, Port: 1}, 1))
+	b.Send(t, lldp(fabric.End{DPID: dpid, Port: 1}, 1))
+	a.Await(t, "the link and its paths", func() bool { return r.cfg.Fabric.Reaches(dpid, 9) && r.cfg.Fabric.Reaches(9, dpid) })
+	return a, b
+}
+
+// A frame of one switch for a station of another may come to the controller before the first
+// one of the station itself.
+func TestASwitchThatAsksForAStationBeforeItIsKnownIsTold(t *testing.T) {
+	t.Parallel()
+	r := woven(t)
+	r.cfg.Fabric.SetSlots(map[intent.DPID]uint16{dpid: 1, 9: 2})
+	a, b := joined(t, r)
+	early, known := mac.MustParse("02:00:00:00:00:0a"), mac.MustParse("02:00:00:00:00:0b")
+	seek := func(station mac.Addr) {
+		frame := packetIn(2, mac.MustParse("02:00:00:00:00:0c"))
+		frame.Cookie = uint64(pipeline.NewCookie(pipeline.KindSeek, 0))
+		to := station.Bytes()
+		copy(frame.Data, to[:])
+		a.Send(t, frame)
+	}
+	found := func(station mac.Addr) {
+		t.Helper()
+		a.Await(t, "the way to a station", func() bool {
+			return slices.ContainsFunc(held(t, a), func(f flow.Flow) bool {
+				to, of, ok := pipeline.ParseAway(f)
+				return ok && of == station && to.Slot == 2
+			})
+		})
+	}
+	b.Send(t, packetIn(2, known))
+	awaitLearned(t, b, 2, known, true)
+	seek(early)
+	seek(known)
+	found(known) // so the other question has been heard
+	b.Send(t, packetIn(2, early))
+	found(early)
+}
+
+// Where a switch tells which ports are live, one that is not is none, although it
+// has carrier.
+func TestALinkWhosePortIsNotLiveIsLost(t *testing.T) {
+	t.Parallel()
+	r := woven(t)
+	a, _ := joined(t, r)
+	state := func(is openflow.PortState) {
+		port := switchtest.Ports(2)[0]
+		port.State = is
+		a.SetPort(t, port)
+	}
+	links := func() (n int) {
+		for _, l := range r.cfg.Fabric.Links() {
+			if !l.Down {
+				n++
+			}
+		}
+		return n
+	}
+	state(openflow.PortStateLive)
+	state(0)
+	a.Await(t, "the link to be lost", func() bool { return links() == 0 })
+}
+
+// A host is where its switch has learned it. That nobody sends to it says nothing of
+// it; that it sends nothing does.
+func TestHostsAreWhatSwitchesHaveLearnedAtEdgePorts(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	r := newRig(t, func(c *Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		c.Fabric, c.Hosts = newMap(nil), fabric.NewHosts()
+	})
+	sw := connect(t, r, 2)
+	awaitOpen(t, sw, 1, 2)
+	station := mac.MustParse("02:00:00:00:00:0a")
+	now := time.Now()
+	change := func(what string, is func(fabric.HostChange) bool) {
+		t.Helper()
+		sw.Await(t, what, func() bool {
+			now = now.Add(time.Minute)
+			return slices.ContainsFunc(r.cfg.Hosts.TakeChanged(now, 10), is)
+		})
+	}
+	at := func(no uint32, moves int64) func(fabric.HostChange) bool {
+		return func(c fabric.HostChange) bool {
+			return c.MAC == station && c.At == fabric.End{DPID: dpid, Port: no} && c.Moves == moves && !c.Gone
+		}
+	}
+	gone := func(c fabric.HostChange) bool { return c.MAC == station && c.Gone }
+	expire := func(half flow.Flow) {
+		t.Helper()
+		ahead.Add(int64(time.Hour))
+		if err := sw.Expire(openflow.RemovedIdleTimeout, func(s openflow.FlowStats) bool {
+			f, err := flow.FromStats(s)
+			return err == nil && f == half
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sw.Send(t, packetIn(1, station))
+	change("a host", at(1, 0))
+	sw.Send(t, packetIn(2, station))
+	change("its move", at(2, 1))
+	awaitLearned(t, sw, 2, station, true)
+	expire(pipeline.LearnedDest(2, station))
+	awaitLearned(t, sw, 2, station, false)
+	if n := r.cfg.Hosts.Len(); n != 1 {
+		t.Fatalf("%d hosts when nobody sends to it", n)
+	}
+	sw.Send(t, packetIn(2, station))
+	awaitLearned(t, sw, 2, station, true)
+	expire(pipeline.LearnedSource(2, station))
+	change("its end", gone)
+	sw.Send(t, packetIn(1, station))
+	change("another one", at(1, 0))
+	r.change(plugged(1))
+	change("its end as its port is bound", gone)
 }

@@ -93,10 +93,10 @@ func (d *datapath) wanted() Wanted { return d.r.WantedOf(d.view()) }
 // view is that of the switch by now.
 func (d *datapath) view() *intent.View {
 	view := d.r.intent.View(d.id, d.portList())
-	view.Meters = d.able(capMeters)
+	view.Meters, view.Groups, view.Queues = d.able(capMeters), d.able(capGroups), view.Queues && d.queues()
 	view.Discovery = d.r.cfg.Fabric != nil && view.Unmanaged == intent.UnmanagedLearn
 	if served := d.served.Load(); served != nil {
-		view.Shut = served.Shut
+		view.Shut, view.Links, view.Slot, view.Paths = served.Shut, served.Links, served.Slot, served.Paths
 	}
 	return view
 }

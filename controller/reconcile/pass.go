@@ -98,21 +98,22 @@ func (d *datapath) enter(ctx context.Context) (leave func()) {
 }
 
 // pass does one round of the procedure in the package comment.
-func (d *datapath) pass(ctx context.Context) (err error) {
+func (d *datapath) pass(ctx context.Context) error {
 	defer d.enter(ctx)()
 	ctx, cancel := context.WithTimeout(ctx, d.r.cfg.Timeout)
 	defer cancel()
-	defer func() { d.keepAstray(err) }()
 
 	d.full = map[uint8]bool{}
 	var drift flow.Plan
 	var forgotten []learn.Place // in any attempt
+	var blocked []learn.Place   // those of them that are blocked
 	var untrue []flow.Key       // flows about neighbours that are not so, in any attempt
 	for attempt := 0; ; attempt++ {
 		view := d.view()
 		d.place(view)
 		// From here on no frame of a port that has just been bound is learned.
-		forgotten = append(forgotten, d.learned.SetPorts(view.Open())...)
+		forgotten = append(forgotten, d.missed(d.learned.SetPorts(view.Edges()))...)
+		blocked = append(blocked, d.missed(d.learned.Bar(barred(view)))...)
 		if !d.table.known || d.doubted {
 			start := time.Now()
 			d.readAt = d.r.cfg.Now()
@@ -123,19 +124,24 @@ func (d *datapath) pass(ctx context.Context) (err error) {
 			d.lastRead, d.readTook, d.doubted = time.Now(), time.Since(start), false
 			if d.placed(h.open) {
 				d.place(view)
-				forgotten = append(forgotten, d.learned.SetPorts(view.Open())...)
+				forgotten = append(forgotten, d.missed(d.learned.SetPorts(view.Edges()))...)
 			}
+			d.known(view, h.learned)
 			untrue = append(untrue, d.adopt(h)...)
+			untrue = append(untrue, dangling(view, h)...)
+			d.countPins(len(h.pins))
 			changed, stale := d.found(h)
+			untrue = append(untrue, d.takeOver(h)...)
+			d.tellStations()
 			if changed.Len() > 0 {
 				drift = changed
 			}
 			forgotten = append(forgotten, stale...)
 		}
-		forgotten = append(forgotten, d.forgetAstray()...)
+		gone := slices.Concat(forgotten, blocked)
 		d.served.Store(view)
 		if plan, done := d.step(view); plan != nil {
-			if err := d.commit(ctx, plan, forgotten, untrue); err != nil {
+			if err := d.commit(ctx, plan, gone, untrue); err != nil {
 				var refused *session.CommitError
 				if !errors.As(err, &refused) {
 					return err
@@ -147,6 +153,8 @@ func (d *datapath) pass(ctx context.Context) (err error) {
 			}
 			done()
 			d.realized(view, nil)
+			d.goodbye(gone)
+			d.left(blocked)
 			return nil
 		}
 		d.desired = d.r.cfg.Compute(view)
@@ -156,7 +164,7 @@ func (d *datapath) pass(ctx context.Context) (err error) {
 		if d.refused.forgetFull(&plan) {
 			continue
 		}
-		if err := d.commit(ctx, &plan, forgotten, untrue); err != nil {
+		if err := d.commit(ctx, &plan, gone, untrue); err != nil {
 			if attempt < maxRefused {
 				err = d.refuse(ctx, err, &plan)
 			}
@@ -173,6 +181,8 @@ func (d *datapath) pass(ctx context.Context) (err error) {
 		d.desired.Flows = nil
 		d.repaired(&drift)
 		d.realized(view, lacking)
+		d.goodbye(gone)
+		d.left(blocked)
 		return nil
 	}
 }
@@ -189,7 +199,7 @@ func (d *datapath) step(view *intent.View) (plan *flow.Plan, done func()) {
 	if !ok {
 		return nil, nil
 	}
-	next := pipeline.With(view, nil)
+	next := pipeline.After(d.table.view, d.table.state.Groups, view)
 	p := flow.Diff(
 		flow.State{Flows: gone, Groups: d.table.state.Groups, Meters: d.table.state.Meters},
 		flow.State{Flows: come, Groups: next.Groups, Meters: next.Meters})
@@ -263,7 +273,11 @@ func (d *datapath) flushZones(ctx context.Context, plan *flow.Plan) error {
 // in error if its owner lacks something.
 func (d *datapath) realized(v *intent.View, lacking faults) {
 	d.settled(v)
-	states := v.States
+	d.checkup.adopt(v, lacking)
+	if d.r.cfg.Realized != nil {
+		d.r.cfg.Realized(v)
+	}
+	states := v.Realized()
 	if len(lacking) > 0 {
 		states = slices.Clone(states)
 	}
@@ -276,6 +290,7 @@ func (d *datapath) realized(v *intent.View, lacking faults) {
 		}
 	}
 	d.noteStates(v, states)
+	d.notePools(v, lacking)
 	fault := lacking.String()
 	if d.facts().Realized != v.Revision || d.facts().Error != fault {
 		d.note(func(f *intent.Switch) { f.Realized, f.Error = v.Revision, fault })

@@ -40,6 +40,13 @@ func (d *datapath) able(what string) bool {
 	return d.can[what] == yes
 }
 
+// queues reports whether the datapath is known to heed set_queue.
+func (d *datapath) queues() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.capabilities()[capSetQueue] == yes
+}
+
 // answer takes down what a switch can do; who has asked all calls tell.
 func (d *datapath) answer(what, how string) {
 	d.mu.Lock()
@@ -67,11 +74,12 @@ func (d *datapath) capabilities() map[string]string {
 
 // askMeters asks for meters. Those that do not reach to our ids are none.
 func (d *datapath) askMeters(ctx context.Context) error {
+	const needed = openflow.MeterPktps | openflow.MeterKbps | openflow.MeterBurst
 	d.answer(capMeters, no)
 	return absent(d.conn.Multipart(ctx, &openflow.MeterFeaturesRequest{}, func(b openflow.MultipartBody) error {
 		f, ok := b.(*openflow.MeterFeatures)
 		if ok && f.MaxMeter >= pipeline.LastMeter && f.MaxBands > 0 && f.BandTypes&(1<<openflow.BandDrop) != 0 &&
-			openflow.MeterFlags(f.Capabilities)&openflow.MeterPktps != 0 {
+			openflow.MeterFlags(f.Capabilities)&needed == needed {
 			d.answer(capMeters, yes)
 		}
 		return nil
@@ -82,7 +90,7 @@ func (d *datapath) askMeters(ctx context.Context) error {
 func (d *datapath) askGroups(ctx context.Context) error {
 	d.answer(capGroups, no)
 	return absent(d.conn.Multipart(ctx, &openflow.GroupFeaturesRequest{}, func(b openflow.MultipartBody) error {
-		const needed = 1<<openflow.GroupAll | 1<<openflow.GroupFastFailover
+		const needed = 1<<openflow.GroupAll | 1<<openflow.GroupSelect | 1<<openflow.GroupFastFailover
 		if f, ok := b.(*openflow.GroupFeatures); ok && f.Types&needed == needed {
 			d.answer(capGroups, yes)
 		}

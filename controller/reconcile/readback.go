@@ -25,7 +25,10 @@ type holding struct {
 	foreign foreign
 	open    []uint32 // unmanaged ports that pass frames
 
+	arrivals, away []flow.Flow // of stations here that others send to, and of those elsewhere
+
 	neighbours map[intent.Question]flow.Flow
+	pins       []heldPin
 }
 
 // foreign counts what is not ours.
@@ -102,12 +105,26 @@ func (d *datapath) readFlows(ctx context.Context, h *holding) error {
 				h.foreign.flows++
 				continue
 			}
+			if cookie.Kind() == pipeline.KindPause {
+				continue // it ends soon
+			}
 			f, err := flow.FromStats(s)
 			if err != nil {
 				return err
 			}
 			if q, _, ok := pipeline.ParseNeighbour(f.Key(), cookie); ok {
 				h.neighbours[q] = f
+				continue
+			}
+			switch cookie.Kind() {
+			case pipeline.KindPin:
+				h.pins = append(h.pins, heldPin{f.Key(), cookie})
+				continue
+			case pipeline.KindArrival:
+				h.arrivals = append(h.arrivals, f)
+				continue
+			case pipeline.KindAway:
+				h.away = append(h.away, f)
 				continue
 			}
 			switch half, port, a := pipeline.ParseLearned(f.Key(), cookie); half {

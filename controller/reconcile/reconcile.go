@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/learn"
+	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/controller/pipeline"
 	"github.com/macloom/macloom/controller/respond"
 	"github.com/macloom/macloom/southbound/flow"
@@ -40,6 +42,8 @@ type Intent interface {
 	// Neighbour and Client are what the stations of ports are answered.
 	Neighbour(intent.Question) (intent.Neighbour, bool)
 	Client(port string) (intent.Client, bool)
+	// QoSPolicyID names a policy by its number.
+	QoSPolicyID(num uint32) (id string, ok bool)
 }
 
 // Facts is where realized state is recorded.
@@ -48,6 +52,21 @@ type Facts interface {
 	// SavePortStates records states of ports bound to d; a port that is bound
 	// elsewhere by now keeps what it has.
 	SavePortStates(ctx context.Context, d intent.DPID, states []intent.PortState) error
+}
+
+// Guard watches over the stations at the edge. It must not wait for anything.
+type Guard interface {
+	// Seen hears of a station that a port has taught.
+	Seen(now time.Time, a mac.Addr, at intent.Place)
+	// Known hears of one that a switch has from before.
+	Known(now time.Time, a mac.Addr, at intent.Place)
+	// Gone hears that a station has not been heard of there for long, and Barred that
+	// one is blocked there. That its port is lost says nothing about where it comes next.
+	Gone(now time.Time, a mac.Addr, at intent.Place)
+	Barred(a mac.Addr, at intent.Place)
+	Lost(now time.Time, at intent.Place)
+	// Limited hears that no more stations are learned at a port that has as many as it may.
+	Limited(at intent.Place, name string, most int)
 }
 
 // Config holds the intervals; zero values mean the defaults.
@@ -60,12 +79,26 @@ type Config struct {
 	// are long and change with every change of intent; default 1 s. The states of its
 	// ports do not wait.
 	Pause time.Duration
-	Lease time.Duration // for which DHCP gives an address; default respond.DefaultLease
-	Now   func() time.Time
+	// Counters is how often a switch is asked what it has counted under QoS policies; default 15 s.
+	Counters time.Duration
+	Lease    time.Duration // for which DHCP gives an address; default respond.DefaultLease
+	// MaxMACs is how many stations are learned at an unmanaged port that leads to no
+	// other switch; 0: any number.
+	MaxMACs int
+	Now     func() time.Time
 	// Fabric finds the links between the switches that have unmanaged ports which
 	// learn, and says which of these ports pass frames; nil: no links are looked for, and all
 	// do.
 	Fabric *fabric.Map
+	// Guard hears where stations are at the ports of these that lead to no other switch; nil: nobody does.
+	Guard Guard
+	// Hosts are told which stations are behind the ports that Fabric found to lead
+	// to stations; nil exactly if Fabric is.
+	Hosts *fabric.Hosts
+	// Health hears what probes of backends have found; nil: none is probed.
+	Health Health
+	// Realized hears of each view that a switch has come to hold; it must not wait.
+	Realized func(*intent.View)
 	// Compute says what a switch with a view must hold, in a Desired that is the
 	// caller's; default pipeline.Compute.
 	Compute func(*intent.View) pipeline.Desired
@@ -89,6 +122,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Pause == 0 {
 		c.Pause = time.Second
+	}
+	if c.Counters == 0 {
+		c.Counters = 15 * time.Second
 	}
 	if c.Lease == 0 {
 		c.Lease = respond.DefaultLease
@@ -117,6 +153,8 @@ type Reconciler struct {
 
 	patience time.Duration // see passPatience
 
+	directory *learn.Directory // of stations of fabrics
+
 	mu       sync.Mutex
 	live     map[intent.DPID]*datapath
 	types    map[intent.DPID]string // datapath type, where OVSDB told it
@@ -128,8 +166,8 @@ func New(i Intent, f Facts, log *zap.Logger, m *Metrics, cfg Config) *Reconciler
 	return &Reconciler{
 		intent: i, facts: f, log: log, metrics: m, cfg: cfg.withDefaults(),
 		probes: make(chan struct{}, maxProbes), writers: make(chan struct{}, maxWriters), passes: make(chan struct{}, passesPerCPU*runtime.GOMAXPROCS(0)),
-		patience: passPatience,
-		live:     map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
+		patience: passPatience, directory: learn.NewDirectory(),
+		live: map[intent.DPID]*datapath{}, types: map[intent.DPID]string{}, repaired: map[intent.DPID]int64{},
 	}
 }
 
@@ -144,15 +182,16 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 	d.datapathType, d.ledger.facts.Repaired = r.types[d.id], r.repaired[d.id]
 	r.mu.Unlock()
 	if old != nil {
-		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s", d.id, c.RemoteAddr()))
+		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s; if that goes on, two switches have this datapath id", d.id, c.RemoteAddr()))
 		<-old.ended
 	}
 	if m := r.cfg.Fabric; m != nil {
-		m.Connect(d.id)
+		r.rouse(m.Connect(d.id))
 	}
 	r.metrics.connected.Inc()
 	defer func() {
 		r.metrics.connected.Dec()
+		d.countPins(0)
 		r.mu.Lock()
 		last := r.live[d.id] == d
 		if last {
@@ -172,6 +211,10 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 
 // Touch says that the views of these switches may have changed.
 func (r *Reconciler) Touch(t intent.Touched) {
+	if _, all := t[intent.Everywhere]; all {
+		r.TouchAll()
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id := range t {
@@ -201,7 +244,19 @@ func (r *Reconciler) SetDatapathType(id intent.DPID, kind string) {
 	r.types[id] = kind
 	if d := r.live[id]; d != nil {
 		d.note(func(*intent.Switch) { d.datapathType = kind })
+		d.signal() // it may have queues now
 	}
+}
+
+// Stations returns how many stations the unmanaged ports of all connected switches
+// have taught.
+func (r *Reconciler) Stations() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.live {
+		n += d.learned.Len()
+	}
+	return n
 }
 
 // countRepairs adds to what was put right in a switch and returns the sum.
@@ -227,14 +282,18 @@ type datapath struct {
 
 	learned    *learn.Table
 	neighbours *respond.Neighbours
+	checkup    *checkup
 	served     atomic.Pointer[intent.View] // whose flows are in the switch, or on their way
 
 	mu           sync.Mutex // for what the notices change, and what is to be recorded
 	ports        map[uint32]intent.SwitchPort
 	sorted       []intent.SwitchPort // see portsInOrder
+	tellsLive    bool                // the switch tells which ports are live
 	datapathType string
 	can          map[string]string // capabilities but for those that follow from datapathType
 	ledger       ledger
+
+	directing sync.Mutex // while the switch is told where to send frames of a station
 
 	// The rest belongs to the pass.
 	mirrorMu sync.Mutex // for the table, which the notices read
@@ -243,25 +302,28 @@ type datapath struct {
 	readAt   time.Time      // by Config.Now, when it was last read back
 	lastRead time.Time      // when that had ended
 	readTook time.Duration  // and how long it took
-	astray   []uint32       // ports whose stations the pass forgets, as they lead elsewhere
 	full     map[uint8]bool // tables that have refused a flow for lack of room
 	desired  pipeline.Desired
+	paths    []intent.Path // that the switch is known to have
 	foreign  foreign
 	refused  refusals
+	pins     int // that it had when it was last read back
 }
 
 func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 	id := intent.DPID(c.Features().DatapathID)
-	return &datapath{
+	d := &datapath{
 		r: r, id: id, conn: c, log: r.log.With(zap.Stringer("dpid", id)),
 		dirty: make(chan struct{}, 1), news: make(chan struct{}, 1), alien: make(chan struct{}, 1), look: make(chan struct{}, 1), ended: make(chan struct{}),
 		asked:   make(chan question),
-		learned: learn.NewTable(), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
+		learned: learn.NewTable(r.cfg.MaxMACs), neighbours: respond.NewNeighbours(r.intent), ports: map[uint32]intent.SwitchPort{}, can: map[string]string{},
 		refused: newRefusals(),
 		ledger: ledger{facts: intent.Switch{
 			DPID: id, Address: c.RemoteAddr().String(), Connected: true, ConnectedAt: r.cfg.Now(),
 		}},
 	}
+	d.checkup = newCheckup(d)
+	return d
 }
 
 // signal asks for a pass.
@@ -317,11 +379,17 @@ func (d *datapath) run(ctx context.Context) {
 			wg.Go(func() { d.configure(ctx) })
 			wg.Go(func() { d.advertise(ctx) })
 			wg.Go(func() { d.watch(ctx) })
+			if d.r.cfg.Health != nil {
+				wg.Go(func() { d.checkup.ask(ctx) })
+				wg.Go(func() { d.checkup.hear(ctx) })
+			}
 			if d.r.cfg.Fabric != nil {
 				wg.Go(func() { d.discover(ctx) })
 				wg.Go(func() { d.announce(ctx) })
+				wg.Go(func() { d.seek(ctx) })
 			}
 			wg.Go(func() { d.probe(ctx) })
+			wg.Go(func() { d.countQoS(ctx) })
 		}
 		due = true
 		select {
@@ -371,8 +439,9 @@ func (d *datapath) open(ctx context.Context) error {
 			if list, ok := b.(*openflow.PortDescReply); ok {
 				d.mu.Lock()
 				defer d.mu.Unlock()
+				d.tellsLive = d.tellsLive || slices.ContainsFunc(list.Ports, func(p openflow.Port) bool { return p.State&openflow.PortStateLive != 0 })
 				for _, p := range list.Ports {
-					d.ports[p.No] = switchPort(p)
+					d.ports[p.No] = d.switchPort(p)
 				}
 				d.sorted = nil
 			}

@@ -117,6 +117,12 @@ func (r *rig) Client(port string) (intent.Client, bool) {
 	return r.state.Client(port)
 }
 
+func (r *rig) QoSPolicyID(num uint32) (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.QoSPolicyID(num)
+}
+
 func (r *rig) View(d intent.DPID, ports []intent.SwitchPort) *intent.View {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,11 +21,13 @@ const (
 	kindResolve
 	kindConfigure
 	kindDiscover
+	kindSeek
+	kindProbe
 )
 
 // PacketIns are the kinds of packet-ins that a Reconciler takes; Classify tells
 // them apart.
-var PacketIns = []session.Kind{kindLearn: {Name: "learn"}, kindResolve: {Name: "resolve"}, kindConfigure: {Name: "configure"}, kindDiscover: {Name: "discover"}}
+var PacketIns = []session.Kind{kindLearn: {Name: "learn"}, kindResolve: {Name: "resolve"}, kindConfigure: {Name: "configure"}, kindDiscover: {Name: "discover"}, kindSeek: {Name: "seek"}, kindProbe: {Name: "probe", Queue: 1024}}
 
 // Classify returns the kind of a packet-in, by the flow that sent it.
 func Classify(h session.Head) int {
@@ -38,6 +40,10 @@ func Classify(h session.Head) int {
 		return kindConfigure
 	case c.Kind() == pipeline.KindDiscover:
 		return kindDiscover
+	case c.Kind() == pipeline.KindSeek:
+		return kindSeek
+	case c.Kind() == pipeline.KindProbe:
+		return kindProbe
 	}
 	return kindLearn
 }
@@ -78,8 +84,13 @@ func (d *datapath) resolve(ctx context.Context) {
 			if ip, asked := respond.Asked(batch[i].Data); ok && asked {
 				q := intent.Question{VNI: p.VNI, IP: ip}
 				var n intent.Neighbour
-				if verdict, n = d.neighbours.Asked(now, q); verdict == respond.Install {
+				switch verdict, n = d.neighbours.Asked(now, q); verdict {
+				case respond.Install:
 					mods = append(mods, pipeline.Neighbour(q, n).Add())
+				case respond.Unknown:
+					if d.advertiseVirtual(&p, q, batch[i].Data) {
+						verdict = respond.Virtual
+					}
 				}
 			}
 			d.r.metrics.questions[verdict].Inc()
@@ -88,6 +99,17 @@ func (d *datapath) resolve(ctx context.Context) {
 			d.send("resolve", mods...)
 		}
 	}
+}
+
+// advertiseVirtual answers a question for a virtual address of IPv6, which no station has.
+func (d *datapath) advertiseVirtual(p *intent.LocalPort, q intent.Question, frame []byte) bool {
+	v := d.served.Load()
+	i := slices.IndexFunc(v.Services, func(s intent.Service) bool { return s.VNI == q.VNI && s.VIP == q.IP })
+	if i < 0 {
+		return false
+	}
+	answer := respond.Advertise(frame, q.IP, v.Services[i].MAC)
+	return answer != nil && d.tryToSend(pipeline.Deliver(v.Setting, p, answer))
 }
 
 // configure answers questions for configuration.
@@ -111,7 +133,7 @@ func (d *datapath) configure(ctx context.Context) {
 			}
 			answer := server.Configure(&client, batch[i].Data)
 			d.r.metrics.messages[answer.Asked].Inc()
-			if answer.Frame != nil && d.tryToSend(pipeline.Deliver(&p, answer.Frame)) {
+			if answer.Frame != nil && d.tryToSend(pipeline.Deliver(d.served.Load().Setting, &p, answer.Frame)) {
 				d.r.metrics.messages[answer.Said].Inc()
 			}
 		}
@@ -136,7 +158,7 @@ func (d *datapath) advertise(ctx context.Context) {
 				continue
 			}
 			if client, ok := d.r.intent.Client(p.ID); ok {
-				if frame := respond.Advertisement(&client); frame != nil && d.tryToSend(pipeline.Deliver(&p, frame)) {
+				if frame := respond.Advertisement(&client); frame != nil && d.tryToSend(pipeline.Deliver(v.Setting, &p, frame)) {
 					d.r.metrics.messages[respond.RouterAdvertisement].Inc()
 				}
 			}

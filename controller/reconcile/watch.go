@@ -53,7 +53,7 @@ func (d *datapath) ours(u *openflow.FlowUpdate) bool {
 		return false
 	}
 	if cookie := pipeline.Cookie(u.Cookie); cookie.Ours() {
-		return cookie.Kind() != pipeline.KindLearned && cookie.Kind() != pipeline.KindNeighbour
+		return !cookie.Kind().Passing()
 	}
 	// A foreign flow may have taken the place of one of ours.
 	if u.Event == openflow.FlowDeleted {

@@ -22,7 +22,7 @@ var asked4 = map[dhcpv4.MessageType]Message{
 
 // dhcp4 answers a message of DHCPv4 (RFC 2131 §4.3).
 func (s Server) dhcp4(c *intent.Client, p packet) Answer {
-	m, err := dhcpv4.FromBytes(p.payload)
+	m, err := dhcpv4.FromBytes(p.Payload)
 	if err != nil || m.OpCode != dhcpv4.OpcodeBootRequest || len(m.ClientHWAddr) != 6 || mac.FromBytes([6]byte(m.ClientHWAddr)) != c.MAC {
 		return Answer{Asked: Malformed}
 	}
@@ -73,7 +73,7 @@ func (s Server) dhcp4(c *intent.Client, p packet) Answer {
 	case m.IsBroadcast():
 		to, dst = broadcast4, mac.Max
 	}
-	a.Frame = envelope{ServerMAC, dst, given.Subnet.ServerAddress(), to}.udp(dhcp4Server, dhcp4Client, reply.ToBytes())
+	a.Frame = Envelope{ServerMAC, dst, given.Subnet.ServerAddress(), to}.udp(dhcp4Server, dhcp4Client, reply.ToBytes())
 	return a
 }
 
@@ -132,7 +132,7 @@ func (s Server) reply4(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, server netip.A
 func (s Server) nak4(m *dhcpv4.DHCPv4, given intent.ClientAddress) []byte {
 	r := s.reply4(m, dhcpv4.MessageTypeNak, given.Subnet.ServerAddress())
 	r.Options.Update(dhcpv4.OptMessage("the port has another address"))
-	return envelope{ServerMAC, mac.Max, given.Subnet.ServerAddress(), broadcast4}.udp(dhcp4Server, dhcp4Client, r.ToBytes())
+	return Envelope{ServerMAC, mac.Max, given.Subnet.ServerAddress(), broadcast4}.udp(dhcp4Server, dhcp4Client, r.ToBytes())
 }
 
 // maxOptions4 bounds the options of a reply, so that it fits a frame of 1,500

@@ -26,8 +26,8 @@ var serverID = func() *dhcpv6.DUIDLL {
 
 // dhcp6 answers a message of DHCPv6 (RFC 9915 §18.3).
 func (s Server) dhcp6(c *intent.Client, p packet) Answer {
-	m, err := dhcpv6.MessageFromBytes(p.payload)
-	if err != nil || !p.from.IsLinkLocalUnicast() {
+	m, err := dhcpv6.MessageFromBytes(p.Payload)
+	if err != nil || !p.From.IsLinkLocalUnicast() {
 		return Answer{Asked: Malformed}
 	}
 	asked, ok := asked6[m.MessageType]
@@ -75,7 +75,7 @@ func (s Server) dhcp6(c *intent.Client, p packet) Answer {
 	if asked != Release6 && asked != Decline6 && asked != Confirm6 {
 		configure6(reply, c)
 	}
-	a.Frame = envelope{ServerMAC, c.MAC, ServerMAC.LinkLocal(), p.from}.udp(dhcp6Server, dhcp6Client, reply.ToBytes())
+	a.Frame = Envelope{ServerMAC, c.MAC, ServerMAC.LinkLocal(), p.From}.udp(dhcp6Server, dhcp6Client, reply.ToBytes())
 	return a
 }
 

@@ -17,12 +17,15 @@ const (
 	ipv6Len     = 40
 	udpLen      = 8
 
+	protoICMP   = 1
+	protoTCP    = 6
 	protoUDP    = 17
 	protoICMPv6 = 58
 
-	routerSolicitation    = 133 // RFC 4861
-	routerAdvertisement   = 134
-	neighbourSolicitation = 135
+	routerSolicitation     = 133 // RFC 4861
+	routerAdvertisement    = 134
+	neighbourSolicitation  = 135
+	neighbourAdvertisement = 136
 
 	// maxHops shows that a packet has come from the link itself (RFC 4861 §6.1).
 	maxHops = 255
@@ -36,72 +39,130 @@ var (
 	allNodes   = netip.MustParseAddr("ff02::1")
 )
 
-// packet is a frame with IPv4 or IPv6 that is no fragment and has neither VLAN tag
-// nor extension headers. payload is that of UDP, or ICMPv6 with its header.
-type packet struct {
-	src              mac.Addr
-	from, to         netip.Addr
-	proto, hops      uint8
-	srcPort, dstPort uint16
-	payload          []byte
+// Packet is IPv4 or IPv6 that is no fragment and has neither VLAN tag nor extension headers.
+type Packet struct {
+	Src         mac.Addr
+	From, To    netip.Addr
+	Proto, Hops uint8
+	Payload     []byte // what there is of it
+	Whole       bool   // that is all
 }
 
-func parse(frame []byte) (p packet, ok bool) {
+// Read reads a frame, whose end may have been cut off on its way to the controller.
+func Read(frame []byte) (p Packet, ok bool) {
 	if len(frame) < ethernetLen {
 		return p, false
 	}
-	p.src = mac.FromBytes([6]byte(frame[6:12]))
+	p.Src = mac.FromBytes([6]byte(frame[6:12]))
 	b := frame[ethernetLen:]
+	var head, total int
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherIPv4:
 		if len(b) < ipv4Len || b[0]>>4 != 4 {
 			return p, false
 		}
-		head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+		head, total = int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
 		const fragmented = 0x3fff // more fragments, or an offset
-		if head < ipv4Len || total < head || total > len(b) || binary.BigEndian.Uint16(b[6:])&fragmented != 0 {
+		if head < ipv4Len || total < head || head > len(b) || binary.BigEndian.Uint16(b[6:])&fragmented != 0 {
 			return p, false
 		}
-		p.hops, p.proto = b[8], b[9]
-		p.from, p.to = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
-		p.payload = b[head:total]
+		p.Hops, p.Proto = b[8], b[9]
+		p.From, p.To = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
 	case etherIPv6:
 		if len(b) < ipv6Len || b[0]>>4 != 6 {
 			return p, false
 		}
-		n := int(binary.BigEndian.Uint16(b[4:]))
-		if n > len(b)-ipv6Len {
-			return p, false
-		}
-		p.proto, p.hops = b[6], b[7]
-		p.from, p.to = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))
-		p.payload = b[ipv6Len : ipv6Len+n]
+		head, total = ipv6Len, ipv6Len+int(binary.BigEndian.Uint16(b[4:]))
+		p.Proto, p.Hops = b[6], b[7]
+		p.From, p.To = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))
 	default:
 		return p, false
 	}
-	if p.proto != protoUDP {
-		return p, true
-	}
-	if len(p.payload) < udpLen {
-		return p, false
-	}
-	n := int(binary.BigEndian.Uint16(p.payload[4:]))
-	if n < udpLen || n > len(p.payload) {
-		return p, false
-	}
-	p.srcPort, p.dstPort = binary.BigEndian.Uint16(p.payload), binary.BigEndian.Uint16(p.payload[2:])
-	p.payload = p.payload[udpLen:n]
+	p.Payload, p.Whole = b[head:min(total, len(b))], total <= len(b)
 	return p, true
 }
 
-// envelope is the outside of a frame that is to be sent.
-type envelope struct {
-	src, dst mac.Addr
-	from, to netip.Addr
+// packet is a whole Packet. The payload is that of UDP, or ICMPv6 with its header.
+type packet struct {
+	Packet
+	srcPort, dstPort uint16
+}
+
+func parse(frame []byte) (p packet, ok bool) {
+	p.Packet, ok = Read(frame)
+	switch {
+	case !ok || !p.Whole:
+		return p, false
+	case p.Proto != protoUDP:
+		return p, true
+	case len(p.Payload) < udpLen:
+		return p, false
+	}
+	n := int(binary.BigEndian.Uint16(p.Payload[4:]))
+	if n < udpLen || n > len(p.Payload) {
+		return p, false
+	}
+	p.srcPort, p.dstPort = binary.BigEndian.Uint16(p.Payload), binary.BigEndian.Uint16(p.Payload[2:])
+	p.Payload = p.Payload[udpLen:n]
+	return p, true
+}
+
+// Envelope is the outside of a frame that is to be sent.
+type Envelope struct {
+	Src, Dst mac.Addr
+	From, To netip.Addr
+}
+
+// Flags of TCP (RFC 9293 §3.1).
+const (
+	TCPFin uint8 = 1 << iota
+	TCPSyn
+	TCPRst
+	TCPPsh
+	TCPAck
+)
+
+// Segment is one of TCP, without options.
+type Segment struct {
+	SrcPort, DstPort uint16
+	Seq, Ack         uint32
+	Flags            uint8
+	Payload          []byte
+}
+
+// TCP makes a frame with a segment. Of an answer no more is asked for than the one segment that
+// anybody may send (RFC 9293 §3.7.1).
+func (e Envelope) TCP(s Segment) []byte {
+	const headerLen, window = 20, 536
+	b := make([]byte, 0, ethernetLen+ipv6Len+headerLen+len(s.Payload))
+	b = e.headers(b, protoTCP, headerLen+len(s.Payload), 64)
+	start := len(b)
+	b = binary.BigEndian.AppendUint16(b, s.SrcPort)
+	b = binary.BigEndian.AppendUint16(b, s.DstPort)
+	b = binary.BigEndian.AppendUint32(b, s.Seq)
+	b = binary.BigEndian.AppendUint32(b, s.Ack)
+	b = append(b, headerLen/4<<4, s.Flags)
+	b = binary.BigEndian.AppendUint16(b, window)
+	b = append(b, 0, 0, 0, 0)
+	b = append(b, s.Payload...)
+	binary.BigEndian.PutUint16(b[start+16:], e.checksum(protoTCP, b[start:]))
+	return b
+}
+
+// Echo makes a frame with an echo request (RFC 792, RFC 4443 §4.1).
+func (e Envelope) Echo(id, seq uint16, payload []byte) []byte {
+	message := binary.BigEndian.AppendUint16([]byte{8, 0, 0, 0}, id)
+	message = append(binary.BigEndian.AppendUint16(message, seq), payload...)
+	if e.From.Is6() {
+		message[0] = 128
+		return e.icmp6(message)
+	}
+	binary.BigEndian.PutUint16(message[2:], ^fold(sum(0, message)))
+	return append(e.headers(make([]byte, 0, ethernetLen+ipv4Len+len(message)), protoICMP, len(message), 64), message...)
 }
 
 // udp makes a frame with a datagram.
-func (e envelope) udp(srcPort, dstPort uint16, payload []byte) []byte {
+func (e Envelope) udp(srcPort, dstPort uint16, payload []byte) []byte {
 	b := make([]byte, 0, ethernetLen+ipv6Len+udpLen+len(payload))
 	b = e.headers(b, protoUDP, udpLen+len(payload), 64)
 	start := len(b)
@@ -119,7 +180,7 @@ func (e envelope) udp(srcPort, dstPort uint16, payload []byte) []byte {
 }
 
 // icmp6 makes a frame with a message of ICMPv6, whose checksum is filled in.
-func (e envelope) icmp6(message []byte) []byte {
+func (e Envelope) icmp6(message []byte) []byte {
 	b := e.headers(make([]byte, 0, ethernetLen+ipv6Len+len(message)), protoICMPv6, len(message), maxHops)
 	start := len(b)
 	b = append(b, message...)
@@ -128,11 +189,11 @@ func (e envelope) icmp6(message []byte) []byte {
 }
 
 // headers appends those of Ethernet and IP.
-func (e envelope) headers(b []byte, proto uint8, n int, hops uint8) []byte {
-	src, dst := e.src.Bytes(), e.dst.Bytes()
+func (e Envelope) headers(b []byte, proto uint8, n int, hops uint8) []byte {
+	src, dst := e.Src.Bytes(), e.Dst.Bytes()
 	b = append(append(b, dst[:]...), src[:]...)
-	from, to := e.from.AsSlice(), e.to.AsSlice()
-	if e.from.Is6() {
+	from, to := e.From.AsSlice(), e.To.AsSlice()
+	if e.From.Is6() {
 		b = binary.BigEndian.AppendUint16(b, etherIPv6)
 		b = append(b, 0x60, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(n))
@@ -149,10 +210,10 @@ func (e envelope) headers(b []byte, proto uint8, n int, hops uint8) []byte {
 	return b
 }
 
-// checksum is that of UDP and ICMPv6, over a pseudo header besides.
-func (e envelope) checksum(proto uint8, b []byte) uint16 {
-	s := sum(0, e.from.AsSlice())
-	s = sum(s, e.to.AsSlice())
+// checksum is that of TCP, UDP and ICMPv6, over a pseudo header besides.
+func (e Envelope) checksum(proto uint8, b []byte) uint16 {
+	s := sum(0, e.From.AsSlice())
+	s = sum(s, e.To.AsSlice())
 	s += uint32(proto) + uint32(len(b))
 	return ^fold(sum(s, b))
 }

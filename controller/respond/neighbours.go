@@ -28,12 +28,15 @@ const (
 	Install                 // install the flow that answers it
 	OnItsWay                // that flow is on its way to the switch
 	Full                    // the switch holds as many as it may
+	Virtual                 // it is a virtual address, and answered at once
 )
 
 // Verdicts is the number of different ones.
-const Verdicts = int(Full) + 1
+const Verdicts = int(Virtual) + 1
 
-func (v Verdict) String() string { return [Verdicts]string{"unknown", "install", "known", "full"}[v] }
+func (v Verdict) String() string {
+	return [Verdicts]string{"unknown", "install", "known", "full", "virtual"}[v]
+}
 
 // Directory says who has an address.
 type Directory interface {

@@ -78,19 +78,32 @@ type Answer struct {
 func (s Server) Configure(c *intent.Client, frame []byte) Answer {
 	p, ok := parse(frame)
 	switch {
-	case !ok || p.src != c.MAC:
-	case p.proto == protoICMPv6 && len(p.payload) >= 8 && p.payload[0] == routerSolicitation && p.hops == maxHops:
+	case !ok || p.Src != c.MAC:
+	case p.Proto == protoICMPv6 && len(p.Payload) >= 8 && p.Payload[0] == routerSolicitation && p.Hops == maxHops:
 		a := Answer{Asked: RouterSolicitation, Frame: Advertisement(c)}
 		if a.Frame != nil {
 			a.Said = RouterAdvertisement
 		}
 		return a
-	case p.proto == protoUDP && p.dstPort == dhcp4Server && p.from.Is4():
+	case p.Proto == protoUDP && p.dstPort == dhcp4Server && p.From.Is4():
 		return s.dhcp4(c, p)
-	case p.proto == protoUDP && p.dstPort == dhcp6Server && p.from.Is6():
+	case p.Proto == protoUDP && p.dstPort == dhcp6Server && p.From.Is6():
 		return s.dhcp6(c, p)
 	}
 	return Answer{Asked: Malformed}
+}
+
+// Advertise answers a solicitation, of whoever is to know where an address is that no
+// station has; nil: it is none that is answered.
+func Advertise(frame []byte, ip netip.Addr, at mac.Addr) []byte {
+	const solicited = 0x60 // and it overrides what is known (RFC 4861 §4.4)
+	p, ok := parse(frame)
+	if asked, isQuestion := Asked(frame); !ok || !isQuestion || asked != ip || p.Proto != protoICMPv6 || p.From.IsUnspecified() {
+		return nil
+	}
+	station := at.Bytes()
+	message := append([]byte{neighbourAdvertisement, 0, 0, 0, solicited, 0, 0, 0}, ip.AsSlice()...)
+	return Envelope{at, p.Src, ip, p.From}.icmp6(append(append(message, 2, 1), station[:]...))
 }
 
 // Asked returns the address that an ARP request or a neighbour solicitation asks for.

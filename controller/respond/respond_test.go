@@ -50,7 +50,7 @@ func client() *intent.Client {
 }
 
 func frame4(m *dhcpv4.DHCPv4, from, to string) []byte {
-	return envelope{station, mac.Max, addr(from), addr(to)}.udp(dhcp4Client, dhcp4Server, m.ToBytes())
+	return Envelope{station, mac.Max, addr(from), addr(to)}.udp(dhcp4Client, dhcp4Server, m.ToBytes())
 }
 
 func message4(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
@@ -105,10 +105,10 @@ func TestEachMessageOfDHCPv4IsAnsweredByTheAddressOfThePort(t *testing.T) {
 		got := fmt.Sprintf("%s → %s", a.Asked, a.Said)
 		if a.Frame != nil {
 			p, reply := reply4(t, a.Frame)
-			got += fmt.Sprintf(" %s to %s at %s", reply.YourIPAddr, p.to, mac.FromBytes([6]byte(a.Frame[:6])))
-			if p.from != addr("10.0.0.254") || p.src != ServerMAC || reply.TransactionID != c.m.TransactionID ||
+			got += fmt.Sprintf(" %s to %s at %s", reply.YourIPAddr, p.To, mac.FromBytes([6]byte(a.Frame[:6])))
+			if p.From != addr("10.0.0.254") || p.Src != ServerMAC || reply.TransactionID != c.m.TransactionID ||
 				!reply.ServerIdentifier().Equal(net.ParseIP("10.0.0.254")) {
-				t.Errorf("%s: %v from %v: %v", name, p.src, p.from, reply.Summary())
+				t.Errorf("%s: %v from %v: %v", name, p.Src, p.From, reply.Summary())
 			}
 		}
 		if got != c.want {
@@ -130,7 +130,7 @@ func reply4(t *testing.T, frame []byte) (packet, *dhcpv4.DHCPv4) {
 	if !sound(p, frame[ethernetLen+ipv4Len:]) {
 		t.Errorf("checksum of UDP: %x", frame)
 	}
-	m, err := dhcpv4.FromBytes(p.payload)
+	m, err := dhcpv4.FromBytes(p.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func reply4(t *testing.T, frame []byte) (packet, *dhcpv4.DHCPv4) {
 // pseudo header (RFC 768, RFC 8200 §8.1) and of all that follows it sum up to a
 // multiple of 65535.
 func sound(p packet, b []byte) bool {
-	all := slices.Concat(p.from.AsSlice(), p.to.AsSlice(), []byte{0, p.proto}, binary.BigEndian.AppendUint16(nil, uint16(len(b))), b)
+	all := slices.Concat(p.From.AsSlice(), p.To.AsSlice(), []byte{0, p.Proto}, binary.BigEndian.AppendUint16(nil, uint16(len(b))), b)
 	total := 0
 	for i, octet := range all {
 		if i%2 == 0 {
@@ -258,7 +258,7 @@ func with(m *dhcpv6.Message, o dhcpv6.Option) *dhcpv6.Message {
 
 func frame6(m *dhcpv6.Message) []byte {
 	all := addr("ff02::1:2")
-	return envelope{station, groupMAC(all), station.LinkLocal(), all}.udp(dhcp6Client, dhcp6Server, m.ToBytes())
+	return Envelope{station, groupMAC(all), station.LinkLocal(), all}.udp(dhcp6Client, dhcp6Server, m.ToBytes())
 }
 
 func TestEachMessageOfDHCPv6IsAnsweredByTheAddressOfThePort(t *testing.T) {
@@ -305,13 +305,13 @@ func told6(t *testing.T, frame []byte) (text string) {
 		return ""
 	}
 	p, ok := parse(frame)
-	if !ok || p.srcPort != dhcp6Server || p.dstPort != dhcp6Client || p.from != ServerMAC.LinkLocal() || p.to != station.LinkLocal() {
+	if !ok || p.srcPort != dhcp6Server || p.dstPort != dhcp6Client || p.From != ServerMAC.LinkLocal() || p.To != station.LinkLocal() {
 		t.Fatalf("not a reply: %x", frame)
 	}
 	if !sound(p, frame[ethernetLen+ipv6Len:]) {
 		t.Errorf("checksum of UDP: %x", frame)
 	}
-	m, err := dhcpv6.MessageFromBytes(p.payload)
+	m, err := dhcpv6.MessageFromBytes(p.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func told6(t *testing.T, frame []byte) (text string) {
 
 func solicitation() []byte {
 	all := addr("ff02::2")
-	return envelope{station, groupMAC(all), station.LinkLocal(), all}.icmp6([]byte{routerSolicitation, 0, 0, 0, 0, 0, 0, 0})
+	return Envelope{station, groupMAC(all), station.LinkLocal(), all}.icmp6([]byte{routerSolicitation, 0, 0, 0, 0, 0, 0, 0})
 }
 
 func TestAnAdvertisementSaysHowAddressesAreMade(t *testing.T) {
@@ -366,17 +366,17 @@ func TestAnAdvertisementSaysHowAddressesAreMade(t *testing.T) {
 			t.Fatalf("%s: %v", name, a)
 		}
 		p, ok := parse(a.Frame)
-		if !ok || p.hops != 255 || p.from != c.from.LinkLocal() || p.to != allNodes || !sound(p, p.payload) {
+		if !ok || p.Hops != 255 || p.From != c.from.LinkLocal() || p.To != allNodes || !sound(p, p.Payload) {
 			t.Errorf("%s: frame %x", name, a.Frame)
 		}
 		own := c.from.Bytes()
 		want := slices.Concat(
-			[]byte{134, 0, p.payload[2], p.payload[3], 64, c.flags}, binary.BigEndian.AppendUint16(nil, c.life), make([]byte, 8),
+			[]byte{134, 0, p.Payload[2], p.Payload[3], 64, c.flags}, binary.BigEndian.AppendUint16(nil, c.life), make([]byte, 8),
 			[]byte{1, 1}, own[:],
 			[]byte{5, 1, 0, 0, 0, 0, 0x05, 0xaa}, // MTU 1450
 			[]byte{3, 4, 64, c.bits, 0, 1, 0x51, 0x80, 0, 0, 0x38, 0x40, 0, 0, 0, 0}, addr("fd00::").AsSlice(),
 			[]byte{25, 3, 0, 0, 0, 0, 0x0e, 0x10}, addr("fd00::53").AsSlice())
-		if diff := cmp.Diff(hex.Dump(want), hex.Dump(p.payload)); diff != "" {
+		if diff := cmp.Diff(hex.Dump(want), hex.Dump(p.Payload)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -388,7 +388,7 @@ func asking() (arp, ns []byte) {
 	arp = slices.Concat([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, src[:], []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 1},
 		src[:], []byte{10, 0, 0, 1}, make([]byte, 6), []byte{10, 0, 0, 2}, make([]byte, 18))
 	to := addr("ff02::1:ff00:2")
-	ns = envelope{station, groupMAC(to), station.LinkLocal(), to}.icmp6(
+	ns = Envelope{station, groupMAC(to), station.LinkLocal(), to}.icmp6(
 		slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, addr("fd00::2").AsSlice(), []byte{1, 1}, src[:]))
 	return arp, ns
 }
@@ -413,6 +413,30 @@ func TestTheAddressThatIsAskedForIsFound(t *testing.T) {
 	}
 }
 
+// Who asks for a virtual address of IPv6 is told where it is, and nobody else is.
+func TestAVirtualAddressIsAdvertised(t *testing.T) {
+	t.Parallel()
+	arp, ns := asking()
+	const virtual mac.Addr = 0x020000000100
+	got := Advertise(ns, addr("fd00::2"), virtual)
+	p, ok := parse(got)
+	own := virtual.Bytes()
+	want := slices.Concat([]byte{136, 0, p.Payload[2], p.Payload[3], 0x60, 0, 0, 0}, addr("fd00::2").AsSlice(), []byte{2, 1}, own[:])
+	if !ok || p.Src != virtual || [6]byte(got) != station.Bytes() || p.From != addr("fd00::2") || p.To != station.LinkLocal() || p.Hops != maxHops || !slices.Equal(p.Payload, want) {
+		t.Errorf("got %x", got)
+	}
+	probing := slices.Clone(ns)
+	clear(probing[22:38]) // from ::, as who wants the address for itself
+	for name, frame := range map[string][]byte{"an ARP request": arp, "duplicate address detection": probing, "part of a question": ns[:len(ns)-8]} {
+		if got := Advertise(frame, addr("fd00::2"), virtual); got != nil {
+			t.Errorf("%s is answered: %x", name, got)
+		}
+	}
+	if got := Advertise(ns, addr("fd00::3"), virtual); got != nil {
+		t.Errorf("a question for another address is answered: %x", got)
+	}
+}
+
 // Whatever a station sends, the answer is for it alone and is well-formed.
 func FuzzConfigure(f *testing.F) {
 	arp, ns := asking()
@@ -426,13 +450,15 @@ func FuzzConfigure(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if ip, ok := Asked(frame); ok && !ip.IsValid() {
 			t.Error("an address that is none")
+		} else if answer := Advertise(frame, ip, ServerMAC); answer != nil && (len(answer) != 86 || [6]byte(answer) != [6]byte(frame[6:])) {
+			t.Errorf("advertisement %x to %x", answer, frame)
 		}
 		a := server.Configure(client(), frame)
 		if a.Frame == nil {
 			return
 		}
 		p, ok := parse(a.Frame)
-		if !ok || p.src != ServerMAC || len(a.Frame) > 2*len(frame)+1500 {
+		if !ok || p.Src != ServerMAC || len(a.Frame) > 2*len(frame)+1500 {
 			t.Errorf("answer %x to %x", a.Frame, frame)
 		}
 	})

@@ -92,5 +92,5 @@ func Advertisement(c *intent.Client) []byte {
 		b = append(b, seconds(serversLifetime)...)
 		b = append(b, servers...)
 	}
-	return envelope{router, groupMAC(allNodes), router.LinkLocal(), allNodes}.icmp6(b)
+	return Envelope{router, groupMAC(allNodes), router.LinkLocal(), allNodes}.icmp6(b)
 }

@@ -60,7 +60,7 @@ func (s *Store) SaveRejection(ctx context.Context, c intent.Candidate, reason st
 		}
 		_, err = tx.Exec(ctx, `
 			DELETE FROM switches WHERE dpid IN (
-				SELECT dpid FROM switches WHERE NOT admitted AND judged_at IS NULL
+				SELECT dpid FROM switches WHERE NOT admitted AND judged_at IS NULL AND note = ''
 				ORDER BY turned_away_at DESC NULLS LAST OFFSET $1)`, maxRejections)
 		return err
 	})
@@ -71,6 +71,7 @@ func (s *Store) CreateSwitches(ctx context.Context, in []intent.Switch) ([]inten
 	out := make([]intent.Switch, len(in))
 	err := s.write(ctx, func(tx *writeTx) error {
 		for i, sw := range in {
+			sw.Judged = true
 			err := tx.QueryRow(ctx, `
 				INSERT INTO switches (dpid, system_id, admitted, judged_at) VALUES ($1, $2, $3, now())
 				RETURNING updated_at`, sw.DPID.String(), sw.SystemID, sw.Admitted).Scan(&sw.UpdatedAt)
@@ -88,7 +89,8 @@ func (s *Store) CreateSwitches(ctx context.Context, in []intent.Switch) ([]inten
 	return out, nil
 }
 
-// UpdateSwitch decides whether a datapath may connect; all else of it is fact.
+// UpdateSwitch decides whether a datapath may connect, by Judge, or notes something
+// about it; all else of it is fact.
 // change may run more than once.
 func (s *Store) UpdateSwitch(ctx context.Context, dpid intent.DPID, change func(*intent.Switch) error) (intent.Switch, error) {
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -101,7 +103,9 @@ func (s *Store) UpdateSwitch(ctx context.Context, dpid intent.DPID, change func(
 			return err
 		}
 		tx.changed(KindSwitch, dpid.String(), "", OpUpdate).from(&before).to(&sw)
-		_, err = tx.Exec(ctx, `UPDATE switches SET admitted = $2, judged_at = now(), updated_at = now() WHERE dpid = $1`, dpid.String(), sw.Admitted)
+		_, err = tx.Exec(ctx, `
+			UPDATE switches SET admitted = $2, judged_at = CASE WHEN $3 THEN coalesce(judged_at, now()) END, note = $4, updated_at = now()
+			WHERE dpid = $1`, dpid.String(), sw.Admitted, sw.Judged, sw.Note)
 		return err
 	})
 	if err != nil {
@@ -122,6 +126,9 @@ func (s *Store) DeleteSwitch(ctx context.Context, dpid intent.DPID) error {
 			return &InUse{KindSwitch, dpid.String(), "a connection"}
 		}
 		if err := saveAttachments(ctx, tx, dpid, nil); err != nil {
+			return err
+		}
+		if err := tellForgotten(ctx, tx, dpid); err != nil {
 			return err
 		}
 		tx.changed(KindSwitch, dpid.String(), "", OpDelete).from(&sw)

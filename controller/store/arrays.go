@@ -14,9 +14,9 @@ import (
 	"github.com/macloom/macloom/controller/intent"
 )
 
-// rawArray is a column of an array without dimensions or with one, taken apart
-// by hand: the driver's own way costs a fifth of a long list.
-type rawArray = pgtype.UndecodedBytes
+// rawArray is a column of an array without dimensions or with one, as it was
+// sent. It is taken apart by hand: the driver's own way costs a fifth of a long list.
+type rawArray []byte
 
 var errArray = errors.New("store: the database sent an array that cannot be read")
 
@@ -89,7 +89,7 @@ func (stringUUIDPlan) Encode(value any, buf []byte) ([]byte, error) {
 
 // readUUIDs reads a uuid[].
 func readUUIDs(raw rawArray) ([]string, error) {
-	list := []string{}
+	list := make([]string, 0, 1) // as most have
 	err := elements(raw, func(element []byte, text bool) error {
 		if text {
 			list = append(list, string(element))
@@ -104,7 +104,7 @@ func readUUIDs(raw rawArray) ([]string, error) {
 
 // readFixedIPs reads a text[] of "subnet/address".
 func readFixedIPs(raw rawArray) ([]intent.FixedIP, error) {
-	list := []intent.FixedIP{}
+	list := make([]intent.FixedIP, 0, 1) // as most have
 	err := elements(raw, func(element []byte, _ bool) error {
 		subnet, address, _ := strings.Cut(string(element), "/")
 		addr, err := netip.ParseAddr(address)

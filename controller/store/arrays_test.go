@@ -21,14 +21,18 @@ func TestArraysAreReadInBothFormsThatTheServerSendsThem(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close(t.Context()) })
 	const one, two = "aaaa0000-0000-7000-8000-000000000001", "aaaa0000-0000-7000-8000-000000000002"
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
-		var none, ids, ips store.RawArray
-		row := conn.QueryRow(t.Context(), `SELECT '{}'::uuid[], ARRAY['`+one+`', '`+two+`']::uuid[], ARRAY['`+one+`/10.0.0.1', '`+two+`/2001:db8::1']`, mode)
-		if err := row.Scan(&none, &ids, &ips); err != nil {
+		rows, err := conn.Query(t.Context(), `SELECT '{}'::uuid[], ARRAY['`+one+`', '`+two+`']::uuid[], ARRAY['`+one+`/10.0.0.1', '`+two+`/2001:db8::1']`, mode)
+		if err != nil {
 			t.Fatal(err)
 		}
-		gotNone, err1 := store.ReadUUIDs(none)
-		gotIDs, err2 := store.ReadUUIDs(ids)
-		gotIPs, err3 := store.ReadFixedIPs(ips)
+		if !rows.Next() {
+			t.Fatal(mode, rows.Err())
+		}
+		raw := rows.RawValues()
+		gotNone, err1 := store.ReadUUIDs(raw[0])
+		gotIDs, err2 := store.ReadUUIDs(raw[1])
+		gotIPs, err3 := store.ReadFixedIPs(raw[2])
+		rows.Close()
 		if err1 != nil || err2 != nil || err3 != nil {
 			t.Fatal(mode, err1, err2, err3)
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -48,6 +49,10 @@ var readers = map[Kind]reader{
 	KindQoSRule:       &qosRules.entity,
 	KindTrunk:         &trunks.entity,
 	KindMACAllowList:  &allowLists.entity,
+	KindBlock:         &blockRecords.entity,
+	KindMACGuard:      &macGuards.entity,
+	KindAffinityPool:  &affinityPools.entity,
+	KindPoolBackend:   &affinityBackends.entity,
 	KindAddressGroup:  &addressGroups.entity,
 	KindAddressScope:  &addressScopes.entity,
 	KindSubnetPool:    &subnetPools.entity,
@@ -79,6 +84,7 @@ func (e *entity[T]) private() bool {
 type noted struct {
 	Change
 	before, after any
+	request       string // that asked for it; empty: that of the transaction
 }
 
 // from tells what the object was; needed only if the transaction has not read
@@ -88,6 +94,9 @@ func (n *noted) from(object any) *noted { n.before = object; return n }
 // to tells where the object is when the transaction commits; without it, it is
 // read again then.
 func (n *noted) to(object any) *noted { n.after = object; return n }
+
+// by tells which request asked for the change, in a transaction of several.
+func (n *noted) by(request string) *noted { n.request = request; return n }
 
 type objectKey struct {
 	kind Kind
@@ -250,16 +259,17 @@ func queueAudit(ctx context.Context, b *pgx.Batch, list []audited) {
 		return
 	}
 	tenants, kinds, ids, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	was, became := make([]string, n), make([]string, n)
+	was, became, requests := make([]string, n), make([]string, n), make([]string, n)
 	for i := range list {
 		r := &list[i]
+		requests[i] = cmp.Or(r.request, requestID(ctx))
 		tenants[i], kinds[i], ids[i], ops[i], was[i], became[i] = r.TenantID, string(r.Kind), r.ID, string(r.Op), r.was, r.became
 	}
 	b.Queue(`
 		INSERT INTO audit_log (actor, request_id, tenant_id, kind, object_id, op, was, became)
-		SELECT $1, $2, tenant_id, kind, object_id, op, nullif(was, '')::json, nullif(became, '')::json
-		FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) AS r (tenant_id, kind, object_id, op, was, became)`,
-		Actor(ctx), requestID(ctx), tenants, kinds, ids, ops, was, became)
+		SELECT $1, request_id, tenant_id, kind, object_id, op, nullif(was, '')::json, nullif(became, '')::json
+		FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) AS r (request_id, tenant_id, kind, object_id, op, was, became)`,
+		Actor(ctx), requests, tenants, kinds, ids, ops, was, became)
 }
 
 // AuditEntry is one change in the audit log.

@@ -219,7 +219,14 @@ func (e *entity[T]) byID(ctx context.Context, q querier, ids []string, idOf func
 	if len(ids) == 0 {
 		return nil, nil // most changes are of one kind: no round trip for the others
 	}
-	list, err := e.query(ctx, q, e.table+".id = ANY($1::uuid[])", args{uuids(ids)})
+	// How many are in an array PostgreSQL does not know before it is told, so it plans anew
+	// each time. For one object with much around it that takes longer than to read it.
+	known := uuids(ids)
+	where, a := e.table+".id = ANY($1::uuid[])", args{known}
+	if len(known) == 1 {
+		where, a = e.table+".id = $1", args{known[0]}
+	}
+	list, err := e.query(ctx, q, where, a)
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,13 @@ var references = map[string]reference{
 	"mac_allow_lists_tenant_fkey":                    {KindTenant, "MAC allow lists"},
 	"mac_allow_lists_network_fkey":                   {KindNetwork, "MAC allow lists"},
 	"mac_allow_list_entries_segment_fkey":            {KindSegment, "MAC allow lists"},
+	"mac_guards_network_fkey":                        {KindNetwork, "settings of the MAC guard"},
+	"affinity_pools_tenant_fkey":                     {KindTenant, "affinity pools"},
+	"affinity_pools_network_fkey":                    {KindNetwork, "affinity pools"},
+	"affinity_pools_vip_port_fkey":                   {KindPort, "affinity pools"},
+	"affinity_backends_tenant_fkey":                  {KindTenant, "affinity backends"},
+	"affinity_backends_pool_fkey":                    {KindAffinityPool, "affinity backends"},
+	"affinity_backends_port_fkey":                    {KindPort, "affinity backends"},
 	"mac_segments_parent_fkey":                       {KindSegment, "MAC segments inside it"},
 	"mac_addresses_segment_fkey":                     {KindSegment, "addresses"},
 	"mac_leases_segment_fkey":                        {KindSegment, "leases"},
@@ -142,6 +149,7 @@ var references = map[string]reference{
 	"qos_rules_policy_fkey":                          {KindQoSPolicy, "QoS rules"},
 	"networks_qos_policy_fkey":                       {KindQoSPolicy, "networks"},
 	"ports_qos_policy_fkey":                          {KindQoSPolicy, "ports"},
+	"mac_segments_qos_policy_fkey":                   {KindQoSPolicy, "MAC segments"},
 	"fixed_ips_port_fkey":                            {KindPort, "addresses"},
 	"port_security_groups_port_fkey":                 {KindPort, "security groups"},
 	"address_groups_tenant_fkey":                     {KindTenant, "address groups"},
@@ -255,6 +263,10 @@ var conflicts = map[string]func(key) error{
 	"metering_label_rules_no_overlap": func(key) error {
 		return &Conflict{"MeteringLabelRuleOverlaps", "remote_ip_prefix", "Metering label rule with that remote_ip_prefix overlaps another."}
 	},
+	"affinity_pools_vip_key": func(k key) error {
+		return &Conflict{"AffinityVipInUse", "vip_address", fmt.Sprintf("Another affinity pool has port %s of this vip_address.", k.last())}
+	},
+	"affinity_backends_port_key": duplicateBackend, "affinity_backends_address_key": duplicateBackend,
 	"trunks_port_key": func(k key) error {
 		return &Conflict{"PortInUseAsTrunkParent", "port_id", fmt.Sprintf("Port %s is currently a parent port for another trunk.", k.values)}
 	},
@@ -270,6 +282,12 @@ var conflicts = map[string]func(key) error{
 	"qos_rules_no_conflict": func(key) error {
 		return &Conflict{"QoSRulesConflict", "direction", "the policy has a rule of the same type and direction already"}
 	},
+	"blocks_key": func(key) error {
+		return &Conflict{blockExists, "mac_address", "a block of the same mac_address, switch and port exists already; DELETE lifts it"}
+	},
+	"mac_guards_network_key": func(key) error {
+		return &Conflict{"MacGuardExists", "network_id", "there are settings of the MAC guard for this network_id already; change these"}
+	},
 	"switches_pkey": func(k key) error {
 		return &Conflict{"SwitchExists", "id", fmt.Sprintf("switch %s is known already; change its admitted", k.values)}
 	},
@@ -280,8 +298,14 @@ var conflicts = map[string]func(key) error{
 	},
 }
 
+const blockExists = "BlockExists"
+
 func macInUse(attr, address string) error {
 	return &Conflict{"MacAddressInUse", attr, fmt.Sprintf("%s %s is in use by another port", attr, address)}
+}
+
+func duplicateBackend(k key) error {
+	return &Conflict{"AffinityBackendExists", "protocol_port", fmt.Sprintf("The pool has a backend with this port_id or address and protocol_port %s already.", k.last())}
 }
 
 func overlappingPools(key) error {
@@ -353,6 +377,10 @@ var checks = map[string]Invalid{
 	"qos_rules_direction_known":                 {"direction", "direction is not ingress or egress; a minimum packet rate may also have any"},
 	"qos_rules_rate_range":                      {"max_kbps", "the rate of a rule is negative"},
 	"qos_rules_burst_range":                     {"max_burst_kbps", "the burst of a rule is negative"},
+	"qos_rules_class_range":                     {"class", "class is not between 0 and 7"},
 	"qos_rules_dscp_known":                      {"dscp_mark", "dscp_mark is not a DSCP value that has a meaning"},
+	"blocks_address_individual":                 {"mac_address", "mac_address must be the address of a station"},
+	"blocks_place_whole":                        {"port", "switch and port must be given together"},
+	"blocks_something":                          {"mac_address", "mac_address, or switch and port, must be given"},
 	"switches_dpid_hex":                         {"id", "id is not a datapath id of 16 hex digits"},
 }

@@ -66,9 +66,6 @@ func (s *Store) ExplainPorts(ctx context.Context, sc Scope, query Query) (string
 	return strings.Join(lines, "\n"), err
 }
 
-// RawArray is an array as the server sends it.
-type RawArray = rawArray
-
 // What takes arrays apart.
 var (
 	ReadUUIDs    = readUUIDs

@@ -24,6 +24,7 @@ const (
 
 	// How long the feed reaches back, and how often what is older is removed.
 	feedReach   = 7 * 24 * time.Hour
+	feedMost    = 10_000_000 // entries
 	pruneEvery  = time.Hour
 	pruneBatch  = 10_000
 	feedChannel = "macloom_changes"
@@ -37,6 +38,8 @@ type Change struct {
 	TenantID string // empty for what belongs to the operator
 	Op       Op
 	Fact     bool // it tells of what became of the object in a switch, and not of what is wanted of it
+
+	Event intent.EventKind // it is an event, too; empty: none
 }
 
 // State is all intent that the data plane needs.
@@ -47,9 +50,13 @@ type State struct {
 	SecurityGroups []intent.SecurityGroup // with their rules
 	AddressGroups  []intent.AddressGroup
 	MACAllowLists  []intent.MACAllowList
+	Blocks         []intent.Block
+	AffinityPools  []intent.AffinityPool // with their backends
 	Admissions     []intent.Admission
 	Hosts          []intent.Host
 	HostSegments   []intent.HostSegment
+	QoSPolicies    []intent.QoSPolicy // with their rules
+	QoSSegments    []intent.QoSSegment
 }
 
 // publisher gives committed outbox rows their revision. Each process has one
@@ -96,7 +103,7 @@ func (p *publisher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-prune.C:
-			if err := forgetChanges(ctx, p.pool, time.Now().Add(-feedReach)); err != nil && ctx.Err() == nil {
+			if err := forgetChanges(ctx, p.pool, time.Now().Add(-feedReach), feedMost); err != nil && ctx.Err() == nil {
 				p.log.Warn("old changes were not removed; it will be tried again", zap.Error(unavailable(err)))
 			}
 			if err := forgetKeys(ctx, p.pool); err != nil && ctx.Err() == nil {
@@ -129,21 +136,22 @@ func (p *publisher) publish(ctx context.Context) error {
 	return err
 }
 
-// ForgetChanges removes entries of the feed of before a moment, but for the
-// newest of all. A reader that has not come so far gets ErrTooOld.
-func (s *Store) ForgetChanges(ctx context.Context, before time.Time) error {
-	return mapError(forgetChanges(ctx, s.pool, before))
+// ForgetChanges removes entries of the feed of before a moment, and those before
+// the last so many, but for the newest of all. A reader that has not come so far
+// gets ErrTooOld.
+func (s *Store) ForgetChanges(ctx context.Context, before time.Time, most int64) error {
+	return mapError(forgetChanges(ctx, s.pool, before, most))
 }
 
 // forgetChanges removes the oldest first, so that what is left has no gap, and
 // little at a time, so that nobody waits for it.
-func forgetChanges(ctx context.Context, pool *pgxpool.Pool, before time.Time) error {
+func forgetChanges(ctx context.Context, pool *pgxpool.Pool, before time.Time, most int64) error {
 	for {
 		tag, err := pool.Exec(ctx, `
 			DELETE FROM outbox WHERE id IN (
 				SELECT id FROM (SELECT id, at, revision FROM outbox WHERE revision < (SELECT max(revision) FROM outbox)
 				                ORDER BY revision LIMIT $2) AS oldest
-				WHERE at < $1)`, before, pruneBatch)
+				WHERE at < $1 OR revision <= (SELECT max(revision) FROM outbox) - $3)`, before, pruneBatch, most)
 		if err != nil || tag.RowsAffected() < pruneBatch {
 			return err
 		}
@@ -166,13 +174,13 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int) ([]Change, 
 
 func changesAfter(ctx context.Context, q querier, after int64, limit int) ([]Change, error) {
 	rows, err := q.Query(ctx, `
-		SELECT revision, kind, object_id, tenant_id, op, fact FROM outbox
+		SELECT revision, kind, object_id, tenant_id, op, fact, coalesce(event, '') FROM outbox
 		WHERE revision > $1 ORDER BY revision LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
-		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op, &c.Fact)
+		err = row.Scan(&c.Revision, &c.Kind, &c.ID, &c.TenantID, &c.Op, &c.Fact, &c.Event)
 		return c, err
 	})
 	// Revisions have no gaps, so one tells that entries have been removed.
@@ -289,10 +297,23 @@ func (s *Store) Snapshot(ctx context.Context) (State, int64, error) {
 		if state.MACAllowLists, err = allowLists.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
+		if state.Blocks, err = blockRecords.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
+		if state.AffinityPools, err = affinityPools.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
 		if state.SecurityGroups, err = groups.list(ctx, tx, all, Query{}); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, decided)
+		if state.QoSPolicies, err = qosPolicies.list(ctx, tx, all, Query{}); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, selectQoSSegments)
+		if state.QoSSegments, err = collectQoSSegments(rows, err); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, decided)
 		if state.Admissions, err = collectAdmissions(rows, err); err != nil {
 			return err
 		}

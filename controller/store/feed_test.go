@@ -281,13 +281,13 @@ func TestTheFeedReachesBackToWhatIsKeptAndSaysSoBeyond(t *testing.T) {
 	}
 	all := b.published()
 	last := all[len(all)-1].Revision
-	if err := b.ForgetChanges(b.ctx, time.Now().Add(-time.Hour)); err != nil {
+	if err := b.ForgetChanges(b.ctx, time.Now().Add(-time.Hour), 1<<40); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(must(b.Changes(b.ctx, 0, 100))(t)); got != len(all) {
 		t.Errorf("%d changes left of %d, none of which is old", got, len(all))
 	}
-	if err := b.ForgetChanges(b.ctx, time.Now().Add(time.Hour)); err != nil {
+	if err := b.ForgetChanges(b.ctx, time.Now().Add(time.Hour), 1<<40); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Changes(b.ctx, 0, 100); !errors.Is(err, store.ErrTooOld) {
@@ -311,5 +311,79 @@ func TestTheFeedReachesBackToWhatIsKeptAndSaysSoBeyond(t *testing.T) {
 	})
 	if !errors.Is(err, stop) || next.Revision != last+1 {
 		t.Errorf("the next change is %+v, %v; want revision %d", next, err, last+1)
+	}
+}
+
+// A storm of changes leaves nothing behind that those who number later ones have to pass
+// again and again.
+func TestNumberingDoesNotPassWhatIsNumbered(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	conn := must(pgx.Connect(ctx, storetest.URL(t)))(t)
+	defer conn.Close(context.WithoutCancel(ctx))
+	const publish = `SELECT publish_changes(1, 'nobody')`
+	const storm = 50_000
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages := func() (n int) {
+		t.Helper()
+		var plan []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		if err := conn.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+publish).Scan(&plan); err != nil {
+			t.Fatal(err)
+		}
+		return plan[0].Plan.Hit + plan[0].Plan.Read
+	}
+	exec(publish)
+	pages() // what a session needs for its first time
+	quiet := pages()
+	exec(`INSERT INTO outbox (kind, object_id, op) SELECT 'network', i, 'update' FROM generate_series(1, $1) AS i`, storm)
+	// What is under way elsewhere in the server may keep a session from knowing that the storm is over.
+	deadline := time.Now().Add(patience)
+	for after := pages(); after > quiet+10; after = pages() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after a storm that is over it reads %d pages, before it %d", after, quiet)
+		}
+	}
+}
+
+// A transaction may end after others that began later, and were numbered.
+func TestWhoEndsLateIsNumbered(t *testing.T) {
+	t.Parallel()
+	ctx, url := t.Context(), storetest.URL(t)
+	late, publisher := must(pgx.Connect(ctx, url))(t), must(pgx.Connect(ctx, url))(t)
+	defer late.Close(context.WithoutCancel(ctx))
+	defer publisher.Close(context.WithoutCancel(ctx))
+	const write = `INSERT INTO outbox (kind, object_id, op) VALUES ('network', $1, 'update')`
+	publish := func() {
+		t.Helper()
+		if _, err := publisher.Exec(ctx, `SELECT publish_changes(1, 'nobody')`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx := must(late.Begin(ctx))(t)
+	must(tx.Exec(ctx, write, "late"))(t)
+	for range 3 {
+		must(publisher.Exec(ctx, write, "early"))(t)
+		publish()
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	publish()
+	var got string
+	if err := publisher.QueryRow(ctx, `SELECT string_agg(object_id, ' ' ORDER BY revision) FROM outbox WHERE revision IS NOT NULL`).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "early early early late"; got != want {
+		t.Errorf("numbered are %q, want %q", got, want)
 	}
 }

@@ -66,8 +66,13 @@ func (s *Store) SecurityGroups(ctx context.Context, sc Scope, q Query) ([]intent
 
 // EachSecurityGroup hands over what SecurityGroups lists one by one; visit must not keep it.
 func (s *Store) EachSecurityGroup(ctx context.Context, sc Scope, q Query, visit func(*intent.SecurityGroup) error) error {
-	if sc.TenantID != "" {
-		if err := s.EnsureDefaultGroup(ctx, sc.TenantID); err != nil {
+	// Whose groups are asked for has one at least, as in Neutron.
+	whose := sc.TenantID
+	if named := q.Filter["tenant_id"]; sc.Admin && len(named) == 1 {
+		whose = named[0]
+	}
+	if whose != "" {
+		if err := s.EnsureDefaultGroup(ctx, whose); err != nil {
 			return err
 		}
 	}
@@ -171,6 +176,7 @@ func (s *Store) CreateSecurityGroups(ctx context.Context, sc Scope, in []intent.
 				return err
 			}
 			tx.spends(KindSecurityGroup, g.TenantID)
+			tx.spends(KindRule, g.TenantID)
 			tx.changed(KindSecurityGroup, g.ID, g.TenantID, OpCreate).to(g)
 		}
 		return nil

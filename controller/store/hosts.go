@@ -16,7 +16,9 @@ import (
 // of hosts.
 const hostSegmentSize = 1 << 16
 
-const selectHosts = `SELECT dpid, slot, tunnel_ip FROM switches WHERE tunnel_ip IS NOT NULL`
+const selectHosts = `
+	SELECT dpid, switches.slot, tunnel_ip, coalesce(fabric_slots.slot, 0) FROM switches LEFT JOIN fabric_slots USING (dpid)
+	WHERE (tunnel_ip IS NOT NULL OR fabric_slots.slot IS NOT NULL)`
 
 func collectHosts(rows pgx.Rows, err error) ([]intent.Host, error) {
 	if err != nil {
@@ -24,15 +26,20 @@ func collectHosts(rows pgx.Rows, err error) ([]intent.Host, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h intent.Host, err error) {
 		var dpid string
-		if err := row.Scan(&dpid, &h.Slot, &h.Tunnel); err != nil {
+		var tunnel *netip.Addr
+		if err := row.Scan(&dpid, &h.Slot, &tunnel, &h.Fabric); err != nil {
 			return h, err
+		}
+		if tunnel != nil {
+			h.Tunnel = *tunnel
 		}
 		h.DPID, err = intent.ParseDPID(dpid)
 		return h, err
 	})
 }
 
-// HostsByID returns those of the datapaths that have a tunnel end point.
+// HostsByID returns those of the datapaths that have a tunnel end point, or are or were
+// linked with others.
 func (s *Store) HostsByID(ctx context.Context, ids []string) (list []intent.Host, err error) {
 	err = s.read(ctx, func(q querier) error {
 		rows, err := q.Query(ctx, selectHosts+` AND dpid = ANY($1::text[])`, ids)

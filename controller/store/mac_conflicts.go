@@ -125,9 +125,8 @@ func (s *Store) ReportSighting(ctx context.Context, seen MACSighting) (c intent.
 		rows, err := tx.Query(ctx, `
 			WITH hit AS (
 				SELECT m.*, s.conflict_policy, s.conflict_delay_seconds FROM mac_addresses m
-				LEFT JOIN mac_segments s ON s.id = m.segment_id LEFT JOIN ports p ON p.id = m.port_id
-				WHERE m.address = $2 AND (m.state IN ('reserved', 'quarantined')
-					OR p.host <> '' AND (p.host <> $3 OR p.interface_name <> '' AND $5 <> '' AND p.interface_name <> $5 OR p.port_no <> 0 AND p.port_no <> $4))),
+				LEFT JOIN mac_segments s ON s.id = m.segment_id`+atHome+`
+				WHERE m.address = $2 AND `+misplaced("$3", "$4", "$5")+`),
 			noted AS (
 				INSERT INTO mac_conflicts AS c (id, address, kind, policy, tenant_id, segment_id, port_id, device_id, state, datapath, switch_port, interface, due_at)
 				SELECT $1, address, 'seen', coalesce(conflict_policy, 'report'), tenant_id, segment_id, port_id, device_id, state, $3, $4, $5,
@@ -146,8 +145,13 @@ func (s *Store) ReportSighting(ctx context.Context, seen MACSighting) (c intent.
 		if err != nil || !found {
 			return err
 		}
-		c, err = macConflicts.get(ctx, tx, Scope{Admin: true}, id)
-		return err
+		if c, err = macConflicts.get(ctx, tx, Scope{Admin: true}, id); err != nil || c.Times > 1 {
+			return err
+		}
+		return tx.happened(intent.Event{
+			Kind: intent.EventMACConflict, TenantID: c.TenantID, PortID: c.PortID, MAC: c.Addr, Switch: seen.Datapath, Port: seen.SwitchPort, Interface: seen.Interface,
+			Details: map[string]any{"conflict_id": c.ID, "conflict": c.Kind, "policy": c.Policy},
+		})
 	})
 	return c, found, err
 }

@@ -30,10 +30,14 @@ func (e *ending) count(segment, tenant string) {
 
 // tellPort tells of the MAC of a port.
 func (e *ending) tellPort(ctx context.Context, p *intent.Port, kind intent.MACEventKind) {
+	e.tellPortBy(ctx, requestID(ctx), p, kind)
+}
+
+func (e *ending) tellPortBy(ctx context.Context, request string, p *intent.Port, kind intent.MACEventKind) {
 	event := intent.MACEvent{
 		Addr: p.MAC, Kind: kind, State: intent.MACActive, SegmentID: p.SegmentID, TenantID: p.TenantID, PortID: p.ID, NetworkID: p.NetworkID,
 		DeviceID: p.DeviceID, Host: p.Binding.Host, SwitchPort: p.Binding.PortNo, Interface: p.Binding.InterfaceName,
-		Actor: Actor(ctx), RequestID: requestID(ctx),
+		Actor: Actor(ctx), RequestID: request,
 	}
 	if d, ok := p.Binding.DPID(); ok {
 		event.Datapath = d.String()

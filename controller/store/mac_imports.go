@@ -257,9 +257,15 @@ func recordLines(ctx context.Context, tx *writeTx, in MACImport, res *MACImportR
 			lineConflicts + ` AND l.kind = 'managed'
 			ON CONFLICT (address, kind, source, external_id, datapath, switch_port, interface) WHERE status = 'open'
 			DO UPDATE SET times = c.times + 1, seen_at = now()
-			RETURNING *)
-		  INSERT INTO mac_events (address, kind, state, segment_id, tenant_id, port_id, device_id, actor, request_id, detail)
-		  SELECT address, 'conflict', state, segment_id, tenant_id, port_id, device_id, $2, $3, 'imported from ' || source FROM noted WHERE times = 1`,
+			RETURNING *),
+		  told AS (
+			INSERT INTO mac_events (address, kind, state, segment_id, tenant_id, port_id, device_id, actor, request_id, detail)
+			SELECT address, 'conflict', state, segment_id, tenant_id, port_id, device_id, $2, $3, 'imported from ' || source FROM noted WHERE times = 1)
+		  INSERT INTO outbox (kind, object_id, tenant_id, op, fact, event, about)
+		  SELECT '` + string(KindEvent) + `', '', tenant_id, '` + string(OpCreate) + `', true, '` + string(intent.EventMACConflict) + `',
+			json_build_object('mac_address', address, 'port_id', coalesce(port_id::text, ''),
+				'details', json_build_object('conflict_id', id, 'conflict', kind, 'policy', policy, 'source', source, 'external_id', external_id))
+		  FROM noted WHERE times = 1 ORDER BY address`,
 			[]any{in.Source, Actor(ctx), requestID(ctx)}, nil},
 	} {
 		tag, err := tx.Exec(ctx, step.sql, step.args...)
@@ -270,6 +276,7 @@ func recordLines(ctx context.Context, tx *writeTx, in MACImport, res *MACImportR
 			*step.n = tag.RowsAffected()
 		}
 	}
+	tx.told = true // there may be events
 	return nil
 }
 

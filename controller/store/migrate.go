@@ -26,6 +26,7 @@ const (
 	lockSegments   int64 = 0x6d61636c_00000003
 	lockLineage    int64 = 0x6d61636c_00000004
 	lockAudit      int64 = 0x6d61636c_00000005
+	lockVLANs      int64 = 0x6d61636c_00000006
 
 	lockAttachments int32 = 0x6d61636c // of two parts, the second any number
 )

@@ -21,9 +21,9 @@ var networks = entity[intent.Network]{
 	columns: metaColumns("networks") + `, networks.vni, networks.mtu, networks.admin_up,
 		networks.network_type, coalesce(networks.physical_network, ''), coalesce(networks.segmentation_id, 0)::bigint,
 		networks.external, networks.is_default, NOT networks.port_security, coalesce(networks.qos_policy_id::text, ''), networks.dns_domain, networks.zone_hints,
-		` + isShared("networks.id") + `, ` + scopeOfNetwork(4) + `, ` + scopeOfNetwork(6) + `,
+		` + isShared("networks.id") + `, ` + scopeOfNetwork(4) + `, ` + scopeOfNetwork(6) + `, coalesce(tag.vlan, 0), tag.network_id IS NOT NULL AND tag.vlan IS NULL,
 		ARRAY(SELECT subnets.id FROM subnets WHERE subnets.network_id = networks.id ORDER BY subnets.created_at, subnets.id)`,
-	from:    "networks",
+	from:    "networks LEFT JOIN fabric_vlans tag ON tag.network_id = networks.id",
 	visible: ownOrShared("networks", KindNetwork),
 	owner:   "networks.tenant_id",
 	order:   "networks.id",
@@ -37,6 +37,7 @@ var networks = entity[intent.Network]{
 		"shared":                    byBool(isShared("networks.id")),
 		"router:external":           byBool("networks.external"),
 		"is_default":                byBool("networks.is_default"),
+		"fabric_vlan":               byNumber("tag.vlan"),
 	}),
 	sorts: metaSorts("networks", map[string]string{
 		"admin_state_up": "networks.admin_up",
@@ -48,7 +49,7 @@ var networks = entity[intent.Network]{
 	scan: func(row pgx.CollectableRow) (n intent.Network, err error) {
 		return n, row.Scan(append(metaTargets(&n.Meta), &n.VNI, &n.MTU, &n.AdminUp, &n.Provider.Type, &n.Provider.Physical, &n.Provider.ID,
 			&n.External, &n.IsDefault, &n.Unguarded, &n.QoSPolicyID, &n.DNSDomain, &n.ZoneHints,
-			&n.Shared, &n.ScopeIDs[0], &n.ScopeIDs[1], &n.Subnets)...)
+			&n.Shared, &n.ScopeIDs[0], &n.ScopeIDs[1], &n.VLAN, &n.NoVLAN, &n.Subnets)...)
 	},
 }
 
@@ -115,7 +116,7 @@ func (s *Store) CreateNetworks(ctx context.Context, sc Scope, in []intent.Networ
 			return err
 		}
 		for i := range out {
-			if err := qosPolicies.use(ctx, tx, sc, some(out[i].QoSPolicyID)); err != nil {
+			if err := useQoSPolicy(ctx, tx, sc, out[i].QoSPolicyID, usedByNetwork(out[i].ID)); err != nil {
 				return err
 			}
 			if err := insertNetwork(ctx, tx, &out[i]); err != nil {
@@ -220,7 +221,7 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 			return err
 		}
 		keep(&n.Meta, &old.Meta)
-		n.VNI, n.Subnets, n.ZoneHints, n.ScopeIDs = old.VNI, old.Subnets, old.ZoneHints, old.ScopeIDs
+		n.VNI, n.Subnets, n.ZoneHints, n.ScopeIDs, n.VLAN, n.NoVLAN = old.VNI, old.Subnets, old.ZoneHints, old.ScopeIDs, old.VLAN, old.NoVLAN
 		n.IsDefault = n.IsDefault && n.External
 		if reflect.DeepEqual(n, old) {
 			return nil
@@ -229,7 +230,7 @@ func (s *Store) UpdateNetwork(ctx context.Context, sc Scope, id string, change f
 			return err
 		}
 		if n.QoSPolicyID != old.QoSPolicyID {
-			if err := qosPolicies.use(ctx, tx, sc, some(n.QoSPolicyID)); err != nil {
+			if err := useQoSPolicy(ctx, tx, sc, n.QoSPolicyID, usedByNetwork(n.ID)); err != nil {
 				return err
 			}
 		}
@@ -283,6 +284,12 @@ func (s *Store) DeleteNetwork(ctx context.Context, sc Scope, id string) error {
 			return err
 		}
 		if err := unshare(ctx, tx, KindNetwork, n.ID); err != nil {
+			return err
+		}
+		if err := restVLANs(ctx, tx, n.ID); err != nil {
+			return err
+		}
+		if err := dropMACGuard(ctx, tx, n.ID); err != nil {
 			return err
 		}
 		tx.changed(KindNetwork, n.ID, n.TenantID, OpDelete)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -52,8 +53,10 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 	var tenantIDs, networkIDs, groupIDs []string
 	var macs macScope
 	var hosts, policyIDs []string
+	policyHosts := map[string][]string{} // that ports with a policy are bound to
 	for i := range list {
 		p := &list[i]
+		p.request = cmp.Or(p.request, requestID(ctx))
 		if err := sortGroups(&p.Port); err != nil {
 			return nil, err
 		}
@@ -61,6 +64,7 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 		groupIDs = append(groupIDs, p.SecurityGroups...)
 		if p.QoSPolicyID != "" {
 			policyIDs = append(policyIDs, p.QoSPolicyID)
+			policyHosts[p.QoSPolicyID] = append(policyHosts[p.QoSPolicyID], p.Binding.Host)
 		}
 		switch {
 		case p.MAC != 0:
@@ -114,7 +118,15 @@ func (s *Store) newPlan(ctx context.Context, tx *writeTx, sc Scope, list []NewPo
 	if err := groups.useShared(ctx, tx, sc, groupUses); err != nil {
 		return nil, err
 	}
-	return pl, qosPolicies.useShared(ctx, tx, sc, policyUses)
+	if err := qosPolicies.useShared(ctx, tx, sc, policyUses); err != nil {
+		return nil, err
+	}
+	for id, hosts := range policyHosts {
+		if err := qosRulesSupported(ctx, tx, id, usedByPort(hosts...)); err != nil {
+			return nil, err
+		}
+	}
+	return pl, nil
 }
 
 // queueNetworks reads networks that are the caller's, and holds them.
@@ -344,7 +356,8 @@ func (pl *plan) give(ctx context.Context, b *pgx.Batch, c choice, tell bool) (er
 		if len(macs) == 0 && len(ips) == 0 {
 			for i := range pl.ports {
 				if tell {
-					pl.tx.ending.tellPort(ctx, &pl.ports[i].Port, kinds[pl.ports[i].ID])
+					p := &pl.ports[i]
+					pl.tx.ending.tellPortBy(ctx, p.request, &p.Port, kinds[p.ID])
 				}
 			}
 			return nil
@@ -363,7 +376,7 @@ func (pl *plan) wantedMACs(ctx context.Context) ([]wantedMAC, error) {
 			attr: "mac_address", host: p.Binding.Host,
 			row: macRow{addr: p.MAC, macUse: &macUse{
 				tenant: p.TenantID, port: p.ID, network: p.NetworkID, device: p.DeviceID,
-				state: intent.MACActive, origin: intent.MACOfPort, actor: Actor(ctx), requestID: requestID(ctx),
+				state: intent.MACActive, origin: intent.MACOfPort, actor: Actor(ctx), requestID: p.request,
 			}},
 		}
 	}

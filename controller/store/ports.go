@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/macloom/macloom/controller/intent"
 	"github.com/macloom/macloom/controller/mac"
@@ -50,37 +51,55 @@ var ports = entity[intent.Port]{
 		"device_owner":   byBytes("ports.device_owner"),
 		"status":         byBytes("ports.status"),
 	}),
-	scan: func(row pgx.CollectableRow) (p intent.Port, err error) {
-		var address int64
-		var ipsOf, groupsOf rawArray
-		var extras []byte
-		var place struct {
-			parent *string
-			vlan   *uint16
-			down   *bool
-		}
-		err = row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &address, &p.SegmentID,
-			&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
-			&p.AskedHost, &p.HostKnown, &p.Trunk.ID, &place.parent, &place.vlan, &place.down, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &extras,
-			&ipsOf, &groupsOf)...)
-		if err != nil {
-			return p, err
-		}
-		p.MAC = mac.Addr(address)
-		if place.parent != nil {
-			p.Trunk.Parent, p.Trunk.VLAN, p.Trunk.Down = *place.parent, *place.vlan, *place.down
-		}
-		if p.FixedIPs, err = readFixedIPs(ipsOf); err != nil {
-			return p, err
-		}
-		if p.SecurityGroups, err = readUUIDs(groupsOf); err != nil {
-			return p, err
-		}
-		if len(extras) > 2 {
-			err = json.Unmarshal(extras, &p.Extras)
-		}
+	scan: scanPort,
+}
+
+// portRow is where a row of a port is read into.
+type portRow struct {
+	port    intent.Port
+	address int64
+	parent  *string
+	vlan    *uint16
+	down    *bool
+	extras  pgtype.DriverBytes
+	targets []any
+}
+
+// portRows are used again and again: to make one for each port of a long list
+// costs as much as to read it.
+var portRows = sync.Pool{New: func() any {
+	r := &portRow{}
+	p := &r.port
+	r.targets = append(metaTargets(&p.Meta), &p.Num, &p.NetworkID, &r.address, &p.SegmentID,
+		&p.AdminUp, &p.DeviceID, &p.DeviceOwner, &p.Binding.Host, &p.Binding.InterfaceName, &p.Binding.PortNo, &p.Status, &p.StatusReason,
+		&p.AskedHost, &p.HostKnown, &p.Trunk.ID, &r.parent, &r.vlan, &r.down, &p.Unguarded, &p.VNICType, &p.QoSPolicyID, &p.NetworkQoSPolicyID, &r.extras,
+		nil, nil) // the lists are read as they were sent
+	return r
+}}
+
+func scanPort(row pgx.CollectableRow) (p intent.Port, err error) {
+	r := portRows.Get().(*portRow)
+	defer portRows.Put(r)
+	r.port = intent.Port{}
+	if err = row.Scan(r.targets...); err != nil {
 		return p, err
-	},
+	}
+	p = r.port
+	p.MAC = mac.Addr(r.address)
+	if r.parent != nil {
+		p.Trunk.Parent, p.Trunk.VLAN, p.Trunk.Down = *r.parent, *r.vlan, *r.down
+	}
+	raw := row.RawValues()
+	if p.FixedIPs, err = readFixedIPs(raw[len(raw)-2]); err != nil {
+		return p, err
+	}
+	if p.SecurityGroups, err = readUUIDs(raw[len(raw)-1]); err != nil {
+		return p, err
+	}
+	if len(r.extras) > 2 {
+		err = json.Unmarshal(r.extras, &p.Extras)
+	}
+	return p, err
 }
 
 // extrasText is what column extras holds.
@@ -171,6 +190,21 @@ func (s *Store) Port(ctx context.Context, sc Scope, id string) (p intent.Port, e
 // returns them in the order of the request. An interface that waits for one of
 // them completes its binding from then on.
 func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
+	in = slices.Clone(in)
+	for i := range in {
+		in[i].request = requestID(ctx)
+	}
+	if len(in) != 1 || in[0].ID != "" || held(ctx) != nil {
+		return s.createPorts(ctx, sc, in)
+	}
+	p, err := s.single.create(ctx, caller{sc, Actor(ctx)}, in[0], s.createPorts)
+	if err != nil {
+		return nil, err
+	}
+	return []intent.Port{p}, nil
+}
+
+func (s *Store) createPorts(ctx context.Context, sc Scope, in []NewPort) ([]intent.Port, error) {
 	var list []NewPort
 	err := s.write(ctx, func(tx *writeTx) error {
 		list = slices.Clone(in)
@@ -189,7 +223,7 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 			p.SecurityGroups = slices.Clone(p.SecurityGroups)
 			p.Status, p.StatusReason = intent.PortDown, ""
 			tx.spends(KindPort, p.TenantID)
-			tx.changed(KindPort, p.ID, p.TenantID, OpCreate).to(&p.Port)
+			tx.changed(KindPort, p.ID, p.TenantID, OpCreate).to(&p.Port).by(p.request)
 		}
 		if len(named) > 0 {
 			if err := lockAbsent(ctx, tx, named); err != nil {
@@ -217,255 +251,6 @@ func (s *Store) CreatePorts(ctx context.Context, sc Scope, in []NewPort) ([]inte
 		out[i] = list[i].Port
 	}
 	return out, nil
-}
-
-// UpdatePort changes a port; network, tenant and status are not its to change.
-// FixedIPs may have entries as in NewPort; the MAC is swapped by the rules of
-// a new port. change sees the binding that was asked for, not the one that an
-// interface has completed. A port whose binding changes is DOWN until the
-// controller has seen to it. change may run more than once.
-func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func(*intent.Port) error) (intent.Port, error) {
-	var p intent.Port
-	err := s.write(ctx, func(tx *writeTx) error {
-		old, err := ports.lock(ctx, tx, sc, id)
-		if err != nil {
-			return err
-		}
-		p = old
-		p.FixedIPs, p.SecurityGroups = slices.Clone(old.FixedIPs), slices.Clone(old.SecurityGroups)
-		asked := old
-		if asked.Binding, err = askedBinding(ctx, tx, old.ID); err != nil {
-			return err
-		}
-		p.Binding = asked.Binding
-		if err := change(&p); err != nil {
-			return err
-		}
-		keep(&p.Meta, &old.Meta)
-		p.Num, p.NetworkID, p.SegmentID, p.Status, p.StatusReason = old.Num, old.NetworkID, old.SegmentID, old.Status, old.StatusReason
-		if p.FixedIPs == nil {
-			p.FixedIPs = []intent.FixedIP{}
-		}
-		p.AskedHost, p.HostKnown, p.NetworkQoSPolicyID, p.Trunk = p.Binding.Host, old.HostKnown, old.NetworkQoSPolicyID, old.Trunk
-		carried := old.Trunk.Parent != "" // its own binding counts when it has left the trunk
-		if carried {
-			p.AskedHost = old.AskedHost
-		}
-		if err := sortGroups(&p); err != nil {
-			return err
-		}
-		if reflect.DeepEqual(p, asked) {
-			p.Binding = old.Binding
-			return nil
-		}
-		if p.Unguarded && len(without(p.SecurityGroups, old.SecurityGroups)) > 0 {
-			return groupsNeedSecurity()
-		}
-		if err := checkSecurity(&p); err != nil {
-			return err
-		}
-		if err := refuseLiberty(ctx, tx, sc, &p, &old); err != nil {
-			return err
-		}
-		if !slices.Equal(p.Extras.Pairs, old.Extras.Pairs) {
-			if err := checkPairBlocks(ctx, tx, sc, &p); err != nil {
-				return err
-			}
-		}
-		if err := s.updateParts(ctx, tx, sc, &p, &old); err != nil {
-			return err
-		}
-		if err := ports.retag(ctx, tx, &p.Meta, &old.Meta); err != nil {
-			return err
-		}
-		extras, err := extrasText(&p.Extras)
-		if err != nil {
-			return err
-		}
-		tx.changed(KindPort, p.ID, p.TenantID, OpUpdate).to(&p)
-		var b pgx.Batch
-		b.Queue(`
-			UPDATE ports SET name = $2, description = $3, admin_up = $4, device_id = $5, device_owner = $6,
-				host = $7, interface_name = $8, port_no = $9, port_security = $10, vnic_type = $11, qos_policy_id = nullif($12, '')::uuid, extras = $13,
-				revision = revision + 1, updated_at = now()
-			WHERE id = $1 RETURNING revision, updated_at, `+hostKnown("ports.host"),
-			p.ID, p.Name, p.Description, p.AdminUp, p.DeviceID, p.DeviceOwner,
-			p.Binding.Host, p.Binding.InterfaceName, int64(p.Binding.PortNo), !p.Unguarded, p.VNICType, p.QoSPolicyID, extras).
-			QueryRow(func(row pgx.Row) error {
-				known := &p.HostKnown
-				if carried {
-					known = new(bool)
-				}
-				return row.Scan(&p.Revision, &p.UpdatedAt, known)
-			})
-		if p.DeviceID != old.DeviceID {
-			b.Queue(`UPDATE mac_addresses SET device_id = $2, changed_at = now() WHERE port_id = $1`, p.ID, p.DeviceID)
-		}
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return err
-		}
-		if p.Binding == asked.Binding || carried {
-			p.Binding = old.Binding
-		} else if err := settleBinding(ctx, tx, &p, old.Binding); err != nil {
-			return err
-		}
-		if kind := portEvent(&p, &old); kind != "" {
-			tx.ending.tellPort(ctx, &p, kind)
-		}
-		return nil
-	})
-	return p, err
-}
-
-// refuseLiberty keeps from a network of another what only its owner may decide
-// there.
-func refuseLiberty(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
-	attr := ""
-	switch {
-	case sc.Admin:
-		return nil
-	case p.MAC != old.MAC:
-		attr = "mac_address"
-	case slices.ContainsFunc(p.FixedIPs, func(ip intent.FixedIP) bool { return ip.Addr.IsValid() && !slices.Contains(old.FixedIPs, ip) }):
-		attr = "fixed_ips"
-	case p.Unguarded != old.Unguarded:
-		attr = "port_security_enabled"
-	case len(p.Extras.Pairs) > 0 && !slices.Equal(p.Extras.Pairs, old.Extras.Pairs):
-		attr = "allowed_address_pairs"
-	case p.DeviceOwner != old.DeviceOwner && strings.HasPrefix(p.DeviceOwner, "network:"):
-		attr = "device_owner"
-	default:
-		return nil
-	}
-	var foreign bool
-	err := tx.QueryRow(ctx, `SELECT network_owner IS NOT NULL FROM ports WHERE id = $1`, p.ID).Scan(&foreign)
-	if err == nil && foreign {
-		err = &Denied{Rule: "update_port:" + attr}
-	}
-	return err
-}
-
-func groupsNeedSecurity() error {
-	return &Invalid{"security_groups", "Port security must be enabled and port must have an IP address in order to use security groups (security_groups)."}
-}
-
-// checkSecurity says what a port without port security cannot have.
-func checkSecurity(p *intent.Port) error {
-	switch {
-	case !p.Unguarded:
-		return nil
-	case len(p.Extras.Pairs) > 0:
-		return &Conflict{"AddressPairAndPortSecurityRequired", "allowed_address_pairs",
-			"Port Security must be enabled in order to have allowed address pairs on a port (allowed_address_pairs)."}
-	case len(p.SecurityGroups) > 0:
-		return &Conflict{"PortSecurityPortHasSecurityGroup", "security_groups",
-			"Port has security group associated. Cannot disable port security or IP address until security group is removed (security_groups)."}
-	}
-	return nil
-}
-
-// askedBinding reads the binding of a port without what an interface completes.
-func askedBinding(ctx context.Context, tx *writeTx, id string) (b intent.Binding, err error) {
-	err = tx.QueryRow(ctx, `SELECT host, interface_name, port_no FROM ports WHERE id = $1`, id).Scan(&b.Host, &b.InterfaceName, &b.PortNo)
-	return b, err
-}
-
-// settleBinding completes the binding of a port whose request has changed, and
-// makes it DOWN if it is now elsewhere.
-func settleBinding(ctx context.Context, tx *writeTx, p *intent.Port, before intent.Binding) error {
-	now, err := bindings(ctx, tx, []string{p.ID})
-	if err != nil {
-		return err
-	}
-	p.Binding.Host, p.Binding.InterfaceName = now[p.ID].host, now[p.ID].iface
-	if p.Binding == before {
-		return nil
-	}
-	p.Status, p.StatusReason = intent.PortDown, ""
-	if _, err = tx.Exec(ctx, `UPDATE ports SET status = 'DOWN', status_reason = '' WHERE id = $1`, p.ID); err != nil || p.Trunk.ID == "" {
-		return err
-	}
-	return followParent(ctx, tx, p.ID, before)
-}
-
-// portEvent is what the change of a port means to its MAC; empty: nothing.
-func portEvent(p, old *intent.Port) intent.MACEventKind {
-	switch {
-	case p.MAC != old.MAC:
-		return intent.MACAllocated
-	case p.Binding == old.Binding:
-	case old.Binding.Host == "":
-		return intent.MACBound
-	case p.Binding.Host == "":
-		return intent.MACUnbound
-	default:
-		return intent.MACMoved
-	}
-	if p.DeviceID != old.DeviceID || !slices.Equal(p.FixedIPs, old.FixedIPs) {
-		return intent.MACChanged
-	}
-	return ""
-}
-
-// updateParts changes what a port has in other tables.
-func (s *Store) updateParts(ctx context.Context, tx *writeTx, sc Scope, p, old *intent.Port) error {
-	newMAC, newIPs := p.MAC != old.MAC, !slices.Equal(p.FixedIPs, old.FixedIPs)
-	if newMAC {
-		newIPs = newIPs || slices.ContainsFunc(old.FixedIPs, func(ip intent.FixedIP) bool {
-			own, ok := mac.FromEUI64(ip.Addr)
-			return ok && own == old.MAC
-		})
-	}
-	added, gone := without(p.SecurityGroups, old.SecurityGroups), without(old.SecurityGroups, p.SecurityGroups)
-	if err := groups.use(ctx, tx, sc, added); err != nil {
-		return err
-	}
-	if p.QoSPolicyID != old.QoSPolicyID {
-		if err := qosPolicies.use(ctx, tx, sc, some(p.QoSPolicyID)); err != nil {
-			return err
-		}
-	}
-	var pl *plan
-	var c choice
-	wanted := []NewPort{{Port: *p}}
-	wanted[0].SecurityGroups, wanted[0].QoSPolicyID = nil, ""
-	if newMAC || newIPs {
-		var err error
-		if pl, err = s.newPlan(ctx, tx, Scope{Admin: true}, wanted); err != nil {
-			return err
-		}
-		if newMAC {
-			pl.oldMAC = old.MAC
-		}
-		if c, err = pl.choose(ctx, newMAC, newIPs); err != nil {
-			return err
-		}
-	}
-	var b pgx.Batch
-	if len(gone) > 0 {
-		b.Queue(`DELETE FROM port_security_groups WHERE port_id = $1 AND group_id = ANY($2::uuid[])`, p.ID, gone)
-	}
-	queueGroups(&b, []groupOf{{p.ID, added}})
-	// Released first: a port has one MAC.
-	if newMAC {
-		b.Queue(releaseOfPort, Actor(ctx), requestID(ctx), p.ID)
-	}
-	if newIPs {
-		b.Queue(`DELETE FROM fixed_ips WHERE port_id = $1`, p.ID)
-	}
-	if pl == nil {
-		return tx.SendBatch(ctx, &b).Close()
-	}
-	if err := pl.give(ctx, &b, c, false); err != nil {
-		return err
-	}
-	p.MAC, p.SegmentID, p.FixedIPs = wanted[0].MAC, wanted[0].SegmentID, wanted[0].FixedIPs
-	return nil
-}
-
-// without returns what of a is not in b.
-func without(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }
 
 // sortGroups makes the list of groups canonical.
@@ -547,29 +332,34 @@ func (s *Store) deletePort(ctx context.Context, sc Scope, id, passage string, ar
 				return err
 			}
 		}
-		var tenant string
-		var found bool
-		var b pgx.Batch
-		b.Queue(`SELECT FROM ports WHERE id = $1 FOR UPDATE`, canonical)
-		ports.see(tx, &b, canonical)
-		// Somebody else's port is not deleted below, and then all of this is undone.
-		b.Queue(passage, append([]any{Actor(ctx), requestID(ctx), canonical}, args...)...)
-		b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR network_owner = $2 OR $3) RETURNING tenant_id`, canonical, sc.TenantID, sc.Admin).
-			Query(func(rows pgx.Rows) (err error) {
-				tenant, found, err = one(rows, nil, pgx.RowTo[string])
-				return err
-			})
-		err := tx.SendBatch(ctx, &b).Close()
-		if err == nil && !found {
-			err = &NotFound{KindPort, id}
-		}
-		tx.changed(KindPort, canonical, tenant, OpDelete)
-		return err
+		return removePort(ctx, tx, sc, canonical, passage, args...)
 	})
 }
 
+// removePort is the part of deletePort that comes when the port is found.
+func removePort(ctx context.Context, tx *writeTx, sc Scope, id, passage string, args ...any) error {
+	var tenant string
+	var found bool
+	var b pgx.Batch
+	b.Queue(`SELECT FROM ports WHERE id = $1 FOR UPDATE`, id)
+	ports.see(tx, &b, id)
+	// Somebody else's port is not deleted below, and then all of this is undone.
+	b.Queue(passage, append([]any{Actor(ctx), requestID(ctx), id}, args...)...)
+	b.Queue(`DELETE FROM ports WHERE id = $1 AND (tenant_id = $2 OR network_owner = $2 OR $3) RETURNING tenant_id`, id, sc.TenantID, sc.Admin).
+		Query(func(rows pgx.Rows) (err error) {
+			tenant, found, err = one(rows, nil, pgx.RowTo[string])
+			return err
+		})
+	err := tx.SendBatch(ctx, &b).Close()
+	if err == nil && !found {
+		err = &NotFound{KindPort, id}
+	}
+	tx.changed(KindPort, id, tenant, OpDelete)
+	return err
+}
+
 // SetPortStatus writes the realized state of ports of a datapath where it
-// differs. That is a fact: the feed tells of it as one, the audit log and the
+// differs. That is a fact: the feed tells of it as one and as an event, the audit log and the
 // revision of a port do not. A port that has been unbound, bound elsewhere or deleted meanwhile is
 // left alone.
 func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortState) error {
@@ -590,15 +380,18 @@ func (s *Store) SetPortStatus(ctx context.Context, d intent.DPID, states []PortS
 			WITH wanted AS (
 				SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (id, status, reason)),
 			locked AS (
-				SELECT ports.id, wanted.status, wanted.reason FROM ports JOIN wanted ON wanted.id = ports.id`+attached+`
+				SELECT ports.id, wanted.status, wanted.reason, ports.status AS was FROM ports JOIN wanted ON wanted.id = ports.id`+attached+`
 				WHERE (ports.status, ports.status_reason) <> (wanted.status, wanted.reason)
 				  AND `+boundHost+` = $4
 				ORDER BY ports.id FOR NO KEY UPDATE OF ports),
 			done AS (
 				UPDATE ports SET status = locked.status, status_reason = locked.reason FROM locked WHERE ports.id = locked.id
-				RETURNING ports.id, ports.tenant_id)
-			INSERT INTO outbox (kind, object_id, tenant_id, op, fact)
-			SELECT '`+string(KindPort)+`', id, tenant_id, '`+string(OpUpdate)+`', true FROM done ORDER BY id`,
+				RETURNING ports.id, ports.tenant_id, ports.network_id, locked.status, locked.was, locked.reason)
+			INSERT INTO outbox (kind, object_id, tenant_id, op, fact, event, about)
+			SELECT '`+string(KindPort)+`', id, tenant_id, '`+string(OpUpdate)+`', true, '`+string(intent.EventPortRealized)+`',
+				json_build_object('port_id', id, 'network_id', network_id, 'switch', $4::text,
+					'details', json_build_object('status', status, 'was', was, 'reason', reason))
+			FROM done ORDER BY id`,
 			ids, status, reasons, d.String())
 		tx.told = told.RowsAffected() > 0
 		return err

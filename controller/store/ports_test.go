@@ -296,7 +296,7 @@ func TestStatusIsAFactThatFollowsTheBinding(t *testing.T) {
 	for i := range facts {
 		facts[i].Revision = 0
 	}
-	fact := store.Change{Kind: store.KindPort, ID: bound.ID, TenantID: red.TenantID, Op: store.OpUpdate, Fact: true}
+	fact := store.Change{Kind: store.KindPort, ID: bound.ID, TenantID: red.TenantID, Op: store.OpUpdate, Fact: true, Event: intent.EventPortRealized}
 	if diff := cmp.Diff([]store.Change{fact, fact}, facts); diff != "" {
 		t.Errorf("what the feed tells of it: (-want +got)\n%s", diff)
 	}

@@ -17,7 +17,7 @@ var qosPolicies = record[intent.QoSPolicy]{
 	entity: entity[intent.QoSPolicy]{
 		kind:    KindQoSPolicy,
 		table:   "qos_policies",
-		columns: metaColumns("qos_policies") + ", qos_policies.is_default, " + isShared("qos_policies.id"),
+		columns: metaColumns("qos_policies") + ", qos_policies.num, qos_policies.is_default, " + isShared("qos_policies.id"),
 		from:    "qos_policies",
 		visible: qosPolicyVisible,
 		owner:   "qos_policies.tenant_id",
@@ -28,7 +28,7 @@ var qosPolicies = record[intent.QoSPolicy]{
 		}),
 		sorts: metaSorts("qos_policies", nil),
 		scan: func(row pgx.CollectableRow) (p intent.QoSPolicy, err error) {
-			return p, row.Scan(append(metaTargets(&p.Meta), &p.Default, &p.Shared)...)
+			return p, row.Scan(append(metaTargets(&p.Meta), &p.Num, &p.Default, &p.Shared)...)
 		},
 		fill: fillQoSRules,
 	},
@@ -38,7 +38,7 @@ var qosPolicies = record[intent.QoSPolicy]{
 	settle: func(_ context.Context, _ *writeTx, _ Scope, p, old *intent.QoSPolicy) error {
 		p.Rules = []intent.QoSRule{}
 		if old != nil {
-			p.Rules = old.Rules
+			p.Rules, p.Num = old.Rules, old.Num
 		}
 		return nil
 	},
@@ -76,7 +76,7 @@ var qosRuleRows = entity[intent.QoSRule]{
 	kind:  KindQoSRule,
 	table: "qos_rules",
 	columns: `qos_rules.id, qos_rules.tenant_id, '', '', '{}'::text[], qos_rules.revision, qos_rules.created_at, qos_rules.updated_at,
-		qos_rules.policy_id, qos_rules.kind, qos_rules.direction, qos_rules.rate, qos_rules.burst, qos_rules.dscp`,
+		qos_rules.policy_id, qos_rules.kind, qos_rules.direction, qos_rules.rate, qos_rules.burst, qos_rules.dscp, qos_rules.class`,
 	from:    "qos_rules JOIN qos_policies ON qos_policies.id = qos_rules.policy_id",
 	visible: qosPolicyVisible,
 	order:   "qos_rules.id",
@@ -92,6 +92,7 @@ var qosRuleRows = entity[intent.QoSRule]{
 		"max_burst_kbps": byNumber("qos_rules.burst"),
 		"max_burst_kpps": byNumber("qos_rules.burst"),
 		"dscp_mark":      byNumber("qos_rules.dscp"),
+		"class":          byNumber("qos_rules.class"),
 	}),
 	sorts: metaSorts("qos_rules", map[string]string{
 		"name": "", "description": "",
@@ -103,18 +104,19 @@ var qosRuleRows = entity[intent.QoSRule]{
 		"max_burst_kbps": "qos_rules.burst",
 		"max_burst_kpps": "qos_rules.burst",
 		"dscp_mark":      "qos_rules.dscp",
+		"class":          "qos_rules.class",
 	}),
 	scan: func(row pgx.CollectableRow) (r intent.QoSRule, err error) {
-		return r, row.Scan(append(metaTargets(&r.Meta), &r.PolicyID, &r.Kind, &r.Direction, &r.Rate, &r.Burst, &r.DSCP)...)
+		return r, row.Scan(append(metaTargets(&r.Meta), &r.PolicyID, &r.Kind, &r.Direction, &r.Rate, &r.Burst, &r.DSCP, &r.Class)...)
 	},
 }
 
 var qosRules = record[intent.QoSRule]{
 	entity: qosRuleRows,
 	meta:   func(r *intent.QoSRule) *intent.Meta { return &r.Meta },
-	fields: []string{"policy_id", "kind", "direction", "rate", "burst", "dscp"},
+	fields: []string{"policy_id", "kind", "direction", "rate", "burst", "dscp", "class"},
 	values: func(r *intent.QoSRule) []any {
-		return []any{r.PolicyID, r.Kind, r.Direction, r.Rate, r.Burst, r.DSCP}
+		return []any{r.PolicyID, r.Kind, r.Direction, r.Rate, r.Burst, r.DSCP, r.Class}
 	},
 	settle: settleQoSRule,
 	parent: &parent[intent.QoSRule]{
@@ -152,7 +154,7 @@ func settleQoSRule(ctx context.Context, tx *writeTx, _ Scope, r, old *intent.QoS
 				"Unable to add the rule with value %d to the policy %s as the existing rule of type %s has value %d.", r.Rate, r.PolicyID, o.Kind, o.Rate)}
 		}
 	}
-	return nil
+	return qosRuleSupported(ctx, tx, r)
 }
 
 // QoSPolicies lists policies with their rules.

@@ -70,7 +70,28 @@ func settleRBACPolicy(ctx context.Context, tx *writeTx, sc Scope, p, _ *intent.R
 	if err != nil {
 		return err
 	}
-	return manipulable(sc, owner, p)
+	if err := manipulable(sc, owner, p); err != nil {
+		return err
+	}
+	return scopeIsShared(ctx, tx, p)
+}
+
+// scopeIsShared refuses to share a subnet pool with who may not use its address scope.
+func scopeIsShared(ctx context.Context, tx *writeTx, p *intent.RBACPolicy) error {
+	if p.ObjectType != string(KindSubnetPool) {
+		return nil
+	}
+	var usable bool
+	err := tx.QueryRow(ctx, `
+		SELECT address_scope_id IS NULL
+			OR EXISTS (SELECT FROM address_scopes WHERE id = address_scope_id AND tenant_id = $2)
+			OR EXISTS (SELECT FROM rbac_policies policy WHERE policy.address_scope_id = subnetpools.address_scope_id AND policy.target IN ($2, '*'))
+		FROM subnetpools WHERE id = $1`, p.ObjectID, p.Target).Scan(&usable)
+	if err == nil && !usable {
+		err = &Refused{"RbacPolicyInitError", fmt.Sprintf(
+			"Failed to create RBAC policy on object %s because target project doesn't have access to associated address scope.", p.ObjectID)}
+	}
+	return err
 }
 
 // lockShared locks the object of a policy against use by others, and returns
@@ -148,10 +169,13 @@ func (s *Store) UpdateRBACPolicy(ctx context.Context, sc Scope, id string, chang
 		if !sc.Admin && target == everybody {
 			return &Denied{Rule: "update_rbac_policy:target_tenant"}
 		}
-		if err := refuseWithdrawal(ctx, tx, &old, target); err != nil {
+		if err := refuseWithdrawal(ctx, tx, &old); err != nil {
 			return err
 		}
 		p.Target = target
+		if err := scopeIsShared(ctx, tx, &p); err != nil {
+			return err
+		}
 		tx.changed(KindRBACPolicy, p.ID, p.TenantID, OpUpdate)
 		err = tx.QueryRow(ctx, `
 			UPDATE rbac_policies SET target = $2, revision = revision + 1, updated_at = now()
@@ -182,7 +206,7 @@ func (s *Store) DeleteRBACPolicy(ctx context.Context, sc Scope, id string) error
 		if err != nil {
 			return err
 		}
-		if err := refuseWithdrawal(ctx, tx, &p, ""); err != nil {
+		if err := refuseWithdrawal(ctx, tx, &p); err != nil {
 			return err
 		}
 		tx.changed(KindRBACPolicy, p.ID, p.TenantID, OpDelete)

@@ -23,7 +23,7 @@ var segments = entity[intent.Segment]{
 	table: "mac_segments",
 	columns: metaColumns("mac_segments") + `, coalesce(mac_segments.parent_id::text, ''), coalesce(mac_segments.network_id::text, ''), mac_segments.host,
 		lower(mac_segments.block), upper(mac_segments.block), mac_segments.shared, mac_segments.strategy, mac_segments.quarantine_seconds,
-		mac_segments.conflict_policy, mac_segments.conflict_delay_seconds, used.active, used.reserved, used.quarantined`,
+		mac_segments.conflict_policy, mac_segments.conflict_delay_seconds, coalesce(mac_segments.qos_policy_id::text, ''), used.active, used.reserved, used.quarantined`,
 	from: `mac_segments CROSS JOIN LATERAL (
 		SELECT coalesce(sum(active), 0)::bigint AS active, coalesce(sum(reserved), 0)::bigint AS reserved, coalesce(sum(quarantined), 0)::bigint AS quarantined
 		FROM mac_usage_now u WHERE u.segment_id = mac_segments.id) AS used`,
@@ -34,6 +34,7 @@ var segments = entity[intent.Segment]{
 		"project_id":    byText("coalesce(mac_segments.tenant_id, '')"),
 		"parent_id":     byOptionalUUID("mac_segments.parent_id"),
 		"network_id":    byOptionalUUID("mac_segments.network_id"),
+		"qos_policy_id": byOptionalUUID("mac_segments.qos_policy_id"),
 		"host":          byText("mac_segments.host"),
 		"strategy":      byText("mac_segments.strategy"),
 		"base_address":  byMAC("lower(mac_segments.block)"),
@@ -52,7 +53,7 @@ var segments = entity[intent.Segment]{
 	scan: func(row pgx.CollectableRow) (g intent.Segment, err error) {
 		var lower, upper int64
 		err = row.Scan(append(metaTargets(&g.Meta), &g.ParentID, &g.NetworkID, &g.Host, &lower, &upper, &g.Shared, &g.Strategy, &g.QuarantineSeconds,
-			&g.ConflictPolicy, &g.ConflictDelay, &g.Active, &g.Reserved, &g.Quarantined)...)
+			&g.ConflictPolicy, &g.ConflictDelay, &g.QoSPolicyID, &g.Active, &g.Reserved, &g.Quarantined)...)
 		if err != nil {
 			return g, err
 		}
@@ -128,6 +129,9 @@ func (s *Store) CreateSegments(ctx context.Context, sc Scope, in []NewSegment) (
 		}
 		for i := range list {
 			if err := checkSegmentNetwork(ctx, tx, sc, &list[i].Segment); err != nil {
+				return err
+			}
+			if err := useQoSPolicy(ctx, tx, sc, list[i].QoSPolicyID, usedBySegment); err != nil {
 				return err
 			}
 		}
@@ -246,10 +250,10 @@ func insertSegment(ctx context.Context, tx *writeTx, sc Scope, g *intent.Segment
 	}
 	err = tx.QueryRow(ctx, `
 		INSERT INTO mac_segments (id, tenant_id, parent_id, network_id, name, description, block, shared,
-			host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds)
-		VALUES ($1, $2, $3, $4, $5, $6, int8range($7, $8, '[]'), $9, $10, $11, $12, $13, $14) RETURNING created_at, updated_at`,
+			host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds, qos_policy_id)
+		VALUES ($1, $2, $3, $4, $5, $6, int8range($7, $8, '[]'), $9, $10, $11, $12, $13, $14, nullif($15, '')::uuid) RETURNING created_at, updated_at`,
 		g.ID, tenantID, parentID, networkID, g.Name, g.Description, int64(g.Block.Base()), int64(g.Block.Last()), g.Shared,
-		g.Host, string(g.Strategy), g.QuarantineSeconds, string(g.ConflictPolicy), g.ConflictDelay).
+		g.Host, string(g.Strategy), g.QuarantineSeconds, string(g.ConflictPolicy), g.ConflictDelay, g.QoSPolicyID).
 		Scan(&g.CreatedAt, &g.UpdatedAt)
 	if err != nil {
 		return err
@@ -379,6 +383,11 @@ func (s *Store) UpdateSegment(ctx context.Context, sc Scope, id string, change f
 		if reflect.DeepEqual(g, old) {
 			return nil
 		}
+		if g.QoSPolicyID != old.QoSPolicyID {
+			if err := useQoSPolicy(ctx, tx, sc, g.QoSPolicyID, usedBySegment); err != nil {
+				return err
+			}
+		}
 		if g.Strategy != old.Strategy || g.Shared != old.Shared || g.Host != old.Host {
 			if err := endLeases(ctx, tx, g.ID); err != nil {
 				return err
@@ -390,9 +399,9 @@ func (s *Store) UpdateSegment(ctx context.Context, sc Scope, id string, change f
 		tx.changed(KindSegment, g.ID, g.TenantID, OpUpdate).to(&g)
 		return tx.QueryRow(ctx, `
 			UPDATE mac_segments SET name = $2, description = $3, shared = $4, host = $5, strategy = $6, quarantine_seconds = $7,
-				conflict_policy = $8, conflict_delay_seconds = $9, revision = revision + 1, updated_at = now()
+				conflict_policy = $8, conflict_delay_seconds = $9, qos_policy_id = nullif($10, '')::uuid, revision = revision + 1, updated_at = now()
 			WHERE id = $1 RETURNING revision, updated_at`, g.ID, g.Name, g.Description, g.Shared, g.Host, string(g.Strategy), g.QuarantineSeconds,
-			string(g.ConflictPolicy), g.ConflictDelay).Scan(&g.Revision, &g.UpdatedAt)
+			string(g.ConflictPolicy), g.ConflictDelay, g.QoSPolicyID).Scan(&g.Revision, &g.UpdatedAt)
 	})
 	return g, err
 }

@@ -161,9 +161,9 @@ func splitInto(ctx context.Context, tx *writeTx, parts []intent.Segment) error {
 		p := &parts[1+i]
 		err := tx.QueryRow(ctx, `
 			INSERT INTO mac_segments (id, tenant_id, parent_id, network_id, name, description, block, shared,
-				host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds)
+				host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds, qos_policy_id)
 			SELECT $2, tenant_id, parent_id, network_id, $3, description, int8range($4, $5, '[]'), shared,
-				host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds
+				host, strategy, quarantine_seconds, conflict_policy, conflict_delay_seconds, qos_policy_id
 			FROM mac_segments WHERE id = $1 RETURNING created_at, updated_at`,
 			first.ID, p.ID, p.Name, int64(p.Block.Base()), int64(p.Block.Last())).Scan(&p.CreatedAt, &p.UpdatedAt)
 		if err != nil {

@@ -32,7 +32,8 @@ var shares = map[Kind]share{
 	KindAddressScope: {"address_scopes", "address_scope_id", `SELECT tenant_id FROM subnetpools WHERE address_scope_id = $1`},
 	KindSubnetPool:   {"subnetpools", "subnetpool_id", `SELECT tenant_id FROM subnets WHERE subnetpool_id = $1`},
 	KindQoSPolicy: {"qos_policies", "qos_policy_id", `
-		SELECT tenant_id FROM networks WHERE qos_policy_id = $1 UNION ALL SELECT tenant_id FROM ports WHERE qos_policy_id = $1`},
+		SELECT tenant_id FROM networks WHERE qos_policy_id = $1 UNION ALL SELECT tenant_id FROM ports WHERE qos_policy_id = $1
+		UNION ALL SELECT tenant_id FROM mac_segments WHERE qos_policy_id = $1 AND tenant_id IS NOT NULL`},
 }
 
 // ownOrShared is the condition of what a caller sees of a kind that can be
@@ -122,9 +123,8 @@ func (e *entity[T]) useShared(ctx context.Context, tx *writeTx, sc Scope, u uses
 }
 
 // refuseWithdrawal keeps a policy that tenants rely on: those whom it lets use
-// the object, who do, and whom no other policy lets. then is the target that
-// the policy gets; empty: none. The object must be locked against new use.
-func refuseWithdrawal(ctx context.Context, tx *writeTx, p *intent.RBACPolicy, then string) error {
+// the object, who do, and whom no other policy lets. The object must be locked against new use.
+func refuseWithdrawal(ctx context.Context, tx *writeTx, p *intent.RBACPolicy) error {
 	if p.Action != intent.AccessAsShared {
 		return nil // what is external to a tenant is used by nothing yet
 	}
@@ -132,10 +132,10 @@ func refuseWithdrawal(ctx context.Context, tx *writeTx, p *intent.RBACPolicy, th
 	rows, err := tx.Query(ctx, `
 		SELECT users.tenant_id FROM (`+sh.users+`) users
 		WHERE users.tenant_id <> (SELECT tenant_id FROM `+sh.table+` WHERE id = $1)
-		  AND $2 IN (users.tenant_id, '*') AND $3 NOT IN (users.tenant_id, '*')
-		  AND NOT EXISTS (SELECT FROM rbac_policies other WHERE other.object_id = $1 AND other.id <> $4
+		  AND $2 IN (users.tenant_id, '*')
+		  AND NOT EXISTS (SELECT FROM rbac_policies other WHERE other.object_id = $1 AND other.id <> $3
 			AND other.action = 'access_as_shared' AND other.target IN (users.tenant_id, '*'))
-		LIMIT 1`, p.ObjectID, p.Target, then, p.ID)
+		LIMIT 1`, p.ObjectID, p.Target, p.ID)
 	user, used, err := one(rows, err, pgx.RowTo[string])
 	if err != nil || !used {
 		return err
@@ -165,7 +165,7 @@ func shareWithAll(ctx context.Context, tx *writeTx, kind Kind, id, owner string,
 	if err != nil || len(there) == 0 {
 		return err
 	}
-	if err := refuseWithdrawal(ctx, tx, &there[0], ""); err != nil {
+	if err := refuseWithdrawal(ctx, tx, &there[0]); err != nil {
 		return err
 	}
 	return withdraw(ctx, tx, forAll, id, action)

@@ -49,6 +49,8 @@ type NewPort struct {
 
 	// Security decides on port security; nil: as the network does.
 	Security *bool
+
+	request string // that it is asked for by, where that is not the one of the transaction
 }
 
 // NewSubnet is a subnet to create, with what is to be chosen for it.
@@ -87,6 +89,7 @@ const (
 	KindMACConflict    Kind = "mac_conflict"        // never in a Change: a fact
 	KindMACImport      Kind = "mac_import"          // never in a Change: a fact
 	KindAuditEntry     Kind = "audit_entry"         // never in a Change: it tells of one
+	KindEvent          Kind = "event"               // in a Change: one that is about no other object; see Change.Event
 	KindQoSPolicy      Kind = "qos_policy"
 	KindQoSRule        Kind = "qos_rule" // its policy changes with it
 	KindTrunk          Kind = "trunk"
@@ -102,6 +105,11 @@ const (
 	KindServiceProfile Kind = "service_profile"
 	KindRBACPolicy     Kind = "rbac_policy"
 	KindMACAllowList   Kind = "mac_allow_list"
+	KindBlock          Kind = "block"
+	KindMACGuard       Kind = "mac_guard"
+	KindMACMove        Kind = "mac_move" // never in a Change: a fact
+	KindAffinityPool   Kind = "affinity_pool"
+	KindPoolBackend    Kind = "affinity_backend" // its pool changes with it
 )
 
 // Op is what happened to an object.
@@ -132,6 +140,8 @@ type Store struct {
 	// they do not run into each other. Only a hint: the constraints decide.
 	macs inFlight[mac.Addr]
 	ips  inFlight[subnetAddr]
+
+	single gathering // ports that are asked for one at a time
 }
 
 // Open connects to the database at a PostgreSQL URL or connection string. The

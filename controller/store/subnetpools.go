@@ -96,6 +96,9 @@ func settleSubnetPool(ctx context.Context, tx *writeTx, sc Scope, p, old *intent
 	if old == nil {
 		return useScope(ctx, tx, sc, p)
 	}
+	if err := mayRescope(ctx, tx, sc, old); err != nil {
+		return err
+	}
 	if p.IPVersion != old.IPVersion {
 		return errMixedPrefixes
 	}
@@ -119,6 +122,21 @@ func settleSubnetPool(ctx context.Context, tx *writeTx, sc Scope, p, old *intent
 		return err
 	}
 	return insertPrefixes(ctx, tx, p)
+}
+
+// mayRescope refuses to change a pool in an address scope of another tenant: what
+// its prefixes may be depends on those of others there.
+func mayRescope(ctx context.Context, tx *writeTx, sc Scope, p *intent.SubnetPool) error {
+	if p.ScopeID == "" || sc.Admin {
+		return nil
+	}
+	var own bool
+	err := tx.QueryRow(ctx, `SELECT tenant_id = $2 FROM address_scopes WHERE id = $1`, p.ScopeID, sc.TenantID).Scan(&own)
+	if err == nil && !own {
+		err = &Refused{"IllegalSubnetPoolUpdate", fmt.Sprintf(
+			"Illegal subnetpool update : subnetpool %s cannot be updated when associated with shared address scope %s.", p.ID, p.ScopeID)}
+	}
+	return err
 }
 
 // cutFrom says whether a subnet of a pool has addresses of prefixes.

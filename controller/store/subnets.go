@@ -235,12 +235,13 @@ func splitRoutes(routes []intent.Route) (destinations []netip.Prefix, hops []net
 	return destinations, hops
 }
 
-// orNull makes an address that is none a NULL.
-func orNull(a netip.Addr) any {
-	if !a.IsValid() {
+// orNull makes a value that is none a NULL.
+func orNull[V comparable](v V) any {
+	var none V
+	if v == none {
 		return nil
 	}
-	return a
+	return v
 }
 
 func insertPools(ctx context.Context, tx *writeTx, n *intent.Subnet) error {

@@ -23,7 +23,7 @@ type switchPort struct {
 
 const selectSwitches = `
 	SELECT dpid, admitted, address, connected, description, ports, capabilities, realized, foreign_flows, repaired, error, connected_at,
-		fail_mode, datapath_type, system_id, hostname, version, ovsdb_connected, setup_error, tunnel_ip, turned_away_at, turned_away_reason, updated_at
+		fail_mode, datapath_type, system_id, hostname, version, ovsdb_connected, setup_error, tunnel_ip, turned_away_at, turned_away_reason, judged_at IS NOT NULL, note, updated_at
 	FROM switches`
 
 func scanSwitch(row pgx.CollectableRow) (sw intent.Switch, err error) {
@@ -33,7 +33,7 @@ func scanSwitch(row pgx.CollectableRow) (sw intent.Switch, err error) {
 	var tunnel *netip.Addr
 	err = row.Scan(&dpid, &sw.Admitted, &sw.Address, &sw.Connected, &sw.Description, &list, &sw.Capabilities, &sw.Realized, &sw.ForeignFlows,
 		&sw.Repaired, &sw.Error, &connected, &sw.FailMode, &sw.DatapathType, &sw.SystemID, &sw.Hostname, &sw.Version, &sw.OVSDBConnected,
-		&sw.SetupError, &tunnel, &turnedAway, &sw.TurnedAwayReason, &sw.UpdatedAt)
+		&sw.SetupError, &tunnel, &turnedAway, &sw.TurnedAwayReason, &sw.Judged, &sw.Note, &sw.UpdatedAt)
 	if err != nil {
 		return sw, err
 	}
@@ -118,20 +118,39 @@ func (s *Store) SaveSwitch(ctx context.Context, sw intent.Switch) error {
 	if capabilities == nil {
 		capabilities = map[string]string{}
 	}
+	pools := sw.Pools
+	if pools == nil {
+		pools = map[uint32]intent.PoolFact{}
+	}
 	var connected any
 	if !sw.ConnectedAt.IsZero() {
 		connected = sw.ConnectedAt
 	}
+	event := intent.Event{Kind: intent.EventSwitchDown, Switch: sw.DPID, Details: map[string]any{"address": sw.Address}}
+	if sw.Connected {
+		event.Kind = intent.EventSwitchUp
+	}
+	about, err := writeAbout(&event)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `
-			INSERT INTO switches (dpid, address, connected, description, ports, capabilities, realized, foreign_flows, repaired, error, connected_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())
+		told, err := tx.Exec(ctx, `
+			WITH was AS (
+				SELECT connected FROM switches WHERE dpid = $1 FOR UPDATE),
+			saved AS (
+			INSERT INTO switches (dpid, address, connected, description, ports, capabilities, realized, foreign_flows, repaired, error, connected_at, pools, updated_at)
+			SELECT $1, $2, $3::boolean, $4, $5::json, $6::json, $7, $8, $9, $10, $11::timestamptz, $14, now() FROM (SELECT count(*) FROM was) AS locked
 			ON CONFLICT ON CONSTRAINT switches_pkey DO UPDATE SET
 				address = excluded.address, connected = excluded.connected, description = excluded.description, ports = excluded.ports,
 				capabilities = excluded.capabilities, realized = excluded.realized, foreign_flows = excluded.foreign_flows,
-				repaired = excluded.repaired, error = excluded.error, connected_at = excluded.connected_at, updated_at = excluded.updated_at,
-				admitted = switches.admitted OR switches.judged_at IS NULL`,
-			sw.DPID.String(), sw.Address, sw.Connected, sw.Description, ports, capabilities, sw.Realized, sw.ForeignFlows, sw.Repaired, sw.Error, connected)
+				repaired = excluded.repaired, error = excluded.error, connected_at = excluded.connected_at, pools = excluded.pools, updated_at = excluded.updated_at,
+				admitted = switches.admitted OR switches.judged_at IS NULL)
+			INSERT INTO outbox (kind, object_id, op, fact, event, about)
+			SELECT '`+string(KindEvent)+`', '', '`+string(OpCreate)+`', true, $12, $13::json WHERE $3 <> coalesce((SELECT connected FROM was), false)`,
+			sw.DPID.String(), sw.Address, sw.Connected, sw.Description, ports, capabilities, sw.Realized, sw.ForeignFlows, sw.Repaired, sw.Error, connected,
+			string(event.Kind), string(about), pools)
+		tx.told = told.RowsAffected() > 0
 		return err
 	})
 }
@@ -193,8 +212,24 @@ func dropPlaceholder(ctx context.Context, tx *writeTx, b intent.Bridge) error {
 // a controller starts.
 func (s *Store) MarkSwitchesDisconnected(ctx context.Context) error {
 	return s.write(ctx, func(tx *writeTx) error {
-		_, err := tx.Exec(ctx, `
-			UPDATE switches SET connected = false, ovsdb_connected = false, updated_at = now() WHERE connected OR ovsdb_connected`)
-		return err
+		rows, err := tx.Query(ctx, `SELECT dpid, address FROM switches WHERE connected ORDER BY dpid FOR UPDATE`)
+		if err != nil {
+			return err
+		}
+		var lost []intent.Event
+		var dpid, address string
+		_, err = pgx.ForEachRow(rows, []any{&dpid, &address}, func() error {
+			d, err := intent.ParseDPID(dpid)
+			lost = append(lost, intent.Event{Kind: intent.EventSwitchDown, Switch: d, Details: map[string]any{"address": address}})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err = tx.Exec(ctx, `
+			UPDATE switches SET connected = false, ovsdb_connected = false, updated_at = now() WHERE connected OR ovsdb_connected`); err != nil {
+			return err
+		}
+		return tx.happened(lost...)
 	})
 }

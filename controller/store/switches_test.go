@@ -47,7 +47,7 @@ func (b *bundle) admissions() []intent.Admission {
 func TestSwitchesAreKeptAsFacts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	before := b.rowCounts()["outbox"]
+	before := b.intents()
 	sw := intent.Switch{
 		DPID: 0xa1, Admitted: true, Address: "192.0.2.1:51000", Connected: true, Description: "Open vSwitch", Realized: 7, ForeignFlows: 2, Repaired: 3,
 		Capabilities: map[string]string{"ct": "yes", "nd_set": "unknown"},
@@ -74,8 +74,8 @@ func TestSwitchesAreKeptAsFacts(t *testing.T) {
 	}
 	_, err := b.Switch(b.ctx, 0xa2)
 	wantNotFound(t, err, store.KindSwitch)
-	if after := b.rowCounts()["outbox"]; after != before+1 {
-		t.Errorf("%d entries of the feed, want one: that a host has the switch", after-before)
+	if after := b.intents(); after != before+1 {
+		t.Errorf("%d entries of the feed of what is wanted, want one: that a host has the switch", after-before)
 	}
 }
 
@@ -131,8 +131,11 @@ func TestTurnedAwaySwitchesAreRememberedUntilSomebodyDecides(t *testing.T) {
 	if got := b.admissions(); len(got) != 0 {
 		t.Errorf("that is no decision: %v", got)
 	}
+	if sw = must(b.UpdateSwitch(b.ctx, 0xa1, func(sw *intent.Switch) error { sw.Note = "rack 7"; return nil }))(t); sw.Note != "rack 7" || len(b.admissions()) != 0 {
+		t.Errorf("a note is no decision: %q, %v", sw.Note, b.admissions())
+	}
 	for _, admitted := range []bool{true, false} {
-		sw = must(b.UpdateSwitch(b.ctx, 0xa1, func(sw *intent.Switch) error { sw.Admitted = admitted; return nil }))(t)
+		sw = must(b.UpdateSwitch(b.ctx, 0xa1, func(sw *intent.Switch) error { sw.Judge(admitted); return nil }))(t)
 		if diff := cmp.Diff([]intent.Admission{{DPID: 0xa1, SystemID: "h1", Admitted: admitted}}, b.admissions()); diff != "" || sw.Admitted != admitted {
 			t.Errorf("decided (-want +got)\n%s", diff)
 		}
@@ -146,22 +149,26 @@ func TestTurnedAwaySwitchesAreRememberedUntilSomebodyDecides(t *testing.T) {
 	if !must(b.Switch(b.ctx, 0xa2))(t).Admitted {
 		t.Error("a switch that was let in is shown as turned away")
 	}
-	if changes := b.published(); len(changes) != 2 {
-		t.Errorf("the feed has %v, want the two decisions", changes)
+	if changes := b.published(); len(changes) != 3 {
+		t.Errorf("the feed has %v, want the note and the two decisions", changes)
 	}
 }
 
-func TestAFloodOfInventedSwitchesPushesOutTheOldestAndNoDecision(t *testing.T) {
+func TestAFloodOfInventedSwitchesPushesOutTheOldestAndNothingOfAnOperator(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	sql[int](b, `WITH flood AS (
 		INSERT INTO switches (dpid, admitted, turned_away_at) SELECT lpad(to_hex(n), 16, '0'), false, now() - n * interval '1 second'
 		FROM generate_series(1, 1000) AS n RETURNING 1) SELECT count(*)::int FROM flood`)
-	must(b.UpdateSwitch(b.ctx, 1000, func(*intent.Switch) error { return nil }))(t)
+	must(b.UpdateSwitch(b.ctx, 1000, func(sw *intent.Switch) error { sw.Judge(false); sw.Note = "stolen"; return nil }))(t)
+	must(b.UpdateSwitch(b.ctx, 999, func(sw *intent.Switch) error { sw.Note = "whose?"; return nil }))(t)
+	if diff := cmp.Diff([]intent.Admission{{DPID: 1000}}, b.admissions()); diff != "" {
+		t.Errorf("decided (-want +got):\n%s", diff)
+	}
 	for d := range 3 {
 		b.reject(intent.Candidate{DPID: intent.DPID(5000 + d)})
 	}
-	for d, stays := range map[intent.DPID]bool{1000: true, 999: false, 998: false, 997: true, 1: true, 5000: true, 5002: true} {
+	for d, stays := range map[intent.DPID]bool{1000: true, 999: true, 998: false, 997: true, 1: true, 5000: true, 5002: true} {
 		if _, err := b.Switch(b.ctx, d); (err == nil) != stays {
 			t.Errorf("switch %d: %v, want it to be there: %v", d, err, stays)
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -243,16 +244,15 @@ func (tx *writeTx) queueRecord(ctx context.Context, b *pgx.Batch) {
 			string(c.Kind), c.ID, c.TenantID, string(c.Op), requestID(ctx), Actor(ctx), audits[0].was, audits[0].became)
 		return
 	}
-	kinds, ids, tenants, ops := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	kinds, ids, tenants, ops, requests := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i := range tx.changes {
 		c := &tx.changes[i]
-		kinds[i], ids[i], tenants[i], ops[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op)
+		kinds[i], ids[i], tenants[i], ops[i], requests[i] = string(c.Kind), c.ID, c.TenantID, string(c.Op), cmp.Or(c.request, requestID(ctx))
 	}
 	b.Queue(`
 		INSERT INTO outbox (kind, object_id, tenant_id, op, request_id)
-		SELECT kind, object_id, tenant_id, op, $5
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c (kind, object_id, tenant_id, op)`,
-		kinds, ids, tenants, ops, requestID(ctx))
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])`,
+		kinds, ids, tenants, ops, requests)
 	queueAudit(ctx, b, audits)
 }
 

@@ -60,7 +60,10 @@ func TestTheCommandsSayWhatHostsHoldAndDo(t *testing.T) {
 	t.Log(c.ctl.CLI("switch", "flows", all[0].bridge.DPID))
 
 	// A host that cannot be asked is explained by what it was last, and not compared.
-	all[1].lab.Vsctl("del-manager", "--", "del-controller", all[1].bridge.Name)
+	// Its manager would give it its controller back.
+	all[1].lab.Vsctl("del-manager")
+	c.awaitSwitch("the host to be without its manager", "?id="+all[1].bridge.DPID, func(sw map[string]any) bool { return sw["ovsdb_connected"] == false })
+	all[1].lab.Vsctl("del-controller", all[1].bridge.Name)
 	c.awaitSwitch("the host to be away", "?id="+all[1].bridge.DPID, func(sw map[string]any) bool { return sw["connected"] == false })
 	got := c.explain(web, "protocol=tcp&dst_port=5432&to="+db.portID())
 	if got.Verdict != "delivered" || !slices.ContainsFunc(got.Warnings, func(w string) bool { return strings.Contains(w, "not connected") }) {

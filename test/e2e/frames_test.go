@@ -57,7 +57,7 @@ func tagged(frame []byte, vlan byte) []byte {
 func mark(frame []byte, n int) []byte { return append(slices.Clone(frame), trailer(n)...) }
 
 func marked(n int) func([]byte) bool {
-	return func(frame []byte) bool { return bytes.HasSuffix(frame, trailer(n)) }
+	return func(frame []byte) bool { return bytes.Contains(frame, trailer(n)) }
 }
 
 func trailer(n int) []byte { return fmt.Appendf(nil, "macloom-%08d", n) }

@@ -97,7 +97,7 @@ func TestSetManagerAloneBringsAHostUnderControl(t *testing.T) {
 	c := hypervisor(t, lab.ControllerOptions{OwnDatabase: true})
 	sw := c.setManager(manager)
 	for column, want := range map[string]string{
-		"fail_mode": "secure", "datapath_type": "netdev", "protocols": "[OpenFlow13]", "datapath_id": c.bridge.DPID, "external_ids": "{owner=macloom}",
+		"fail_mode": "secure", "datapath_type": lab.Datapath, "protocols": "[OpenFlow13]", "datapath_id": c.bridge.DPID, "external_ids": "{owner=macloom}",
 	} {
 		if got := strings.Trim(c.lab.Vsctl("get", "bridge", "br-int", column), `"`); got != want {
 			t.Errorf("%s is %s, want %s", column, got, want)
@@ -106,7 +106,7 @@ func TestSetManagerAloneBringsAHostUnderControl(t *testing.T) {
 	if got := c.lab.Vsctl("get-controller", "br-int"); got != "tcp:127.0.0.1:6653" {
 		t.Errorf("controller %s", got)
 	}
-	if sw["system_id"] == "" || sw["hostname"] == "" || !strings.HasPrefix(sw["version"].(string), "3.") || sw["datapath_type"] != "netdev" || sw["admitted"] != true {
+	if sw["system_id"] == "" || sw["hostname"] == "" || !strings.HasPrefix(sw["version"].(string), "3.") || sw["datapath_type"] != lab.Datapath || sw["admitted"] != true {
 		t.Errorf("shown: %v", sw)
 	}
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/macloom/macloom/test/lab"
 )
@@ -25,8 +28,14 @@ type mesh struct {
 // all hosts reach each other.
 func newMesh(t *testing.T, bridges int, pairs ...[2]int) *mesh {
 	t.Helper()
+	return newMeshOf(t, lab.ControllerOptions{}, bridges, pairs...)
+}
+
+// newMeshOf is newMesh with options for the controller.
+func newMeshOf(t *testing.T, o lab.ControllerOptions, bridges int, pairs ...[2]int) *mesh {
+	t.Helper()
 	m := &mesh{t: t, lab: lab.New(t)}
-	m.ctl = m.lab.Controller(lab.ControllerOptions{})
+	m.ctl = m.lab.Controller(o)
 	for i := range bridges {
 		b := m.lab.Bridge(fmt.Sprint("s", i), lab.BridgeOptions{DPID: fmt.Sprintf("%016x", 0xa0+i), Controller: lab.ControllerAddr})
 		m.bridges = append(m.bridges, b)
@@ -140,13 +149,7 @@ func TestAFatTreePings(t *testing.T) {
 
 func TestATorusHeals(t *testing.T) {
 	t.Parallel()
-	var pairs [][2]int
-	for y := range 3 {
-		for x := range 3 {
-			pairs = append(pairs, [2]int{3*y + x, 3*y + (x+1)%3}, [2]int{3*y + x, 3*((y+1)%3) + x})
-		}
-	}
-	newMesh(t, 9, pairs...).heals()
+	newMesh(t, 9, torus()...).heals()
 }
 
 // Two links between the same switches are one loop, too; and one that is plugged in later.
@@ -168,6 +171,14 @@ func TestAControllerThatReturnsToARingSendsNoFlowModAndLosesNoPacket(t *testing.
 		}
 		return nil
 	})
+	seeks := -1.0
+	lab.Wait(t, "all stations to be found by all switches", patience, func() error {
+		last := seeks
+		if seeks = m.ctl.Metric("macloom_openflow_packet_ins_total", "kind=seek"); seeks != last {
+			return errors.Join(errors.New("some were sought just now"), m.reach())
+		}
+		return nil
+	})
 	pings := m.hosts[0].StartPing("10.0.0.3", 10*time.Millisecond)
 	m.ctl.Kill9()
 	sent := pings.Sent()
@@ -179,20 +190,63 @@ func TestAControllerThatReturnsToARingSendsNoFlowModAndLosesNoPacket(t *testing.
 	})
 	m.ctl.Start()
 	m.ctl.WaitReady()
-	heard := func() float64 { return m.ctl.Metric("macloom_fabric_frames_received_total", "result=known") }
-	lab.Wait(t, "the switches to be back, and to hear of each other", patience, func() error {
-		if n := m.ctl.Metric("macloom_switches_connected"); n != 4 || heard() < 40 {
-			return fmt.Errorf("%v switches, %v frames", n, heard())
-		}
-		return nil
-	})
+	m.ctl.WaitFabric(4, 40)
 	if n := m.ctl.Metric("macloom_openflow_flow_mods_total"); n != 0 {
-		t.Errorf("%v flow-mods were sent", n)
+		t.Errorf("%v flow-mods were sent: %v", n, m.ctl.Metrics()["macloom_reconcile_flow_mods_total"])
 	}
 	if got := pings.Stop(); got.Received != got.Sent {
 		t.Error(got)
 	}
 	m.once()
+}
+
+// Each host is listed once, at its own port and not at those that its frames
+// come by at other switches.
+func TestTheHostsOfARingAreListedWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, 4, [2]int{0, 1}, [2]int{1, 2}, [2]int{2, 3}, [2]int{3, 0})
+	where := map[string]string{}
+	for i, h := range m.hosts {
+		where[h.MAC] = fmt.Sprintf("%016x %d %s [%s]", 0xa0+i, h.Port, h.Interface, h.Addr)
+	}
+	listed := func() error {
+		got := map[string]string{}
+		all := m.ctl.Must("GET", "/v2.0/hosts", nil)["hosts"].([]any)
+		for _, o := range all {
+			h := o.(map[string]any)
+			got[h["mac_address"].(string)] = fmt.Sprintf("%s %v %s %v", h["switch"], h["port"], h["interface"], h["ip_addresses"])
+		}
+		if d := cmp.Diff(where, got); d != "" || len(all) != len(got) {
+			return fmt.Errorf("%d hosts (-want +got):\n%s", len(all), d)
+		}
+		return nil
+	}
+	lab.Wait(t, "the hosts", patience, listed)
+	if n := m.ctl.Metric("macloom_fabric_hosts"); n != 4 {
+		t.Errorf("%v hosts are counted", n)
+	}
+	if out := m.ctl.CLI("topology", "--hosts"); !strings.Contains(out, m.hosts[2].MAC) {
+		t.Errorf("a host is not in\n%s", out)
+	}
+
+	m.ctl.Kill9()
+	m.ctl.Start()
+	m.ctl.WaitReady()
+	m.ctl.WaitFabric(4, 8)
+	if err := listed(); err != nil {
+		t.Errorf("after a restart of the controller: %v", err)
+	}
+
+	h := m.hosts[0]
+	delete(where, h.MAC)
+	h.Unplug()
+	lab.Wait(t, "the unplugged host to be gone", patience, listed)
+	h.Plug(m.bridges[2])
+	where[h.MAC] = fmt.Sprintf("%016x %d %s [%s]", 0xa2, h.Port, h.Interface, h.Addr)
+	lab.Wait(t, "it to be elsewhere", patience, func() error {
+		_, _ = h.Exec(context.Background(), "ip", "neigh", "flush", "all") // so that it asks
+		return errors.Join(m.reach(), listed())
+	})
 }
 
 func TestAHostCannotForgeALink(t *testing.T) {

@@ -101,12 +101,25 @@ func TestABoundPortSpeaksOnlyAsItself(t *testing.T) {
 		"RARP":                                  raw(everybody, 0x8035, 0, 1, 8, 0, 6, 4, 0, 3),
 		"MPLS":                                  raw(peer, 0x8847, 0, 0, 1, 255),
 	}
+	// The kernel's connection tracker cuts off what follows an IP packet: there the mark
+	// is inside. Neighbour discovery is not tracked, and knows what may be inside.
+	sign := func(f walk.Frame, n int) []byte {
+		if tracked := f.ARPOp == 0 && f.IPSrc.IsValid() && (f.Proto != 58 || f.Type < 133); tracked {
+			f.Payload = slices.Concat(f.Payload, trailer(n))
+			return f.Bytes()
+		}
+		return mark(f.Bytes(), n)
+	}
 	n := 0
 	try := func(name string, frame walk.Frame, passes bool) {
 		t.Helper()
 		n++
+		t.Logf("frame %d is %s", n, name)
 		seen, last := witness.Capture(marked(n)), witness.Capture(marked(1000+n))
-		thief.SendFrame(mark(frame.Bytes(), n))
+		thief.SendFrame(sign(frame, n))
+		if passes {
+			seen.Wait(1, patience) // the kernel's datapath may let the sentinel overtake the first of its kind
+		}
 		// The sentinel leaves by the same port afterwards: once it is there, the frame would be, too.
 		thief.SendFrame(mark(arp.Bytes(), 1000+n))
 		last.Wait(1, patience)

@@ -247,6 +247,9 @@ func TestAHostWithoutItsControllerGoesOnAndCatchesUp(t *testing.T) {
 		return err
 	})
 	defer conn.Close()
+	// The interface is there before the pings: OVS in userspace reads its routes anew
+	// for each that comes, and drops what it would tunnel meanwhile.
+	newcomer := instance{ip: "10.0.0.5", Host: far.lab.Host(far.bridge, "late", lab.HostOptions{MAC: "02:00:5e:00:00:05", Addrs: []string{"10.0.0.5/24"}})}
 	a.Ping(b.ip, lab.PingOptions{Timeout: patience})
 	near.Ping(b.ip, lab.PingOptions{Timeout: patience})
 
@@ -263,12 +266,10 @@ func TestAHostWithoutItsControllerGoesOnAndCatchesUp(t *testing.T) {
 	connected(false)
 	// What is asked for meanwhile waits.
 	c.ctl.Must(http.MethodDelete, "/v2.0/security-group-rules/"+rule, nil)
-	late := c.create("ports", "port", map[string]any{
-		"name": "late", "tenant_id": "acme", "network_id": network, "fixed_ips": []any{map[string]any{"ip_address": "10.0.0.5"}}, "binding:host_id": far.bridge.DPID,
+	newcomer.port = c.create("ports", "port", map[string]any{
+		"name": "late", "tenant_id": "acme", "network_id": network, "mac_address": newcomer.MAC,
+		"fixed_ips": []any{map[string]any{"ip_address": newcomer.ip}}, "binding:host_id": far.bridge.DPID,
 	})
-	newcomer := instance{
-		Host: far.lab.Host(far.bridge, "late", lab.HostOptions{MAC: late["mac_address"].(string), Addrs: []string{"10.0.0.5/24"}}), port: late, ip: "10.0.0.5",
-	}
 	far.carry("late", newcomer.portID())
 	time.Sleep(away - time.Since(cutAt)) // the length of the cut
 	if err := exchange(conn, patience); err != nil {

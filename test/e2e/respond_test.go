@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/macloom/macloom/controller/mac"
 	"github.com/macloom/macloom/test/lab"
@@ -396,23 +397,28 @@ func TestAFloodOfQuestionsFromOnePortDoesNotKeepAnotherFromItsLease(t *testing.T
 	flooder, victim := c.station("flooder", "acme", network, nil), c.client(c.station("victim", "acme", network, nil))
 	own := parseMAC(flooder.MAC)
 	discover := append(udp(own, [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, [4]byte{}, [4]byte{255, 255, 255, 255}, 68, 67), make([]byte, 300)...)
-	const flood = 5000
+	const flood, burst = 5000, 20
 	leased := make(chan struct{})
 	done := make(chan int)
 	go func() {
-		sent := 0
-		for ; ; sent++ {
-			flooder.SendFrame(discover)
-			flooder.SendFrame(arp(own, own, [4]byte{}, [4]byte{10, 0, byte(sent >> 8), byte(sent)}))
-			if sent < flood {
-				continue
-			}
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for sent := 0; ; {
 			select {
 			case <-leased:
-				done <- sent
-				return
+				if sent >= flood {
+					done <- sent
+					return
+				}
 			default:
 			}
+			var frames [][]byte
+			for range burst {
+				frames = append(frames, discover, arp(own, own, [4]byte{}, [4]byte{10, 0, byte(sent >> 8), byte(sent)}))
+				sent++
+			}
+			flooder.SendFrame(frames...)
+			<-tick.C
 		}
 	}()
 	c.counts("malformed", 20) // it is under way
@@ -440,33 +446,45 @@ func TestTheExampleOfTheGuideGivesAnAddress(t *testing.T) {
 	followGuide(t, "dhcp")
 }
 
-// followGuide does on a host what the first example of a guide says, whose end the
-// guide tells, too.
-func followGuide(t *testing.T, name string) {
+// followGuide does on a host what the examples of a guide say, one after the other, whose ends the
+// guide tells, too. It makes a namespace for each station.
+func followGuide(t *testing.T, name string, stations ...string) {
 	t.Helper()
 	guide, err := os.ReadFile("../../docs/" + name + ".md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(guide), "```sh\n")
-	example, rest, found := strings.Cut(rest, "```\n")
-	_, rest, _ = strings.Cut(rest, "this ends with `")
-	want, _, _ := strings.Cut(rest, "`")
-	if !found || want == "" {
+	var script string
+	var ends []string
+	for _, part := range strings.Split(string(guide), "```sh\n")[1:] {
+		example, prose, _ := strings.Cut(part, "```\n")
+		if _, rest, ok := strings.Cut(prose, "ends with `"); ok {
+			end, _, _ := strings.Cut(rest, "`")
+			script, ends = script+example, append(ends, end)
+		}
+	}
+	if len(ends) == 0 {
 		t.Fatal("the guide has no example")
 	}
 	s := sites(t, 1)[0]
 	vm := strings.TrimSuffix(s.lab.Namespace(), "sw") + "vm"
-	t.Cleanup(func() {
-		if out, err := s.lab.Exec(context.Background(), "ip", "netns", "del", vm); err != nil {
-			t.Error(out, err)
-		}
-	})
+	if len(stations) == 0 {
+		stations = []string{""} // one, without a name
+	}
+	for _, name := range stations {
+		t.Cleanup(func() {
+			if out, err := s.lab.Exec(context.Background(), "ip", "netns", "del", vm+name); err != nil {
+				t.Error(out, err)
+			}
+		})
+	}
 	vars := fmt.Sprintf("set -e; cd %s; VM=%s; export MACLOOM_TOKEN=%s\nmacloom() { %q \"$@\"; }\n",
 		s.lab.Dir(), vm, s.ctl.Token(), s.ctl.Binary())
-	out, err := s.lab.Exec(context.Background(), "sh", "-c", vars+example)
-	if err != nil || !strings.Contains(out, want) {
-		t.Errorf("%v: %s\nwant %s", err, out, want)
+	out, err := s.lab.Exec(context.Background(), "sh", "-c", vars+script)
+	for _, want := range ends {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%v: %s\nwant %s", err, out, want)
+		}
 	}
 }
 

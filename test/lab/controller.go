@@ -203,6 +203,19 @@ func (c *Controller) Start() {
 	}
 }
 
+// WaitFabric waits until so many switches are connected, and so many frames have told of
+// links that were known: the switches of a fabric are back, and hear of each other.
+func (c *Controller) WaitFabric(switches, frames float64) {
+	c.l.t.Helper()
+	Wait(c.l.t, "the switches to be back, and to hear of each other", 60*time.Second, func() error {
+		n, heard := c.Metric("macloom_switches_connected"), c.Metric("macloom_fabric_frames_received_total", "result=known")
+		if n != switches || heard < frames {
+			return fmt.Errorf("%v switches, %v frames", n, heard)
+		}
+		return nil
+	})
+}
+
 // WaitReady waits until /readyz answers 200.
 func (c *Controller) WaitReady() {
 	c.l.t.Helper()

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,27 +14,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SendFrame sends an Ethernet frame out of the host's eth0 as it is, whatever
-// addresses it claims. Frames shorter than Ethernet's minimum are padded.
-func (h *Host) SendFrame(frame []byte) {
+// SendFrame sends Ethernet frames out of the host's eth0 as they are, whatever
+// addresses they claim. Frames shorter than Ethernet's minimum are padded.
+func (h *Host) SendFrame(frames ...[]byte) {
 	h.l.t.Helper()
-	if len(frame) < 60 {
-		frame = append(append(make([]byte, 0, 60), frame...), make([]byte, 60-len(frame))...)
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	if h.sender == 0 {
+		// It stays open: to close one takes the kernel as long as a thousand frames.
+		fd, err := h.packetSocket(0) // protocol 0: receives nothing
+		if err != nil {
+			h.l.t.Fatalf("lab: sending a frame from %s: %v", h, err)
+		}
+		h.l.t.Cleanup(func() { _ = unix.Close(fd) })
+		h.sender = fd
 	}
-	fd, err := h.packetSocket(0) // protocol 0: receives nothing
-	if err != nil {
-		h.l.t.Fatalf("lab: sending a frame from %s: %v", h, err)
-	}
-	defer unix.Close(fd)
-	if n, err := unix.Write(fd, frame); err != nil || n != len(frame) {
-		h.l.t.Fatalf("lab: sending a frame from %s: %d of %d bytes: %v", h, n, len(frame), err)
+	fd := h.sender
+	for _, frame := range frames {
+		if len(frame) < 60 {
+			frame = append(append(make([]byte, 0, 60), frame...), make([]byte, 60-len(frame))...)
+		}
+		n, err := unix.Write(fd, frame)
+		for errors.Is(err, unix.EAGAIN) {
+			if _, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err == nil || errors.Is(err, unix.EINTR) {
+				n, err = unix.Write(fd, frame)
+			}
+		}
+		if err != nil || n != len(frame) {
+			h.l.t.Fatalf("lab: sending a frame from %s: %d of %d bytes: %v", h, n, len(frame), err)
+		}
 	}
 }
 
-// packetSocket makes a non-blocking AF_PACKET socket on the host's eth0.
+// packetSocket makes a non-blocking AF_PACKET socket on the host's interface.
 func (h *Host) packetSocket(protocol uint16) (fd int, err error) {
 	err = inNamespace(h.ns, func() error {
-		eth0, err := net.InterfaceByName("eth0")
+		dev, err := net.InterfaceByName(cmp.Or(h.dev, "eth0"))
 		if err != nil {
 			return err
 		}
@@ -49,12 +65,12 @@ func (h *Host) packetSocket(protocol uint16) (fd int, err error) {
 				unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20))
 		}
 		if err == nil {
-			err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(protocol), Ifindex: eth0.Index})
+			err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(protocol), Ifindex: dev.Index})
 		}
 		if err == nil && protocol != 0 {
 			// Frames to foreign MACs count too.
 			err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-				&unix.PacketMreq{Ifindex: int32(eth0.Index), Type: unix.PACKET_MR_PROMISC})
+				&unix.PacketMreq{Ifindex: int32(dev.Index), Type: unix.PACKET_MR_PROMISC})
 		}
 		if err != nil {
 			return errors.Join(err, unix.Close(fd))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"sync"
 )
 
 // Host is a namespace with one interface, eth0, on a bridge.
@@ -17,7 +18,11 @@ type Host struct {
 
 	l      *Lab
 	ns     string
+	dev    string // empty: eth0
 	bridge *Bridge
+
+	sending sync.Mutex
+	sender  int // the socket of SendFrame; 0: none yet
 }
 
 // plug adds the host's interface to its bridge.

@@ -3,7 +3,9 @@
 //
 // Every lab has its own network namespaces, so ports such as 127.0.0.1:6653
 // are private to it and any number of labs may run at once. Open vSwitch runs
-// with the userspace ("netdev") datapath, because it needs no kernel module.
+// with the userspace ("netdev") datapath, because it needs no kernel module, or
+// with the kernel's ("system") where MACLOOM_TEST_DATAPATH says so, as it does
+// in test/kernellab.
 //
 // All that a lab starts or makes is taken away again in t.Cleanup, also when
 // the test fails. Should the test process be killed, its children die with it
@@ -14,6 +16,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -32,6 +35,15 @@ import (
 
 // commandLimit bounds every short command that the lab runs.
 const commandLimit = 60 * time.Second
+
+// Kinds of datapath (Open_vSwitch schema, Bridge:datapath_type).
+const (
+	Userspace = "netdev"
+	Kernel    = "system"
+)
+
+// Datapath is the kind that the bridges of labs have.
+var Datapath = cmp.Or(os.Getenv("MACLOOM_TEST_DATAPATH"), Userspace)
 
 // Lab is one private network with its own Open vSwitch.
 type Lab struct {

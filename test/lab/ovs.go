@@ -123,7 +123,7 @@ type Bridge struct {
 	DPID string // 16 hex digits
 }
 
-// Bridge makes a bridge with the userspace datapath. The fail mode is set
+// Bridge makes a bridge with the datapath of all labs. The fail mode is set
 // before the controller, as the first controller of a standalone bridge
 // flushes its flows.
 func (l *Lab) Bridge(name string, o BridgeOptions) *Bridge {
@@ -134,7 +134,7 @@ func (l *Lab) Bridge(name string, o BridgeOptions) *Bridge {
 	if o.Protocols == "" {
 		o.Protocols = "OpenFlow13"
 	}
-	args := []string{"add-br", name, "--", "set", "bridge", name, "datapath_type=netdev",
+	args := []string{"add-br", name, "--", "set", "bridge", name, "datapath_type=" + Datapath,
 		"fail_mode=" + o.FailMode, "protocols=" + o.Protocols, "other_config:disable-in-band=true"}
 	if o.DPID != "" {
 		args = append(args, "other_config:datapath-id="+o.DPID)

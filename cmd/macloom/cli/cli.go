@@ -28,7 +28,7 @@ type Environment struct {
 
 // Commands returns the commands, to be put below the root.
 func Commands(env Environment) []*cobra.Command {
-	return append(networking(env), newSwitch(env), newSegment(env), newMAC(env), newInventory(env), newWatch(env), newExplain(env), newTopology(env))
+	return append(networking(env), newSwitch(env), newSegment(env), newMAC(env), newInventory(env), newWatch(env), newExplain(env), newTopology(env), newMACMoves(env), newMACGuard(env), newBlock(env), newEvents(env))
 }
 
 // UsageError is a mistake in what was typed, found before anything was asked.

@@ -62,10 +62,12 @@ ID                                    NAME  BLOCK                 TENANT_ID  NET
 		s.run("segment", "show", "02-00-05-00-00-00/24", "--columns", "block,utilisation"))
 	want(t, "\ncollision_probability: 1.8e-7\n", s.run("segment", "show", blueID, "--columns", "collision_probability", "-o", "yaml"))
 	s.requests()
-	s.run("segment", "set", "blue", "--name", "", "--quarantine", "600", "--prefix-length", "/23")
+	s.run("segment", "set", "blue", "--name", "", "--quarantine", "600", "--prefix-length", "/23", "--qos-policy", "none")
+	s.run("segment", "set", blueID, "--qos-policy", blueID)
 	want(t, "\n02:00:05:00:00:00/24\n02:00:05:00:00:00/24\n", s.run("segment", "split", blueID, "25", "--columns", "block", "--no-headers"))
 	want(t, "", s.run("segment", "delete", blueID))
-	s.wantRequests("GET /mac-segments?fields=id&name=blue", `PUT /mac-segments/`+blueID+` {"mac_segment":{"name":"","prefix_length":23,"quarantine_seconds":600}}`,
+	s.wantRequests("GET /mac-segments?fields=id&name=blue", `PUT /mac-segments/`+blueID+` {"mac_segment":{"name":"","prefix_length":23,"qos_policy_id":null,"quarantine_seconds":600}}`,
+		`PUT /mac-segments/`+blueID+` {"mac_segment":{"qos_policy_id":"`+blueID+`"}}`,
 		`PUT /mac-segments/`+blueID+`/split {"prefix_length":25}`, "DELETE /mac-segments/"+blueID)
 }
 

@@ -16,13 +16,15 @@ var (
 		path: "tenants", single: "tenant", plural: "tenants", isID: func(string) bool { return false },
 		names: []func(string) url.Values{by("id"), by("name")},
 	}
-	subnets        = collection{path: "subnets", single: "subnet", plural: "subnets", isID: isUUID, names: []func(string) url.Values{by("name"), byPrefix}}
-	ports          = collection{path: "ports", single: "port", plural: "ports", isID: isUUID, names: []func(string) url.Values{byMAC, by("name")}}
-	securityGroups = collection{path: "security-groups", single: "security_group", plural: "security_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
-	groupRules     = collection{path: "security-group-rules", single: "security_group_rule", plural: "security_group_rules", isID: isUUID}
-	addressGroups  = collection{path: "address-groups", single: "address_group", plural: "address_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
-	macAllowLists  = collection{path: "mac-allow-lists", single: "mac_allow_list", plural: "mac_allow_lists", isID: isUUID, names: []func(string) url.Values{by("name")}}
-	qosPolicies    = collection{path: "qos/policies", single: "policy", plural: "policies", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	subnets          = collection{path: "subnets", single: "subnet", plural: "subnets", isID: isUUID, names: []func(string) url.Values{by("name"), byPrefix}}
+	ports            = collection{path: "ports", single: "port", plural: "ports", isID: isUUID, names: []func(string) url.Values{byMAC, by("name")}}
+	securityGroups   = collection{path: "security-groups", single: "security_group", plural: "security_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	groupRules       = collection{path: "security-group-rules", single: "security_group_rule", plural: "security_group_rules", isID: isUUID}
+	addressGroups    = collection{path: "address-groups", single: "address_group", plural: "address_groups", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	macAllowLists    = collection{path: "mac-allow-lists", single: "mac_allow_list", plural: "mac_allow_lists", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	affinityPools    = collection{path: "mac-affinity/pools", single: "affinity_pool", plural: "affinity_pools", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	affinityBackends = collection{path: "mac-affinity/backends", single: "affinity_backend", plural: "affinity_backends", isID: isUUID, names: []func(string) url.Values{by("name")}}
+	qosPolicies      = collection{path: "qos/policies", single: "policy", plural: "policies", isID: isUUID, names: []func(string) url.Values{by("name")}}
 )
 
 func byPrefix(word string) url.Values {
@@ -54,7 +56,7 @@ var (
 // networking returns the commands of the Networking API.
 func networking(env Environment) []*cobra.Command {
 	var cmds []*cobra.Command
-	for _, r := range []resource{tenantResource, networkResource, subnetResource, portResource, securityGroupResource, ruleResource, allowListResource} {
+	for _, r := range []resource{tenantResource, networkResource, subnetResource, portResource, securityGroupResource, ruleResource, allowListResource, affinityPoolResource, affinityBackendResource, qosPolicyResource} {
 		cmds = append(cmds, r.commands(env))
 	}
 	return cmds

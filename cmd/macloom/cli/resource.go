@@ -23,6 +23,8 @@ type resource struct {
 	finish func(c *call, body map[string]any) error
 	// deletion are flags of delete that become words of its query.
 	deletion []option
+	// more are commands that only this resource has; nil: none.
+	more     func(*connection) []*cobra.Command
 	examples map[string]string // by command
 }
 
@@ -203,6 +205,9 @@ func (r resource) commands(env Environment) *cobra.Command {
 	}
 	for _, cmd := range cmds {
 		cmd.Example = r.examples[cmd.Name()]
+	}
+	if r.more != nil {
+		cmds = append(cmds, r.more(conn)...)
 	}
 	return conn.attach(group(r.use, r.short, cmds...))
 }

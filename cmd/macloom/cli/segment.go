@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/macloom/macloom/cmd/macloom/client"
 	"github.com/macloom/macloom/controller/mac"
@@ -105,6 +104,9 @@ func (c *call) lookUp(put func(attribute, id string), references ...reference) e
 	return nil
 }
 
+// segmentQoS is the policy of packets from its addresses.
+var segmentQoS = nameOption(onWrite, "qos-policy", "qos_policy_id", qosPolicies, "the QoS policy of what its addresses send").orNone()
+
 // segmentFlags are the attributes of a segment that may be given and changed.
 func segmentFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -114,14 +116,22 @@ func segmentFlags(cmd *cobra.Command) {
 	f.String("quarantine", "", "how long a released address rests, such as 10m")
 	f.String("conflict-delay", "", "how long the managed side keeps an address under reassign, such as 10m")
 	f.Bool("shared", false, "whether it serves tenants without a segment of their own")
+	f.String(segmentQoS.flag, "", segmentQoS.doc)
 	f.String("conflict-policy", "", "what happens when somebody else has an address: "+strings.Join(policies, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions(strategies, cobra.ShellCompDirectiveNoFileComp)) // the flags are there
 	_ = cmd.RegisterFlagCompletionFunc("conflict-policy", cobra.FixedCompletions(policies, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // segmentBody returns those of segmentFlags that were given.
-func segmentBody(f *pflag.FlagSet) (map[string]any, error) {
-	body := map[string]any{}
+func segmentBody(c *call) (map[string]any, error) {
+	body, f := map[string]any{}, c.flags
+	if given := typed(f, segmentQoS.flag); given != nil {
+		policy, err := segmentQoS.value(c, given)
+		if err != nil {
+			return nil, err
+		}
+		body[segmentQoS.attribute] = policy
+	}
 	for _, flag := range []string{"name", "description", "strategy", "conflict-policy"} {
 		if f.Changed(flag) {
 			body[strings.ReplaceAll(flag, "-", "_")] = f.Lookup(flag).Value.String()
@@ -158,7 +168,7 @@ func createSegment(conn *connection) *cobra.Command {
 	f.String("host", "", "the only host that it serves")
 	f.String("parent", "", "the segment that it is taken from")
 	return conn.run(cmd, newOutput(cmd, block), func(c *call) error {
-		body, err := segmentBody(c.flags)
+		body, err := segmentBody(c)
 		if err != nil {
 			return err
 		}
@@ -198,7 +208,7 @@ func setSegment(conn *connection) *cobra.Command {
 	segmentFlags(cmd)
 	cmd.Flags().String("prefix-length", "", "another size: grow into the free neighbour, or give up the empty half")
 	return conn.run(cmd, newOutput(cmd, block), func(c *call) error {
-		body, err := segmentBody(c.flags)
+		body, err := segmentBody(c)
 		if err != nil {
 			return err
 		}

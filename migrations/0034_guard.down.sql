@@ -1,0 +1,3 @@
+DROP TABLE mac_moves;
+DROP TABLE block_terms;
+DROP TABLE blocks;

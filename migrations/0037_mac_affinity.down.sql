@@ -1,0 +1,3 @@
+ALTER TABLE switches DROP COLUMN pools;
+DROP TABLE affinity_backends;
+DROP TABLE affinity_pools;
