@@ -41,7 +41,7 @@ test: ## Install what is missing and run every test, on real PostgreSQL and Open
 	go vet ./...
 	go test -race -timeout 15m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
 	@$(MAKE) --no-print-directory build
-	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom go test -count=1 -parallel 4 -skip '$(QUEUETESTS)' $(AS_ROOT) -timeout 20m $$(go list ./test/... | grep -v '/test$$')
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom test/again -count=1 -parallel 4 -skip '$(QUEUETESTS)' $(AS_ROOT) -timeout 20m $$(go list ./test/... | grep -v '/test$$')
 
 # The machine is emulated in software where it must be: what fails there is tried
 # once more.
