@@ -14,6 +14,7 @@ need() { # need PACKAGE CONDITION…
   "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 have() { command -v "$1"; }
+static_busybox() { have busybox && ! ldd "$(command -v busybox)"; }
 postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/postgres' || have postgres; }
 
 case "${1:-}" in
@@ -37,7 +38,7 @@ case "${1:-}" in
     need libc6-dev test -e /usr/include/stdlib.h
     if [ "$1" = kernel ]; then
       need qemu-system-x86 have qemu-system-x86_64
-      need busybox-static have busybox
+      need busybox-static static_busybox # the only program that the machine begins with
       need kmod have depmod
       need cpio have cpio
     fi
