@@ -125,3 +125,18 @@ func TestASecondInstanceOnADataDirectoryIsRefusedByPid(t *testing.T) {
 	}
 	again()
 }
+
+// What a person is told to type has an address that can be connected to.
+func TestNobodyIsToldToConnectToAllAddresses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ listening, want string }{
+		{"[::]:6640", "ADDRESS:6640"},
+		{"0.0.0.0:6640", "ADDRESS:6640"},
+		{"127.0.0.1:6640", "127.0.0.1:6640"},
+		{"[2001:db8::1]:6640", "[2001:db8::1]:6640"},
+	} {
+		if got, want := howToConnect(&config{Bridge: "br-int"}, "", reachable(c.listening)), "  ovs-vsctl set-manager tcp:"+c.want+"\n"; !strings.HasSuffix(got, want) {
+			t.Errorf("listening on %s: %q, want %q at its end", c.listening, got, want)
+		}
+	}
+}

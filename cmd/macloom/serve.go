@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -215,7 +216,17 @@ macloom %s is up
   OpenFlow   %s    OVSDB   %s
 
 %s
-`, versionText(), scheme, address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, address("openflow"), address("ovsdb")))
+`, versionText(), scheme, address("http"), tokenNote, address("openflow"), address("ovsdb"), howToConnect(cfg, reachable(address("openflow")), reachable(address("ovsdb"))))
+}
+
+// reachable is an address to connect to: one that listens on all addresses of the machine
+// names none.
+func reachable(listening string) string {
+	at, err := netip.ParseAddrPort(listening)
+	if err != nil || !at.Addr().IsUnspecified() {
+		return listening
+	}
+	return fmt.Sprintf("ADDRESS:%d", at.Port())
 }
 
 // howToConnect says what to type on a host.

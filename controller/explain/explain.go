@@ -390,6 +390,9 @@ func (e *explainer) warn(a *Answer, p plan) error {
 	if err != nil {
 		return err
 	}
+	if p.guess != "" {
+		a.Warnings = append(a.Warnings, p.guess)
+	}
 	for _, id := range ids {
 		if s, ok := standings[id]; ok && s.Status != intent.PortActive {
 			why := ""

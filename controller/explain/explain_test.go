@@ -196,6 +196,69 @@ func TestAnAnswerSaysWhatBecomesOfAFrameAndWhy(t *testing.T) {
 	}
 }
 
+// An address belongs to the port whose own it is, also by its link-local address, else to one that may
+// speak as it; what is not known of that is said.
+func TestAnAddressLeadsToWhoHasIt(t *testing.T) {
+	t.Parallel()
+	pairs := map[string][]intent.AddressPair{
+		"p-web1": {{Address: "0.0.0.0/0"}, {Address: "10.0.0.100"}},
+		"p-web2": {{Address: "10.0.0.100"}, {Address: "10.0.0.64/28"}, {Address: "10.0.0.3"}},
+	}
+	for _, c := range []struct {
+		name      string
+		to        string
+		unguarded bool
+		want      string // whom it comes to; empty: nobody
+		says      string // by the summary or a warning; empty: there is no warning
+	}{
+		{"link-local", web2LinkLocal, false, "p-web2", ""},
+		{"an own one before that of a pair", "10.0.0.3", false, "p-db", ""},
+		{"of the pairs of two", "10.0.0.100", false, "p-web1", "port web1 p-web1 and port web2 p-web2 may speak as 10.0.0.100; it is followed to the first of them"},
+		{"of the longest prefix", "10.0.0.70", false, "p-web2", "port web2 p-web2 may speak as 10.0.0.70; whether it does is not known here"},
+		{"of any address", "10.0.0.90", false, "p-web1", "port web1 p-web1 may speak as 10.0.0.90"},
+		{"that nobody has", "fd00::77", false, "", "no port of network front has the address fd00::77, so that nobody answers for it"},
+		{"that a port without port security may have", "fd00::77", true, "", "so that nobody answers for it, unless port lone p-lone does, which has no port security"},
+	} {
+		w := town()
+		for id, pairs := range pairs {
+			p, _ := w.state.Port(id)
+			p.Extras.Pairs = pairs
+			w.state.PutPort(p, nil)
+		}
+		lone, _ := w.state.Port("p-lone")
+		lone.Unguarded = c.unguarded
+		w.state.PutPort(lone, nil)
+		from := "p-web1"
+		if c.want == from {
+			from = "p-web2"
+		}
+		a := ask(t, w, Question{From: from, ToIP: ip(c.to), Protocol: number(protoTCP), DstPort: 80})
+		want, _ := w.state.Port(c.want)
+		if c.want != "" && !strings.Contains(a.Frame, want.MAC.String()) {
+			t.Errorf("%s: %s: the frame is not for %s: %s", c.name, a.Verdict, want.MAC, a.Frame)
+		}
+		if told := strings.Join(append(a.Warnings, a.Summary), "\n"); c.says != "" && !strings.Contains(told, c.says) || c.says == "" && len(a.Warnings) > 0 {
+			t.Errorf("%s: %s\nwant: %s", c.name, told, c.says)
+		}
+	}
+}
+
+// web2LinkLocal is the link-local address that the MAC of web2 forms.
+const web2LinkLocal = "fe80::5ff:fe02:c"
+
+// To a link-local address a port speaks from its own, and gets the answer.
+func TestAnEchoToALinkLocalAddressIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := town()
+	g, _ := w.state.Group("g-web")
+	g.Rules = append(g.Rules, intent.Rule{Meta: intent.Meta{ID: "rule-107"}, Num: 107, GroupID: "g-web", Direction: intent.Ingress, EtherType: intent.IPv6})
+	w.state.PutGroup(g, nil)
+	a := ask(t, w, Question{From: "p-web1", ToIP: ip(web2LinkLocal)})
+	if want := "echo request from fe80::5ff:fe01:b (02:00:05:01:00:0b) to " + web2LinkLocal; a.Verdict != Delivered || a.Reply == nil || a.Reply.Verdict != Delivered || !strings.HasPrefix(a.Frame, want) {
+		t.Errorf("%s: %s, reply %+v; want %s", a.Summary, a.Frame, a.Reply, want)
+	}
+}
+
 // What the MAC allow lists of a network, or the MACs of its other ports, keep a port
 // from is said.
 func TestAMACThatAPortMayNotHaveIsExplained(t *testing.T) {

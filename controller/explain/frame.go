@@ -34,6 +34,7 @@ type plan struct {
 	frame   walk.Frame
 	raw     []byte // the very frame, in the place of frame; nil: none is given
 	nowhere string // why there is no frame to send; empty: there is one
+	guess   string // what is not known of who is meant; empty: nothing
 }
 
 // resolve finds who is meant and builds the frame. ARP and neighbour discovery are
@@ -56,16 +57,20 @@ func (e *explainer) resolve(s *intent.State) (p plan) {
 		}
 	case q.ToIP.IsValid():
 		target = q.ToIP
-		to, a, ok := holder(s, p.from.NetworkID, q.ToIP)
+		held := whoHas(s, p.from.NetworkID, q.ToIP)
 		switch {
-		case ok:
-			p.to, p.frame.Dst = &to, a.Bytes()
+		case len(held.ports) > 0:
+			p.to, p.frame.Dst = &held.ports[0], held.mac.Bytes()
+			p.guess = e.guessed(&held, q.ToIP)
 		case q.ToIP.IsMulticast() || q.ToIP == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			p.frame.Dst = groupMAC(q.ToIP)
 		case q.EtherType == "ARP": // that is the question
 		default:
 			network, _ := s.Network(p.from.NetworkID)
 			p.nowhere = fmt.Sprintf("no port of network %s has the address %s, so that nobody answers for it", nameOr(network.Name, network.ID), q.ToIP)
+			if held.open != nil {
+				p.nowhere += fmt.Sprintf(", unless %s does, which has no port security", e.portWords(*held.open))
+			}
 		}
 	default:
 		p.frame.Dst = q.ToMAC.Bytes()
@@ -133,7 +138,7 @@ func (e *explainer) fill(p *plan, target netip.Addr, six bool) {
 	if q.SrcMAC != 0 {
 		f.Src = q.SrcMAC.Bytes()
 	}
-	if f.IPSrc = q.SrcIP; !f.IPSrc.IsValid() {
+	if f.IPSrc = q.SrcIP; !f.IPSrc.IsValid() && !target.IsLinkLocalUnicast() { // on the link one speaks by addresses of the link (RFC 6724 §5)
 		f.IPSrc = addressOf(p.from, six)
 	}
 	if !f.IPSrc.IsValid() {
@@ -246,30 +251,6 @@ func addressOf(p intent.Port, six bool) netip.Addr {
 		}
 	}
 	return netip.Addr{}
-}
-
-// holder finds who has an address in a network, and by which MAC: the oldest port
-// whose own it is, or one that may speak as it.
-func holder(s *intent.State, network string, a netip.Addr) (found intent.Port, at mac.Addr, ok bool) {
-	own := false
-	for p := range s.PortsIn(network) {
-		mine, with := false, p.MAC
-		for _, ip := range p.FixedIPs {
-			mine = mine || ip.Addr == a
-		}
-		paired := false
-		for _, pair := range p.Extras.Pairs {
-			if prefix := pair.Prefix(); !mine && prefix.IsSingleIP() && prefix.Addr() == a {
-				paired = true
-				with = pair.Block(p.MAC).Base() // of a prefix any will do
-			}
-		}
-		better := !ok || mine && !own || mine == own && p.Num < found.Num
-		if (mine || paired) && better && (mine || !own) {
-			found, at, ok, own = p, with, true, mine
-		}
-	}
-	return found, at, ok
 }
 
 // everybody is the address of all stations of a link.

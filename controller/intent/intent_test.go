@@ -82,6 +82,7 @@ func TestABindingThatCannotBeMetSaysWhy(t *testing.T) {
 	}
 	s.PutPort(port(6, "nowhere", at(2)), touched)
 	s.PutPort(port(7, "down", at(3)), touched)
+	s.PutPort(port(8, "net", at(0)), touched)
 	v := s.View(dpid, switchPorts(4), UnmanagedLearn)
 	want := []PortState{
 		{ID: "port-1", Num: 1, Status: PortActive},
@@ -91,6 +92,7 @@ func TestABindingThatCannotBeMetSaysWhy(t *testing.T) {
 		{ID: "port-5", Num: 5, Status: PortError, Reason: "port number 4294967294 of switch 0000000000000001 is above 32767, the last one that can be bound"},
 		{ID: "port-6", Num: 6, Status: PortDown, Reason: "network nowhere is gone"},
 		{ID: "port-7", Num: 7, Status: PortDown, Reason: "administratively down"},
+		{ID: "port-8", Num: 8, Status: PortDown, Reason: "no interface of switch 0000000000000001 carries its id (external_ids:iface-id), and binding:profile names none"},
 	}
 	if diff := cmp.Diff(want, v.States); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)

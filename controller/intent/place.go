@@ -99,6 +99,8 @@ func (pl *places) place(p *Port) (spot, *misfit) {
 	switch {
 	case p.Binding.InterfaceName != "" && no == 0:
 		return spot{}, &misfit{PortDown, fmt.Sprintf("switch %s has no port named %q", pl.d, p.Binding.InterfaceName)}
+	case no == 0:
+		return spot{}, &misfit{PortDown, fmt.Sprintf("no interface of switch %s carries its id (external_ids:iface-id), and binding:profile names none", pl.d)}
 	case !pl.present[no]:
 		return spot{}, &misfit{PortDown, fmt.Sprintf("switch %s has no port number %d", pl.d, no)}
 	case no > maxOwnZone:
