@@ -42,7 +42,7 @@ const (
 var learnSources = Table{
 	ID: tableLearn, Name: "learn",
 	Job:    "known sources of unmanaged ports; VLAN tags are refused in a fabric, and those without an id taken off; a copy of frames from unknown ones goes to the controller",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthDst},
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthDst, openflow.EthType},
 	Writes: []openflow.FieldID{openflow.VLANVID},
 	Next:   []uint8{tableLearn, tableSegments},
 	Miss:   "copy to the controller, through the meter of the port where the switch has meters, then on to 30",

@@ -108,10 +108,15 @@ func leadFar(p *intent.FarPort, emit emitFunc) {
 
 // refuseTags keeps stations of a fabric from using VLAN tags, which are of tenant
 // networks on its links. A tag without an id gives a frame a priority only (IEEE 802.1Q
-// §6.9.1): it is taken off.
+// §6.9.1): it is taken off. With another one below it the frame is refused, or that would be the
+// tag that the next switch sees, and takes for ours. Open vSwitch looks at one tag unless it is
+// told otherwise, and the second is the type of what follows.
 func refuseTags(v *intent.View, owner Cookie, emit emitFunc) {
 	if len(v.Links) == 0 {
 		return
+	}
+	for _, second := range []uint16{tag8021Q, tag8021AD} {
+		emit(prioRefuse, owner, flow.NewMatch(flow.VLAN(0), flow.EthType(second)))
 	}
 	emit(prioExcept, owner, flow.NewMatch(flow.VLAN(0)), flow.Apply(flow.PopVLAN(), flow.Resubmit(tableLearn)))
 	emit(prioTagged, owner, flow.NewMatch(flow.AnyVLAN()))

@@ -167,6 +167,16 @@ func TestStationsDoNotGetIntoTenantNetworksByTheirTags(t *testing.T) {
 				t.Errorf("a frame to %v with the tag of %s comes to %v by %d links", dst, n.id, got, hops)
 			}
 		}
+		// Below a tag that gives a priority only, or several: taken off, they would leave ours.
+		f := n.shout(1)
+		f.VLAN = n.tag
+		hidden := f.Bytes()
+		for _, kind := range []byte{0x81, 0x88} {
+			hidden = slices.Insert(hidden, 12, kind, map[byte]byte{0x81: 0, 0x88: 0xa8}[kind], 0, 0)
+			if got, hops := w.follow(fabric.End{DPID: 1, Port: host}, hidden); len(got) > 0 || hops > 0 {
+				t.Errorf("a frame with the tag of %s below another comes to %v by %d links", n.id, got, hops)
+			}
+		}
 		got, _ := w.follow(fabric.End{DPID: 1, Port: host}, n.datagram(1, 3).Bytes())
 		for _, d := range n.on {
 			if got[n.at(d)] > 0 {
