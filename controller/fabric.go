@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,9 @@ const (
 	// follows a write that failed.
 	linkPause = 50 * time.Millisecond
 	linkRetry = time.Second
+	// recordPatience is how often links and hosts are tried again at once, without a word, that were
+	// found sooner than their switches were recorded, as when a fabric connects for the first time.
+	recordPatience = 20
 
 	// hostPause and hostBatch bound how often hosts are written, and how many at once:
 	// stations can make up any number of them. What became of one meanwhile is written once.
@@ -64,7 +68,7 @@ func (c *Controller) recordLinks(ctx context.Context) {
 			before[l.Link] = l
 		}
 	}
-	for {
+	for early := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -79,7 +83,11 @@ func (c *Controller) recordLinks(ctx context.Context) {
 		slots, err := c.cfg.Store.SaveLinks(ctx, links)
 		switch {
 		case err == nil:
+			early = 0
 			c.reconciler.Touch(c.fabric.SetSlots(slots))
+		case errors.Is(err, store.ErrUnrecorded) && early < recordPatience:
+			early++
+			c.fabric.Changed()
 		case ctx.Err() == nil:
 			log.Warn("links not recorded; will try again", zap.Error(err))
 			c.fabric.Changed()
@@ -100,7 +108,7 @@ func (c *Controller) recordHosts(ctx context.Context) {
 	}
 	look := time.NewTicker(hostLook)
 	defer look.Stop()
-	for {
+	for early := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -109,7 +117,13 @@ func (c *Controller) recordHosts(ctx context.Context) {
 		}
 		pause := hostPause
 		if changes := c.stations.TakeChanged(time.Now(), hostBatch); len(changes) > 0 {
-			if err := c.cfg.Store.SaveFabricHosts(ctx, changes); err != nil && ctx.Err() == nil {
+			switch err := c.cfg.Store.SaveFabricHosts(ctx, changes); {
+			case err == nil:
+				early = 0
+			case errors.Is(err, store.ErrUnrecorded) && early < recordPatience:
+				early++
+				c.stations.Changed(changes)
+			case ctx.Err() == nil:
 				c.cfg.Log.Named("fabric").Warn("hosts not recorded; will try again", zap.Error(err))
 				c.stations.Changed(changes)
 				pause = linkRetry

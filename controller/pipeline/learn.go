@@ -41,9 +41,9 @@ const (
 // for the controller, nor needs it.
 var learnSources = Table{
 	ID: tableLearn, Name: "learn",
-	Job:    "known sources of unmanaged ports; VLAN tags are refused in a fabric, and those without an id taken off; a copy of frames from unknown ones goes to the controller",
-	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.EthSrc, openflow.EthDst},
-	Writes: []openflow.FieldID{openflow.VLANVID},
+	Job:    "known sources of unmanaged ports; in a fabric VLAN tags without a priority get one; a copy of frames from unknown ones goes to the controller",
+	Reads:  []openflow.FieldID{openflow.InPort, openflow.VLANVID, openflow.VLANPCP, openflow.EthSrc, openflow.EthDst},
+	Writes: []openflow.FieldID{openflow.VLANPCP},
 	Next:   []uint8{tableLearn, tableSegments},
 	Miss:   "copy to the controller, through the meter of the port where the switch has meters, then on to 30",
 	fixed: func(v *intent.View, emit emitFunc) {
@@ -61,7 +61,7 @@ var learnSources = Table{
 				flow.Apply(toController(packetInBytes, learnMeter(no))), flow.Goto(tableSegments))
 		}
 		refuseLocators(v, owner, emit)
-		refuseTags(v, owner, emit)
+		foreignTags(v, owner, emit)
 		var meter uint32
 		if metersPacketIns(v) {
 			meter = meterLearn

@@ -102,7 +102,7 @@ const (
 	prioAsk       uint16 = 90 // a copy to the controller, of what no other flow knows
 	prioPause     uint16 = 95 // no such copy for a while
 	prioAllow     uint16 = 100
-	prioTagged    uint16 = 105 // what has a VLAN tag, at ports where that is of a tenant network
+	prioTagged    uint16 = 105 // what has a VLAN tag, where those of tenant networks are
 	prioExcept    uint16 = 110 // narrower than allow
 	prioLive      uint16 = 190 // established traffic of a rule that still exists
 	prioRefuse    uint16 = 200
@@ -118,7 +118,7 @@ var priorities = []struct {
 	{prioLive, "established traffic of a rule that still exists"},
 	{prioExcept, "narrower than what a table allows"},
 	{prioExcept - 1, "what the narrower allowance leaves over is dropped"},
-	{prioTagged, "what has a VLAN tag, where tags are of tenant networks"},
+	{prioTagged, "what has a VLAN tag, where those of tenant networks are"},
 	{prioAllow, "what a table allows or finds"},
 	{prioPause, "no such copy for a while"},
 	{prioAsk, "a copy to the controller of what no other flow answers"},

@@ -17,38 +17,54 @@ import (
 // flood tree. Switches in between look at the locator alone, or at nothing.
 //
 // The sender's guard and egress rules are where it is, the receiver's ingress
-// rules where that is. What unmanaged stations send has no tag on a link: so none of them
-// gets into a tenant network.
+// rules where that is.
+//
+// What unmanaged stations send has no tag on a link, or one of their own. The priority in
+// the tag tells whose it is: ours have none, and where a station's has none it gets
+// one at the edge. So none of them gets into a tenant network.
+
+const (
+	priorityOurs     uint8 = 0 // of tags that the controller chose, which push_vlan makes so
+	priorityStations uint8 = 1 // the least that tags of stations have on links ("background", below 0: IEEE 802.1Q table I-2)
+)
 
 // tags says of which network a frame is that came by a link.
 var tags = Table{
 	ID: tableTags, Name: "tags",
-	Job:    "VLAN tag of what came by a link → tenant network; by the flood tree, a copy on along it; by a path, number of the port that it is for → its address",
-	Reads:  []openflow.FieldID{openflow.VLANVID, openflow.EthDst},
+	Job:    "VLAN tag of what came by a link → tenant network; by the flood tree, a copy on along it; by a path, number of the port that it is for → its address. Tag of a station, which has a priority → as without one",
+	Reads:  []openflow.FieldID{openflow.VLANVID, openflow.VLANPCP, openflow.EthDst},
 	Writes: []openflow.FieldID{openflow.VLANVID, openflow.Metadata, openflow.EthDst, reg(regOrigin)},
-	Next:   []uint8{tableServices, tableTree},
-	Miss:   "on along the flood tree: the network has no port here",
+	Next:   []uint8{tableServices, tableSegments, tableArrive, tableTree},
+	Miss:   "by a link: the tag of a station",
 	port: func(in intent.Setting, p *intent.LocalPort, emit emitFunc) {
 		if !p.Up || in.Slot == 0 || p.Number == 0 {
 			return
 		}
 		at := mac.Locator{Slot: in.Slot, Number: p.Number}
 		emit(prioExcept, NewCookie(KindPort, p.Num),
-			flow.NewMatch(flow.VLAN(p.Tag), flow.EthDstMasked(at.Addr().Bytes(), at.Mask().Bytes())),
+			flow.NewMatch(flow.VLAN(p.Tag), flow.VLANPCP(priorityOurs), flow.EthDstMasked(at.Addr().Bytes(), at.Mask().Bytes())),
 			flow.Apply(flow.PopVLAN(), flow.SetField(flow.EthDst(p.MAC.Bytes())), flow.SetReg(regOrigin, originPath)),
 			flow.WriteMetadata(uint64(p.VNI)), flow.Goto(tableServices))
 	},
 	network: func(_ intent.Setting, n *intent.LocalNetwork, emit emitFunc) {
 		if n.Tag != 0 {
-			emit(prioAllow, NewCookie(KindTag, n.VNI), flow.NewMatch(flow.VLAN(n.Tag)),
+			emit(prioAllow, NewCookie(KindTag, n.VNI), flow.NewMatch(flow.VLAN(n.Tag), flow.VLANPCP(priorityOurs)),
 				flow.Apply(flow.Resubmit(tableTree), flow.PopVLAN(), flow.SetReg(regOrigin, originLink)),
 				flow.WriteMetadata(uint64(n.VNI)), flow.Goto(tableServices))
 		}
 	},
-	fixed: func(_ *intent.View, emit emitFunc) {
+	fixed: func(v *intent.View, emit emitFunc) {
+		if len(v.Links) == 0 {
+			miss(emit, tableTags)
+			return
+		}
+		owner, ours, onPath := NewCookie(KindTable, uint32(tableTags)), flow.VLANPCP(priorityOurs), ethDstIn(mac.Locators())
 		// A path ends here, and the port has gone.
-		emit(prioExcept-1, NewCookie(KindTable, uint32(tableTags)), flow.NewMatch(ethDstIn(mac.Locators())))
-		miss(emit, tableTags, flow.Goto(tableTree))
+		emit(prioExcept-1, owner, flow.NewMatch(ours, onPath))
+		// The network has no port here.
+		emit(prioFallback, owner, flow.NewMatch(ours), flow.Goto(tableTree))
+		emit(prioFallback, owner, flow.NewMatch(onPath), flow.Goto(tableArrive))
+		miss(emit, tableTags, flow.Apply(flow.SetReg(regOrigin, originLink)), flow.Goto(tableSegments))
 	},
 }
 
@@ -106,13 +122,12 @@ func leadFar(p *intent.FarPort, emit emitFunc) {
 		flow.Apply(actions...), flow.Goto(next))
 }
 
-// refuseTags keeps stations of a fabric from using VLAN tags, which are of tenant
-// networks on its links. A tag without an id gives a frame a priority only (IEEE 802.1Q
-// §6.9.1): it is taken off.
-func refuseTags(v *intent.View, owner Cookie, emit emitFunc) {
-	if len(v.Links) == 0 {
-		return
+// foreignTags lets stations of a fabric use VLAN tags, but none that could be of a tenant
+// network on its links: each has a priority there. None is taken off, not even one
+// without an id, which gives a priority only (IEEE 802.1Q §6.9.1): a tag below it
+// would be the one that the next switch sees, and Open vSwitch does not look there.
+func foreignTags(v *intent.View, owner Cookie, emit emitFunc) {
+	if len(v.Links) > 0 {
+		emit(prioTagged, owner, flow.NewMatch(flow.VLANPCP(priorityOurs)), flow.Apply(flow.SetField(flow.VLANPCP(priorityStations)), flow.Resubmit(tableLearn)))
 	}
-	emit(prioExcept, owner, flow.NewMatch(flow.VLAN(0)), flow.Apply(flow.PopVLAN(), flow.Resubmit(tableLearn)))
-	emit(prioTagged, owner, flow.NewMatch(flow.AnyVLAN()))
 }

@@ -233,7 +233,9 @@ func sendings() map[string][]sent {
 		{"in by the flood tree, for what is elsewhere", 8, 0, tag(5, from(far, station6(32), "10.0.0.31", "10.0.0.32", protoTCP)), ""},
 		{"in by the flood tree, of a network that is not here", 8, 0, tag(9, ask(far, "10.0.0.31", "10.0.0.9")), ""},
 		{"in by a link that is not in the tree", 5, 0, tag(5, ask(far, "10.0.0.31", "10.0.0.9")), ""},
-		{"a station with the tag of a network", 6, 0, tag(5, ask(station6(50), "10.0.0.31", "10.0.0.9")), ""},
+		{"a station with the tag of a network", 6, 0, tag(5, ask(station6(50), "10.0.0.31", "10.0.0.9")), "8:5 40000:5 -2:5 controller"},
+		{"in by the flood tree, with the tag of a station", 8, 0, tag(1<<13|5, ask(far, "10.0.0.31", "10.0.0.9")), "6:5 40000:5 -2:5"},
+		{"in by a path, with the tag of a station", 5, 0, tag(1<<13|5, from(far, locator(2, 13), "10.0.0.31", "10.0.0.2", protoTCP)), ""},
 	}
 	return map[string][]sent{"balanced": balancedSendings(), "balanced6": balanced6Sendings(), "probed": probedSendings(), "spread": spread, "trunk": trunk, "town": town, "cloud": cloud, "pairs": pairs, "nested": nested, "listed": listed, "learn": unmanaged, "meter": unmanaged, "drop": {{"nothing passes", 1, 0, ping, ""}}}
 }
@@ -321,7 +323,7 @@ func newOracle(t *testing.T, s flow.State) *oracle {
 	t.Helper()
 	o := &oracle{OVS: ovstest.Start(t), t: t, ports: map[string]string{}}
 	var more []string
-	for _, no := range []int{1, 2, 3, 4, 5, 6, 7, 8, 900} {
+	for _, no := range []int{1, 2, 3, 4, 5, 6, 7, 8, 900, 40000} {
 		port := fmt.Sprint("p", no)
 		more = append(more, "--", "add-port", "br0", port, "--", "set", "interface", port, "type=dummy", fmt.Sprint("ofport_request=", no))
 	}

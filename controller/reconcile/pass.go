@@ -291,7 +291,7 @@ func (d *datapath) realized(v *intent.View, lacking faults) {
 	}
 	d.noteStates(v, states)
 	d.notePools(v, lacking)
-	fault := lacking.String()
+	fault := d.fault(lacking)
 	if d.facts().Realized != v.Revision || d.facts().Error != fault {
 		d.note(func(f *intent.Switch) { f.Realized, f.Error = v.Revision, fault })
 	}

@@ -182,6 +182,7 @@ func (r *Reconciler) Serve(ctx context.Context, c *session.Conn) {
 	d.datapathType, d.ledger.facts.Repaired = r.types[d.id], r.repaired[d.id]
 	r.mu.Unlock()
 	if old != nil {
+		d.replaces(old)
 		old.conn.Close(fmt.Errorf("reconcile: datapath %s connected again, from %s; if that goes on, two switches have this datapath id", d.id, c.RemoteAddr()))
 		<-old.ended
 	}
@@ -280,6 +281,9 @@ type datapath struct {
 	asked chan question // somebody wants to know what a pass would change
 	ended chan struct{}
 
+	replacing bool   // an older connection
+	rival     string // what is wrong if that goes on; empty: nothing
+
 	learned    *learn.Table
 	neighbours *respond.Neighbours
 	checkup    *checkup
@@ -324,6 +328,28 @@ func newDatapath(r *Reconciler, c *session.Conn) *datapath {
 	}
 	d.checkup = newCheckup(d)
 	return d
+}
+
+// rivalry is how soon connections that close each other are one after the other.
+const rivalry = time.Minute
+
+// replaces tells of two switches that have the same datapath id, by mistake: each connects
+// again when the other has closed its connection. That one switch comes back once, before
+// its old connection is known to be dead, is nothing.
+func (d *datapath) replaces(old *datapath) {
+	d.replacing = true
+	if old.replacing && d.r.cfg.Now().Sub(old.facts().ConnectedAt) < rivalry {
+		d.rival = fmt.Sprintf("switches at %s and %s take turns: they have the same datapath id", old.conn.RemoteAddr(), d.conn.RemoteAddr())
+		d.note(func(f *intent.Switch) { f.Error = d.rival })
+	}
+}
+
+// fault is what is wrong with the switch, of which its owners lack something.
+func (d *datapath) fault(lacking faults) string {
+	if d.rival != "" && d.r.cfg.Now().Sub(d.facts().ConnectedAt) < rivalry {
+		return d.rival
+	}
+	return lacking.String()
 }
 
 // signal asks for a pass.

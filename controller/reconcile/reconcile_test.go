@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -485,6 +486,32 @@ func TestTheOlderConnectionOfADatapathGivesWay(t *testing.T) {
 	if n := len(r.reconciler.live); n != 1 {
 		t.Errorf("%d switches connected, want 1", n)
 	}
+}
+
+// Two switches with one datapath id close each other's connections for ever; it is said at the
+// switch until one of them is gone.
+func TestSwitchesWithTheSameDatapathIDAreToldOf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	wrong := func(want string) func() bool {
+		return func() bool { return (want == "") == (r.saved.Error == "") && strings.Contains(r.saved.Error, want) }
+	}
+	one := connect(t, r, 2)
+	r.mu.Lock()
+	first := r.saved.Address
+	r.mu.Unlock()
+	two := connect(t, r, 2)
+	one.Await(t, "the older connection to be closed", func() bool { return !one.Connected() })
+	r.await("a switch that came back to be all right", func() bool { return r.saved.Address != first && wrong("")() })
+	one.Connect(t, r.addr)
+	two.Await(t, "the older connection to be closed", func() bool { return !two.Connected() })
+	r.await("the rivals to be told of", wrong("same datapath id"))
+	r.change(blue)
+	r.settled(one, 2)
+	r.await("the rivals to be told of still", wrong("same datapath id"))
+	r.advance(rivalry)
+	r.reconciler.TouchAll()
+	r.await("the one that stays to be all right", wrong(""))
 }
 
 // Whatever the history, the switch ends up with what the pipeline says, and

@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/macloom/macloom/controller/fabric"
 	"github.com/macloom/macloom/controller/intent"
@@ -29,9 +31,21 @@ func (s *Store) FabricKey(ctx context.Context) (key fabric.Key, err error) {
 	return key, err
 }
 
+// ErrUnrecorded says that a link or a host is of a switch that is not recorded yet.
+var ErrUnrecorded = errors.New("store: a switch of the fabric is not recorded")
+
+// unrecorded makes ErrUnrecorded of what PostgreSQL says then, and leaves other errors.
+func unrecorded(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && slices.Contains([]string{"fabric_links_a_fkey", "fabric_links_b_fkey", "fabric_hosts_dpid_fkey"}, pg.ConstraintName) {
+		return ErrUnrecorded
+	}
+	return err
+}
+
 // SaveLinks replaces the links that are known, gives numbers to their switches that have none,
 // returns those of all, and tells of the
-// links that came and went.
+// links that came and went. ErrUnrecorded is to be tried again.
 func (s *Store) SaveLinks(ctx context.Context, links []fabric.Known) (slots map[intent.DPID]uint16, err error) {
 	n := len(links)
 	a, b := make([]string, n), make([]string, n)
@@ -59,7 +73,7 @@ func (s *Store) SaveLinks(ctx context.Context, links []fabric.Known) (slots map[
 			WHERE (fabric_links.down, fabric_links.tree, fabric_links.since) <> (excluded.down, excluded.tree, excluded.since)`,
 			a, aPorts, b, bPorts, down, tree, since)
 		if err != nil {
-			return err
+			return unrecorded(err)
 		}
 		rows, err := tx.Query(ctx, `
 			INSERT INTO fabric_slots (dpid, slot)
@@ -213,7 +227,7 @@ func (s *Store) SaveFabricHosts(ctx context.Context, changes []fabric.HostChange
 				since = excluded.since, last_seen = excluded.last_seen, moved_at = excluded.moved_at, moves = excluded.moves`,
 			macs, switches, ports, ips, since, seen, moved, moves)
 		if err != nil {
-			return err
+			return unrecorded(err)
 		}
 		return tx.happened(hostEvents(before, changes)...)
 	})

@@ -211,6 +211,7 @@ func (e *estate) guarded(own []instance, vlan byte) {
 		{"a tag of its own", false, tagged(ipv4(src, dst, ip, far), vlan)},
 		{"the tag of the network from a station", true, tagged(ipv4(station, dst, ip, far), vlan)},
 		{"the tag of the network from a station, to all", true, tagged(arp(station, station, ip, nobody), vlan)},
+		{"the tag of the network from a station, below one that gives a priority", true, tagged(tagged(arp(station, station, ip, [4]byte{10, 0, 0, 3}), vlan), 0)},
 		{"no tag from a station", true, ipv4(station, dst, ip, far)},
 	} {
 		e.marks += 3
