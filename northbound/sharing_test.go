@@ -288,6 +288,27 @@ func TestNetworkIsSharedWithAllByItsAttribute(t *testing.T) {
 	a.want(403, "POST", "/v2.0/networks", "red", `{"network": {"shared": true}}`)
 }
 
+func TestWhatAllMayUseIsHeldByItsOwnerToo(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	policy := idOf(a.make("/v2.0/qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q", "shared": true}}`))
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {"qos_policy_id": "`+policy+`"}}`))
+	at, closed := "/v2.0/qos/policies/"+policy, `{"policy": {"shared": false}}`
+	if kind, _ := a.want(409, "PUT", at, "admin", closed).message(t); kind != "RbacPolicyInUse" {
+		t.Errorf("taken back while its owner uses it: %s", kind)
+	}
+	forAll := idOf(a.want(200, "GET", "/v2.0/rbac-policies?object_id="+policy, "admin", "").list(t)[0])
+	a.want(409, "DELETE", "/v2.0/rbac-policies/"+forAll, "admin", "")
+
+	// With a policy of his own the owner would not need that for all.
+	own := a.share("admin", "qos_policy", policy, "red")
+	a.want(200, "PUT", at, "admin", closed)
+	a.want(204, "DELETE", "/v2.0/rbac-policies/"+own, "admin", "")
+	if got := a.want(200, "GET", "/v2.0/networks/"+network, "red", "").object(t); got["qos_policy_id"] != policy {
+		t.Errorf("the owner's network has the policy %v", got["qos_policy_id"])
+	}
+}
+
 func TestExternalNetworksAreSeenButNotUsed(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
