@@ -263,3 +263,33 @@ func TestPoliciesOfOthersCannotBeNamed(t *testing.T) {
 		t.Errorf("port with the policy of its network: %v", got)
 	}
 }
+
+// Clients tell faults apart by these names.
+func TestFaultsOfAddressesAndRulesHaveTheirNames(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	subnet := idOf(a.make("/v2.0/subnets", "red", `{"subnet": {"network_id": "`+network+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`))
+	group := idOf(a.make("/v2.0/security-groups", "red", `{"security_group": {"name": "web"}}`))
+	ofPort := func(ip string) string {
+		return `{"port": {"network_id": "` + network + `", "fixed_ips": [{` + ip + `}]}}`
+	}
+	ofSubnet := func(attrs string) string {
+		return `{"subnet": {"network_id": "` + network + `", "ip_version": 4, "cidr": "10.1.0.0/24", ` + attrs + `}}`
+	}
+	servers := `"10.1.0.1"` + strings.Repeat(`, "10.1.0.1"`, maxNameservers)
+	const route = `{"destination": "10.9.0.0/24", "nexthop": "10.1.0.9"}`
+	routes := route + strings.Repeat(", "+route, maxHostRoutes)
+	for kind, c := range map[string]struct{ path, body string }{
+		"InvalidIpForNetwork":              {"ports", ofPort(`"ip_address": "10.7.0.1"`)},
+		"InvalidIpForSubnet":               {"ports", ofPort(`"ip_address": "10.7.0.1", "subnet_id": "` + subnet + `"`)},
+		"InvalidAllocationPool":            {"subnets", ofSubnet(`"allocation_pools": [{"start": "10.1.0.9", "end": "10.1.0.2"}]`)},
+		"OutOfBoundsAllocationPool":        {"subnets", ofSubnet(`"allocation_pools": [{"start": "10.1.1.2", "end": "10.1.1.9"}]`)},
+		"DNSNameServersExhausted":          {"subnets", ofSubnet(`"dns_nameservers": [` + servers + `]`)},
+		"HostRoutesExhausted":              {"subnets", ofSubnet(`"host_routes": [` + routes + `]`)},
+		"SecurityGroupRuleInvalidProtocol": {"security-group-rules", `{"security_group_rule": {"security_group_id": "` + group + `", "direction": "ingress", "protocol": "any"}}`},
+	} {
+		a.refused(400, kind, "POST", "/v2.0/"+c.path, "red", c.body)
+	}
+	a.refused(400, "DNSNameServersExhausted", "PUT", "/v2.0/subnets/"+subnet, "red", `{"subnet": {"dns_nameservers": [`+servers+`]}}`)
+}

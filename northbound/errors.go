@@ -68,6 +68,7 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 		notFound *store.NotFound
 		clash    *store.Conflict
 		bad      *store.Invalid
+		named    *store.Named
 		inUse    *store.InUse
 		refused  *store.Refused
 		denied   *store.Denied
@@ -96,6 +97,8 @@ func asAPIError(ctx context.Context, log *zap.Logger, err error) *apiError {
 			kind = "Conflict"
 		}
 		return conflict(kind, "%s", clash.Message)
+	case errors.As(err, &named):
+		return invalid(named.Type, "Invalid input for operation: %s", named.Message)
 	case errors.As(err, &bad):
 		if strings.HasPrefix(bad.Message, "Invalid input for ") {
 			return invalid("InvalidInput", "%s", bad.Message)

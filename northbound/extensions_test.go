@@ -78,6 +78,7 @@ var extensionParts = map[string]string{
 	"qos-rule-type-details":                `rule_type\.drivers|/qos/rule-types/\{type\}`,
 	"qos-rule-type-filter":                 `rule_type\.all_(rules|supported)`,
 	"qos-rules-alias":                      `alias_\w+\.\w+|(/qos/alias_[a-z_]+_rules|/alias-[a-z-]+-rules).*`,
+	"quota-check-limit":                    ``,
 	"quota_details":                        `/quotas/\{tenant\}/details`,
 	"quotas":                               `/quotas(/tenant|/\{tenant\}(/default)?)?`,
 	"rbac-address-group":                   ``,
@@ -208,6 +209,12 @@ var extensionHabits = map[string]func(a *api, network, port map[string]any){
 			a.t.Errorf("the MAC address was %v and is %v", first["mac_address"], second["mac_address"])
 		}
 		a.want(204, "DELETE", "/v2.0/ports/"+idOf(second), "red", "")
+	},
+	"quota-check-limit": func(a *api, network, _ map[string]any) {
+		one := `{"quota": {"network": 0, "check_limit": true}}`
+		if _, message := a.want(400, "PUT", "/v2.0/quotas/red", "admin", one).message(a.t); !strings.Contains(message, "network must be greater than or equal to already used") {
+			a.t.Errorf("a limit below what is used: %s", message)
+		}
 	},
 	"mac-quota": func(a *api, _, _ map[string]any) {
 		quota := a.want(200, "GET", "/v2.0/quotas/red", "red", "").object(a.t)

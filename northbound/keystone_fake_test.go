@@ -53,6 +53,7 @@ func (f *fakeKeystone) asked(change func(*KeystoneOptions)) (*Keystone, *observe
 		f.t.Fatal(err)
 	}
 	k.now = f.time
+	k.http.Transport = &counted{f, k.http.Transport}
 	f.t.Cleanup(func() {
 		for _, e := range logs.All() {
 			if text := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(text, "secret") {
@@ -64,6 +65,21 @@ func (f *fakeKeystone) asked(change func(*KeystoneOptions)) (*Keystone, *observe
 }
 
 func asIs(*KeystoneOptions) {}
+
+// counted counts the checks that somebody waits for. The server cannot: it
+// learns later that nobody waits any more.
+type counted struct {
+	f  *fakeKeystone
+	to http.RoundTripper
+}
+
+func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet {
+		c.f.change(func() { c.f.inside++; c.f.most = max(c.f.most, c.f.inside) })
+		defer c.f.change(func() { c.f.inside-- })
+	}
+	return c.to.RoundTrip(r)
+}
 
 func (f *fakeKeystone) time() time.Time {
 	f.mu.Lock()
@@ -173,8 +189,6 @@ func (f *fakeKeystone) logIn(w http.ResponseWriter, r *http.Request) {
 func (f *fakeKeystone) check(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.checks++
-	f.inside++
-	f.most = max(f.most, f.inside)
 	hang := f.hang
 	f.mu.Unlock()
 	if hang != nil {
@@ -185,7 +199,6 @@ func (f *fakeKeystone) check(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.inside--
 	if _, ok := f.tokens[r.Header.Get("X-Auth-Token")]; !ok {
 		f.answer(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"code": 401, "message": "no", "title": "Unauthorized"}})
 		return

@@ -1,6 +1,7 @@
 package northbound
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -29,6 +30,7 @@ func (s *server) quotaActions() group {
 		limits[string(kind)], changes[string(kind)+"?"] = limit, limit
 		details[string(kind)] = objectOf(map[string]schema{"limit": limit, "used": whole, "reserved": whole})
 	}
+	changes["force?"], changes["check_limit?"] = boolean.taken(), boolean.taken()
 	shown := asJSON(under("quota", objectOf(limits)))
 	listed := maps.Clone(limits)
 	listed["tenant_id"], listed["project_id"] = schema{"type": "string"}, schema{"type": "string"}
@@ -40,7 +42,7 @@ func (s *server) quotaActions() group {
 		{method: http.MethodGet, path: "/quotas/{tenant}", serve: s.serveQuota, doc: "The limits of a tenant.", gives: shown},
 		{method: http.MethodGet, path: "/quotas/{tenant}/default", serve: s.serveDefaultQuota, doc: "The limits of a tenant that has none of its own.", gives: shown},
 		{method: http.MethodGet, path: "/quotas/{tenant}/details", serve: s.serveQuotaDetails, doc: "The limits of a tenant, with what it uses.", gives: asJSON(under("quota", objectOf(details)))},
-		{method: http.MethodPut, path: "/quotas/{tenant}", serve: s.serveSetQuota, doc: "Sets the limits that are named. For administrators only.",
+		{method: http.MethodPut, path: "/quotas/{tenant}", serve: s.serveSetQuota, doc: "Sets the limits that are named, also below what is used already, unless `check_limit` is true; `force`, of clients that say so, changes nothing. For administrators only.",
 			takes: asJSON(under("quota", objectOf(changes).closed()).closed()), gives: shown},
 		{method: http.MethodDelete, path: "/quotas/{tenant}", serve: s.serveLiftQuota, doc: "Gives the tenant the default limits again. For administrators only.", code: http.StatusNoContent},
 	}}
@@ -199,7 +201,17 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 		return badRequest("Body contains invalid data: 'quota' is not an object")
 	}
 	limits := make(map[store.Kind]int64, len(body))
+	var checks bool
 	for _, m := range body {
+		switch m.key {
+		case "force", "check_limit":
+			yes, err := boolean.parse(m.value)
+			if err != nil {
+				return invalidValue(m.key, "%v", err)
+			}
+			checks = checks || yes && m.key == "check_limit"
+			continue
+		}
 		kind := store.Kind(m.key)
 		if !slices.Contains(store.QuotaResources, kind) {
 			return badRequest("Unrecognized attribute(s) '%s'", clip(m.key))
@@ -216,10 +228,29 @@ func (s *server) serveSetQuota(w http.ResponseWriter, r *http.Request) error {
 	if !p.admin {
 		return forbidden("update_quota")
 	}
+	if checks {
+		if err := s.refuseLessThanUsed(r.Context(), p, tenant, limits); err != nil {
+			return err
+		}
+	}
 	if err := s.store.SetQuotas(r.Context(), p.scope(), tenant, limits); err != nil {
 		return err
 	}
 	return s.answerQuota(w, r, tenant)
+}
+
+// refuseLessThanUsed refuses limits that a tenant is above already.
+func (s *server) refuseLessThanUsed(ctx context.Context, p principal, tenant string, limits map[store.Kind]int64) error {
+	now, err := s.store.Quotas(ctx, p.scope(), tenant)
+	if err != nil {
+		return err
+	}
+	for _, q := range now {
+		if limit, named := limits[q.Resource]; named && limit >= 0 && q.Used > limit {
+			return badRequest("Quota limit %d for %s must be greater than or equal to already used %d", limit, q.Resource, q.Used)
+		}
+	}
+	return nil
 }
 
 // serveLiftQuota gives a tenant the defaults again.

@@ -77,6 +77,41 @@ func (a *api) used(tenant string) map[string]float64 {
 	return used
 }
 
+func TestALimitIsBelowWhatIsUsedUnlessThatIsChecked(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	const path = "/v2.0/quotas/red"
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {}}`))
+	a.make("/v2.0/networks", "red", `{"network": {}}`)
+	limit := func() any { return a.want(200, "GET", path, "admin", "").object(t)["network"] }
+	for _, c := range []struct {
+		code  int
+		quota string
+		limit float64 // afterwards
+	}{
+		{200, `"network": 1`, 1},
+		{200, `"network": 0, "force": true`, 0},
+		{200, `"network": 2, "check_limit": true`, 2},
+		{400, `"network": 1, "check_limit": true`, 2},
+		{400, `"subnet": 5, "network": 1, "check_limit": "True"`, 2},
+		{200, `"network": 1, "check_limit": false`, 1},
+		{200, `"network": -1, "check_limit": true`, -1},
+		{400, `"network": 5, "force": "perhaps"`, -1},
+		{400, `"network": 5, "check_limit": null`, -1},
+	} {
+		a.want(c.code, "PUT", path, "admin", `{"quota": {`+c.quota+`}}`)
+		if got := limit(); got != c.limit {
+			t.Errorf("after {%s} the limit is %v, want %v", c.quota, got, c.limit)
+		}
+	}
+	if got := a.want(200, "GET", path, "admin", "").object(t)["subnet"]; got != float64(-1) {
+		t.Errorf("a refused change has set subnet to %v", got)
+	}
+	a.want(403, "PUT", path, "red", `{"quota": {"network": 9, "force": true}}`)
+	a.want(204, "DELETE", "/v2.0/networks/"+network, "red", "")
+	a.want(200, "PUT", path, "admin", `{"quota": {"network": 1, "check_limit": true}}`)
+}
+
 func TestNothingIsMadeAboveTheQuota(t *testing.T) {
 	t.Parallel()
 	a := setup(t)

@@ -25,7 +25,7 @@ func rbacPolicies(st *store.Store) *collection[intent.RBACPolicy] {
 	return &collection[policy]{
 		single: "rbac_policy", plural: "rbac_policies", path: "rbac-policies",
 		doc: "An RBAC policy shares an object with another tenant, or with all. Who an object is shared with shows it as `shared`, finds it in lists and refers to it; " +
-			"he cannot change it (403; an address group: 404). A policy cannot be withdrawn or given another target while its target uses the object, unless another policy lets him.",
+			"he cannot change it (403; an address group: 404). A policy cannot be withdrawn or given another target while its target uses the object, unless another policy lets him. The use of the owner counts for what is shared with all, unless it is a network.",
 		attributes: attributes.without("description", "created_at", "updated_at", "revision_number"),
 		meta:       meta,
 		check: func(before, p *policy, given given) error {

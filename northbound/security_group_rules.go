@@ -2,7 +2,6 @@ package northbound
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -99,7 +98,7 @@ var protocol = valueType[string]{
 		if n, err := readInt(s, 0, 255); err == nil {
 			return strconv.FormatInt(n, 10), nil
 		}
-		return "", fmt.Errorf("protocol %s is not supported. Only protocol values %s and integer representations [0 to 255] are supported", show(v), protocolsInWords)
+		return "", invalid("SecurityGroupRuleInvalidProtocol", "Security group rule protocol %s not supported. Only protocol values %s and integer representations [0 to 255] are supported.", show(v), protocolsInWords)
 	},
 	append: func(b []byte, s string) []byte {
 		if s == "" {

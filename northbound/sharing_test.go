@@ -224,11 +224,7 @@ func TestSharedNetworkIsUsedWithinLimits(t *testing.T) {
 	for attr, value := range map[string]string{
 		"fixed_ips": `[{"ip_address": "10.0.0.9"}]`, "port_security_enabled": `false`, "allowed_address_pairs": `[{"ip_address": "10.0.0.9"}]`, "device_owner": `"network:dhcp"`,
 	} {
-		body := `{"port": {"` + attr + `": ` + value + `}}`
-		if attr == "port_security_enabled" {
-			body = `{"port": {"security_groups": [], "port_security_enabled": false}}`
-		}
-		if _, message := a.want(403, "PUT", "/v2.0/ports/"+idOf(mine), "blue", body).message(t); message != "rule:update_port:"+attr+" is disallowed by policy" {
+		if _, message := a.want(403, "PUT", "/v2.0/ports/"+idOf(mine), "blue", `{"port": {"`+attr+`": `+value+`}}`).message(t); message != "rule:update_port:"+attr+" is disallowed by policy" {
 			t.Errorf("PUT with %s: %s", attr, message)
 		}
 	}
@@ -286,6 +282,27 @@ func TestNetworkIsSharedWithAllByItsAttribute(t *testing.T) {
 	}
 	a.want(403, "PUT", at, "red", `{"network": {"shared": true}}`)
 	a.want(403, "POST", "/v2.0/networks", "red", `{"network": {"shared": true}}`)
+}
+
+func TestWhatAllMayUseIsHeldByItsOwnerToo(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	policy := idOf(a.make("/v2.0/qos/policies", "admin", `{"policy": {"tenant_id": "red", "name": "q", "shared": true}}`))
+	network := idOf(a.make("/v2.0/networks", "red", `{"network": {"qos_policy_id": "`+policy+`"}}`))
+	at, closed := "/v2.0/qos/policies/"+policy, `{"policy": {"shared": false}}`
+	if kind, _ := a.want(409, "PUT", at, "admin", closed).message(t); kind != "RbacPolicyInUse" {
+		t.Errorf("taken back while its owner uses it: %s", kind)
+	}
+	forAll := idOf(a.want(200, "GET", "/v2.0/rbac-policies?object_id="+policy, "admin", "").list(t)[0])
+	a.want(409, "DELETE", "/v2.0/rbac-policies/"+forAll, "admin", "")
+
+	// With a policy of his own the owner would not need that for all.
+	own := a.share("admin", "qos_policy", policy, "red")
+	a.want(200, "PUT", at, "admin", closed)
+	a.want(204, "DELETE", "/v2.0/rbac-policies/"+own, "admin", "")
+	if got := a.want(200, "GET", "/v2.0/networks/"+network, "red", "").object(t); got["qos_policy_id"] != policy {
+		t.Errorf("the owner's network has the policy %v", got["qos_policy_id"])
+	}
 }
 
 func TestExternalNetworksAreSeenButNotUsed(t *testing.T) {

@@ -50,11 +50,11 @@ func subnets(st *store.Store) *collection[subnet] {
 				"The router's address; if not given, the first address; null: none."),
 			stored("allocation_pools", list(addressRange, maxPools), func(s *subnet) *[]intent.Range { return &s.Pools }, access{post: optional, put: true},
 				"Where automatic addresses come from; if not given, all addresses but the gateway's."),
-			stored("dns_nameservers", list(ipAddress, maxNameservers), func(s *subnet) *[]netip.Addr { return &s.Nameservers }, access{post: optional, put: true},
+			stored("dns_nameservers", exhausted("DNSNameServersExhausted", "dns_nameservers", list(ipAddress, maxNameservers), maxNameservers), func(s *subnet) *[]netip.Addr { return &s.Nameservers }, access{post: optional, put: true},
 				"Name servers for instances."),
 			stored("enable_dhcp", boolean, func(s *subnet) *bool { return &s.EnableDHCP }, access{post: optional, put: true, def: "true", filter: true, sort: true},
 				"Whether instances may get their address by DHCP."),
-			stored("host_routes", list(hostRoute, maxHostRoutes), func(s *subnet) *[]intent.Route { return &s.HostRoutes }, access{post: optional, put: true},
+			stored("host_routes", exhausted("HostRoutesExhausted", "host_routes", list(hostRoute, maxHostRoutes), maxHostRoutes), func(s *subnet) *[]intent.Route { return &s.HostRoutes }, access{post: optional, put: true},
 				"Routes for instances."),
 			stored("ipv6_ra_mode", ipv6Mode, func(s *subnet) *intent.IPv6Mode { return &s.RAMode }, access{post: optional, filter: true, sort: true},
 				"How routers announce an IPv6 prefix. With `slaac` or `dhcpv6-stateless` the prefix has 64 bits, and every port of the network but a router's has the address that its MAC forms there."),
@@ -109,7 +109,7 @@ var addressRange = valueType[intent.Range]{
 			return r, err
 		}
 		if r.First.BitLen() != r.Last.BitLen() || r.Last.Less(r.First) {
-			return r, fmt.Errorf("the range %s-%s does not run upwards in one address family", r.First, r.Last)
+			return r, invalid("InvalidAllocationPool", "Invalid input for allocation_pools. Reason: the range %s-%s does not run upwards in one address family", r.First, r.Last)
 		}
 		return r, nil
 	},
@@ -120,6 +120,18 @@ var addressRange = valueType[intent.Range]{
 		b = appendIP(b, r.Last)
 		return append(b, '}')
 	},
+}
+
+// exhausted is a list, of which more values than most have a name in Neutron.
+func exhausted[V any](kind, attr string, t valueType[[]V], most int) valueType[[]V] {
+	parse := t.parse
+	t.parse = func(v any) ([]V, error) {
+		if items, ok := v.([]any); ok && len(items) > most {
+			return nil, invalid(kind, "Unable to complete operation. The number of %s, %d, exceeds the limit %d.", attr, len(items), most)
+		}
+		return parse(v)
+	}
+	return t
 }
 
 // ipv6Mode is a mode or null, which is empty inside.

@@ -37,6 +37,14 @@ type Invalid struct {
 
 func (e *Invalid) Error() string { return "store: " + e.Message }
 
+// Named is an Invalid that the API has a name for.
+type Named struct {
+	Type string // exception name of the API, such as InvalidIpForSubnet
+	*Invalid
+}
+
+func (e *Named) Unwrap() error { return e.Invalid }
+
 // Denied says that the caller may not do something with an object that it
 // sees.
 type Denied struct {

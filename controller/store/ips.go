@@ -220,7 +220,7 @@ func (pl *plan) sourceOf(ctx context.Context, network string, ip intent.FixedIP)
 				return src, nil
 			}
 		}
-		return nil, &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s lies in no subnet of network %s", ip.Addr, network)}
+		return nil, &Named{"InvalidIpForNetwork", &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s lies in no subnet of network %s", ip.Addr, network)}}
 	}
 	if err := subnets.ref(&ip.SubnetID); err != nil {
 		return nil, err
@@ -245,11 +245,11 @@ func (pl *plan) sourceOf(ctx context.Context, network string, ip intent.FixedIP)
 // check refuses an address that no host of the subnet can have.
 func (src *ipSource) check(a netip.Addr) error {
 	if !src.cidr.Contains(a) {
-		return &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is outside of subnet %s", a, src.cidr)}
+		return &Named{"InvalidIpForSubnet", &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is outside of subnet %s", a, src.cidr)}}
 	}
 	first, last := intent.HostRange(src.cidr)
 	if !(intent.Range{First: first, Last: last}).Contains(a) {
-		return &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is not an address that a host of subnet %s can have", a, src.cidr)}
+		return &Named{"InvalidIpForSubnet", &Invalid{"fixed_ips", fmt.Sprintf("fixed_ips: ip_address %s is not an address that a host of subnet %s can have", a, src.cidr)}}
 	}
 	return nil
 }

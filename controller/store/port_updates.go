@@ -51,13 +51,13 @@ func (s *Store) UpdatePort(ctx context.Context, sc Scope, id string, change func
 			p.Binding = old.Binding
 			return nil
 		}
+		if err := refuseLiberty(ctx, tx, sc, &p, &old); err != nil {
+			return err
+		}
 		if p.Unguarded && len(without(p.SecurityGroups, old.SecurityGroups)) > 0 {
 			return groupsNeedSecurity()
 		}
 		if err := checkSecurity(&p); err != nil {
-			return err
-		}
-		if err := refuseLiberty(ctx, tx, sc, &p, &old); err != nil {
 			return err
 		}
 		if !slices.Equal(p.Extras.Pairs, old.Extras.Pairs) {

@@ -123,7 +123,9 @@ func (e *entity[T]) useShared(ctx context.Context, tx *writeTx, sc Scope, u uses
 }
 
 // refuseWithdrawal keeps a policy that tenants rely on: those whom it lets use
-// the object, who do, and whom no other policy lets. The object must be locked against new use.
+// the object, who do, and whom no other policy lets. The owner needs none, but as in Neutron
+// his own use holds what he shares with all, unless that is a network. The object must be locked
+// against new use.
 func refuseWithdrawal(ctx context.Context, tx *writeTx, p *intent.RBACPolicy) error {
 	if p.Action != intent.AccessAsShared {
 		return nil // what is external to a tenant is used by nothing yet
@@ -131,11 +133,11 @@ func refuseWithdrawal(ctx context.Context, tx *writeTx, p *intent.RBACPolicy) er
 	sh := shares[Kind(p.ObjectType)]
 	rows, err := tx.Query(ctx, `
 		SELECT users.tenant_id FROM (`+sh.users+`) users
-		WHERE users.tenant_id <> (SELECT tenant_id FROM `+sh.table+` WHERE id = $1)
+		WHERE (users.tenant_id <> (SELECT tenant_id FROM `+sh.table+` WHERE id = $1) OR $4 AND $2 = '*')
 		  AND $2 IN (users.tenant_id, '*')
 		  AND NOT EXISTS (SELECT FROM rbac_policies other WHERE other.object_id = $1 AND other.id <> $3
 			AND other.action = 'access_as_shared' AND other.target IN (users.tenant_id, '*'))
-		LIMIT 1`, p.ObjectID, p.Target, p.ID)
+		LIMIT 1`, p.ObjectID, p.Target, p.ID, Kind(p.ObjectType) != KindNetwork)
 	user, used, err := one(rows, err, pgx.RowTo[string])
 	if err != nil || !used {
 		return err

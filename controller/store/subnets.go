@@ -326,9 +326,9 @@ func checkPools(n *intent.Subnet) error {
 	for i, p := range n.Pools {
 		switch {
 		case !p.First.IsValid() || !p.Last.IsValid() || p.Last.Less(p.First) || p.First.BitLen() != p.Last.BitLen():
-			return &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not a range of addresses", p.First, p.Last)}
+			return &Named{"InvalidAllocationPool", &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not a range of addresses", p.First, p.Last)}}
 		case p.First.BitLen() != n.CIDR.Addr().BitLen() || p.First.Less(first) || last.Less(p.Last):
-			return &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not within the addresses %s-%s of cidr %s", p.First, p.Last, first, last, n.CIDR)}
+			return &Named{"OutOfBoundsAllocationPool", &Invalid{"allocation_pools", fmt.Sprintf("allocation_pools: %s-%s is not within the addresses %s-%s of cidr %s", p.First, p.Last, first, last, n.CIDR)}}
 		case n.Gateway.IsValid() && p.Contains(n.Gateway):
 			return &Conflict{"GatewayConflictWithAllocationPools", "gateway_ip", fmt.Sprintf("gateway_ip %s lies in allocation_pools %s-%s", n.Gateway, p.First, p.Last)}
 		case i > 0 && !n.Pools[i-1].Last.Less(p.First):
