@@ -100,8 +100,8 @@ func TestAgainTriesTwiceWhatMayBeTriedTwice(t *testing.T) {
 		t.Run(c.fails, func(t *testing.T) {
 			t.Parallel()
 			notes := t.TempDir()
-			cmd := exec.Command(again, "-vet=off", "-count=1", "./...")
-			cmd.Dir, cmd.Env = dir, append(os.Environ(), "FAILS="+c.fails, "NOTES="+notes, "GOFLAGS=")
+			cmd := exec.Command(again, "-trimpath", "-vet=off", "-count=1", "./...")
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "FAILS="+c.fails, "NOTES="+notes)
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != c.passes {
 				t.Errorf("%v; want it to pass: %v", err, c.passes)
