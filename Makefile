@@ -34,21 +34,22 @@ build: ## Build bin/macloom
 	@command -v go >/dev/null || { echo "make: Go 1.26 or later is needed to build: see https://go.dev/dl" >&2; exit 1; }
 	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/macloom ./cmd/macloom
 
+# With -trimpath, as in what users get, these compile the packages that they have in common once.
 test: ## Install what is missing and run every test, on real PostgreSQL and Open vSwitch
 	@test/deps.sh test
 	@unformatted=$$(gofmt -l cmd controller migrations northbound southbound test); \
 		test -z "$$unformatted" || { echo "not formatted with gofmt:" $$unformatted >&2; exit 1; }
-	go vet ./...
+	go vet -trimpath ./...
 	go test -race -timeout 15m ./cmd/... ./controller/... ./migrations/... ./northbound/... ./southbound/... ./test
 	@$(MAKE) --no-print-directory build
-	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom test/again -count=1 -parallel 4 -skip '$(QUEUETESTS)' $(AS_ROOT) -timeout 20m $$(go list ./test/... | grep -v '/test$$')
+	MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom test/again -trimpath -count=1 -parallel 4 -skip '$(QUEUETESTS)' $(AS_ROOT) -timeout 20m $$(go list ./test/... | grep -v '/test$$')
 
 # The machine is emulated in software where it must be: what fails there is tried
 # once more.
 test-kernel: ## Run the tests of the data plane on the kernel's datapath, in a virtual machine
 	@test/deps.sh kernel
 	@$(MAKE) --no-print-directory build
-	go test -c -o bin/e2e.test ./test/e2e
+	go test -trimpath -c -o bin/e2e.test ./test/e2e
 	cd test/e2e && MACLOOM_TEST_BINARY=$(CURDIR)/bin/macloom ../kernellab/again $(CURDIR)/bin/e2e.test '$(KERNELTESTS)' -test.parallel 2 -test.timeout 15m
 
 # In the virtual machine nothing stays that is written, so what was measured comes on its output.

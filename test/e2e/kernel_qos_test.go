@@ -169,11 +169,15 @@ func TestQueuesKeepAMinimumBandwidth(t *testing.T) {
 	// sends several times what the uplink carries.
 	contend := func() float64 {
 		const offered = least * 8 / 10
-		var wg sync.WaitGroup
-		wg.Go(func() { deluge(t, greedy, b2, 12*kbps, 6*time.Second) })
-		time.Sleep(time.Second)
+		before := here.dropped("phy0")
+		defer deluge(t, greedy, b2, 12*kbps)()
+		lab.Wait(t, "the uplink to drop what it cannot carry", patience, func() error {
+			if here.dropped("phy0") == before {
+				return errors.New("it drops nothing")
+			}
+			return nil
+		})
 		kbit, took := flood(t, modest, b1, offered, 4*time.Second)
-		wg.Wait()
 		return kbit / (offered * took.Seconds())
 	}
 
@@ -197,31 +201,57 @@ func TestQueuesKeepAMinimumBandwidth(t *testing.T) {
 	}
 }
 
-// deluge sends datagrams at a rate in kbit/s from as many sockets as it takes to fill a queue.
-func deluge(t *testing.T, from, to instance, kbps int, took time.Duration) {
+// dropped is how many packets the queues of an interface had no room for.
+func (s site) dropped(iface string) (n int) {
+	s.t.Helper()
+	out, err := s.lab.Exec(context.Background(), "tc", "-s", "qdisc", "show", "dev", iface)
+	if err != nil {
+		s.t.Fatal(out, err)
+	}
+	found := droppedOf.FindStringSubmatch(out) // the first is that of the root, which counts all
+	if found == nil {
+		s.t.Fatalf("tc says nothing of drops: %s", out)
+	}
+	n, err = strconv.Atoi(found[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+var droppedOf = regexp.MustCompile(`\(dropped (\d+),`)
+
+// deluge sends datagrams at a rate in kbit/s from as many sockets as it takes to fill a queue, until
+// it is told to stop.
+func deluge(t *testing.T, from, to instance, kbps int) (stop func()) {
 	t.Helper()
 	const payload = 1000
-	defer to.ListenPacket("udp", to.ip+":9000").Close()
-	var wg sync.WaitGroup
+	sink := to.ListenPacket("udp", to.ip+":9000")
+	var conns []net.Conn
+	var senders sync.WaitGroup
 	for range streams {
 		conn, err := from.Dial("udp", to.ip+":9000", patience)
 		if err != nil {
-			t.Error(err)
-			break
+			t.Fatal(err)
 		}
-		defer conn.Close()
-		_ = conn.SetWriteDeadline(time.Now().Add(took))
-		wg.Go(func() {
+		conns = append(conns, conn)
+		senders.Go(func() {
 			every := time.NewTicker(time.Second * payload * 8 * streams / time.Duration(1000*kbps))
 			defer every.Stop()
 			for range every.C {
-				if _, err := conn.Write(make([]byte, payload)); errors.Is(err, os.ErrDeadlineExceeded) {
+				if _, err := conn.Write(make([]byte, payload)); errors.Is(err, net.ErrClosed) {
 					return
 				}
 			}
 		})
 	}
-	wg.Wait()
+	return func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+		senders.Wait()
+		sink.Close()
+	}
 }
 
 // awaitQueues waits until Open vSwitch has queues of whose settings a text is part.

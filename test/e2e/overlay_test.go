@@ -147,12 +147,12 @@ func TestAPortMovesToAnotherHostUnderTraffic(t *testing.T) {
 	all[1].lab.Host(all[1].bridge, "arrived", lab.HostOptions{MAC: mover.MAC, Addrs: []string{mover.ip + "/24"}})
 	all[1].carry("arrived", mover.portID())
 	run := pinger.StartPing(mover.ip, 10*time.Millisecond)
-	time.Sleep(300 * time.Millisecond)
+	run.Await(30, patience)
 	moved := all[0].ctl.Must(http.MethodPut, "/v2.0/ports/"+mover.portID(), map[string]any{"port": map[string]any{"binding:host_id": all[1].bridge.DPID}})["port"].(map[string]any)
 	if moved["mac_address"] != mover.port["mac_address"] {
 		t.Errorf("the MAC became %v", moved["mac_address"])
 	}
-	time.Sleep(700 * time.Millisecond)
+	run.Await(70, patience)
 	pings := run.Stop()
 	t.Logf("moved to another host: %v", pings)
 	if len(pings.Lost) > 2 {

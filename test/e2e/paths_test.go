@@ -66,13 +66,7 @@ func (m *mesh) hits(table, does string) (n int) {
 // sent waits until a series of pings has so many more.
 func (m *mesh) sent(p *lab.RunningPing, more int) {
 	m.t.Helper()
-	until := p.Sent() + more
-	lab.Wait(m.t, "pings", patience, func() error {
-		if n := p.Sent(); n < until {
-			return fmt.Errorf("%d of %d", n, until)
-		}
-		return nil
-	})
+	p.Await(more, patience)
 }
 
 // What has another way heals in the switches while there is no controller; and one
@@ -94,7 +88,7 @@ func TestPathsHealWithoutTheController(t *testing.T) {
 		m.sent(pings, 50)
 		m.set(link, "down")
 		m.sent(pings, 300)
-		if err := m.reach(); err != nil {
+		if err := m.reachWithin(patience); err != nil {
 			t.Errorf("with %s down: %v", link, err)
 		}
 		got := pings.Stop()
@@ -113,7 +107,7 @@ func TestPathsHealWithoutTheController(t *testing.T) {
 		t.Errorf("%v flow-mods were sent", n)
 	}
 	before := m.sought()
-	if err := m.reach(); err != nil {
+	if err := m.reachWithin(patience); err != nil {
 		t.Error(err)
 	}
 	if n := m.sought() - before; n != 0 {

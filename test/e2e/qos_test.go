@@ -110,6 +110,24 @@ func flood(t *testing.T, from, to instance, kbps int, took time.Duration) (kbit 
 	return float64(<-received) * (payload + header) * 8 / 1000, elapsed
 }
 
+// metered sends three times as much as a limit in kbit/s, with a burst in kbit, lets pass. More than that
+// never arrives. Less may, if the machine has no time for the flood: of three floods one brings the
+// given share of it.
+func metered(t *testing.T, from, to instance, kbps, burst, least float64) {
+	t.Helper()
+	for try := 1; ; try++ {
+		kbit, took := flood(t, from, to, int(3*kbps), 4*time.Second)
+		due := kbps*took.Seconds() + burst
+		t.Logf("%s to %s: %.0f kbit arrived in %v, of %.0f that may: %.1f %%", from.Name, to.Name, kbit, took.Round(time.Millisecond), due, 100*kbit/due)
+		if enough := kbit >= least*due; kbit > 1.1*due || !enough && try == 3 {
+			t.Errorf("%.0f kbit arrived in %v, limit %.0f kbit/s and a burst of %.0f kbit", kbit, took, kbps, burst)
+			return
+		} else if enough {
+			return
+		}
+	}
+}
+
 func TestAPolicyLimitsAndMarksWhatItsPortSends(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, lab.ControllerOptions{})
@@ -123,18 +141,16 @@ func TestAPolicyLimitsAndMarksWhatItsPortSends(t *testing.T) {
 	c.reaches(a, b, true)
 
 	marked := b.Capture(withDSCP(46))
-	kbit, took := flood(t, a, b, 3*kbps, 4*time.Second)
+	metered(t, a, b, kbps, burst, 0.8)
 	if n := len(marked.Stop()); n == 0 {
 		t.Error("no packet has the mark of the policy")
 	}
-	due := kbps*took.Seconds() + burst
-	t.Logf("%.0f kbit arrived in %v, of %.0f that may: %.1f %%", kbit, took.Round(time.Millisecond), due, 100*kbit/due)
-	if kbit > 1.1*due || kbit < 0.8*due {
-		t.Errorf("%.0f kbit arrived in %v, limit %d kbit/s and a burst of %d kbit", kbit, took, kbps, burst)
-	}
-	if kbit, took := flood(t, b, a, 3*kbps, time.Second); kbit < 1.5*kbps*took.Seconds() {
-		t.Errorf("the other direction, which has no limit, brought %.0f kbit in %v", kbit, took)
-	}
+	lab.Wait(t, "the other direction, which has no limit, to bring more", patience, func() error {
+		if kbit, took := flood(t, b, a, 3*kbps, time.Second); kbit < 1.5*kbps*took.Seconds() {
+			return fmt.Errorf("it brought %.0f kbit in %v", kbit, took)
+		}
+		return nil
+	})
 
 	stats := c.ctl.Must(http.MethodGet, "/v2.0/qos/policies/"+policy+"/statistics", nil)["statistics"].(map[string]any)
 	counted := map[string]map[string]any{}
@@ -159,7 +175,7 @@ func TestAPolicyLimitsAndMarksWhatItsPortSends(t *testing.T) {
 	// What is right is left as it is when the controller comes again.
 	c.ctl.Restart()
 	c.awaitConnected(true)
-	if n := c.ctl.Metric("macloom_flow_mods_total"); n != 0 {
+	if n := c.ctl.Metric("macloom_openflow_flow_mods_total"); n != 0 {
 		t.Errorf("%v flow-mods after a restart", n)
 	}
 
@@ -179,12 +195,7 @@ func TestAPolicyLimitsAndMarksWhatItsPortSends(t *testing.T) {
 		}
 		return nil
 	})
-	kbit, took = flood(t, a, b, 3*kbps, 4*time.Second)
-	due = kbps*took.Seconds() + burst
-	t.Logf("towards the instance: %.0f kbit arrived in %v, of %.0f that may: %.1f %%", kbit, took.Round(time.Millisecond), due, 100*kbit/due)
-	if kbit > 1.1*due || kbit < 0.8*due {
-		t.Errorf("%.0f kbit arrived in %v, limit %d kbit/s and a burst of %d kbit", kbit, took, kbps, burst)
-	}
+	metered(t, a, b, kbps, burst, 0.8)
 }
 
 func TestAPacketRateIsLimited(t *testing.T) {
@@ -199,12 +210,7 @@ func TestAPacketRateIsLimited(t *testing.T) {
 		t.Errorf("qos_network_policy_id %v, want %s", got, policy)
 	}
 	const perPacket = 1042.0 * 8 / 1000
-	kbit, took := flood(t, a, b, 3000*perPacket, 3*time.Second)
-	packets, due := kbit/perPacket, 1000*took.Seconds()+1000
-	t.Logf("%.0f packets arrived in %v, of %.0f that may", packets, took.Round(time.Millisecond), due)
-	if packets > 1.1*due || packets < 0.7*due {
-		t.Errorf("%.0f packets arrived in %v of %.0f that may", packets, took, due)
-	}
+	metered(t, a, b, 1000*perPacket, 1000*perPacket, 0.7)
 }
 
 func TestOneFlowGivesABlockOfMACsItsClass(t *testing.T) {
@@ -225,9 +231,8 @@ func TestOneFlowGivesABlockOfMACsItsClass(t *testing.T) {
 	for _, s := range stations[1:] {
 		marked := stations[0].Capture(withDSCP(40))
 		flood(t, s, stations[0], 100, 300*time.Millisecond)
-		if len(marked.Stop()) == 0 {
-			t.Errorf("packets of %s are not marked with class selector 5", s.Name)
-		}
+		marked.Wait(1, patience) // of class selector 5
+		marked.Stop()
 	}
 	way := fmt.Sprint(c.ctl.Must(http.MethodGet, "/v2.0/explain?from="+stations[1].portID()+"&to="+stations[0].portID(), nil))
 	if !strings.Contains(way, "qos_policy") || !strings.Contains(way, "dscp = 40") {

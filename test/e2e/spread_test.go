@@ -181,7 +181,8 @@ func (e *estate) broadcast(own, others []instance) {
 	}
 	for _, w := range all {
 		if w.end != nil {
-			w.end.Wait(1, patience) // what was sent first has come when this has
+			w.end.Wait(1, patience) // what was sent first has come when this has, but in the kernel's datapath
+			w.seen.Wait(w.want, patience)
 			w.end.Stop()
 		}
 	}

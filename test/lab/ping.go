@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -55,7 +56,7 @@ type RunningPing struct {
 	to      *net.IPAddr
 	timeout time.Duration
 	id      uint16
-	fail    func(format string, args ...any)
+	t       testing.TB
 
 	stop chan struct{}
 	sent chan struct{} // closed after the last request
@@ -85,7 +86,7 @@ func (h *Host) ping(dst string, o PingOptions) *RunningPing {
 		h.l.t.Fatalf("lab: ping %s: %v", dst, err)
 	}
 	r := &RunningPing{
-		to: &net.IPAddr{IP: addr.AsSlice()}, timeout: o.Timeout, id: uint16(rand.Uint32()), fail: h.l.t.Errorf,
+		to: &net.IPAddr{IP: addr.AsSlice()}, timeout: o.Timeout, id: uint16(rand.Uint32()), t: h.l.t,
 		stop: make(chan struct{}), sent: make(chan struct{}), read: make(chan struct{}),
 		replied: map[int]bool{}, complete: make(chan struct{}),
 	}
@@ -234,6 +235,18 @@ func checksum(b []byte) uint16 {
 		sum = sum&0xffff + sum>>16
 	}
 	return ^uint16(sum)
+}
+
+// Await waits until so many more requests were sent.
+func (r *RunningPing) Await(more int, within time.Duration) {
+	r.t.Helper()
+	until := r.Sent() + more
+	Wait(r.t, "requests to be sent", within, func() error {
+		if n := r.Sent(); n < until {
+			return fmt.Errorf("%d of %d", n, until)
+		}
+		return nil
+	})
 }
 
 // Sent is the number of requests sent so far.

@@ -2,6 +2,7 @@ package mininet_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -70,12 +71,25 @@ func (p *plant) recorded(links int) {
 	})
 }
 
-// learned is how many packet-ins of unknown stations there were, by what they caused.
-func (p *plant) learned() map[string]float64 {
-	by := map[string]float64{}
-	for _, result := range []string{"ignored", "known", "new", "again", "moved", "full", "limited"} {
-		by[result] = p.ctl.Metric("macloom_learn_packet_ins_total", "result="+result)
-	}
+// learned is how many packet-ins of unknown stations there were, by what they caused. A frame may arrive
+// before the controller has heard of it, so these figures are those at which it stays for half a second.
+func (p *plant) learned() (by map[string]float64) {
+	p.t.Helper()
+	const still = 500 * time.Millisecond
+	since := time.Now()
+	lab.Wait(p.t, "the controller to have nothing to learn", patience, func() error {
+		now := map[string]float64{}
+		for _, result := range []string{"ignored", "known", "new", "again", "moved", "full", "limited"} {
+			now[result] = p.ctl.Metric("macloom_learn_packet_ins_total", "result="+result)
+		}
+		if !maps.Equal(now, by) {
+			by, since = now, time.Now()
+		}
+		if time.Since(since) < still {
+			return fmt.Errorf("it learns: %v", now)
+		}
+		return nil
+	})
 	return by
 }
 
