@@ -2,8 +2,11 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Dial connects from the host to an address, which must be a literal one.
@@ -21,12 +24,18 @@ func (h *Host) Dial(network, addr string, timeout time.Duration) (conn net.Conn,
 func (h *Host) Listen(network, addr string) net.Listener {
 	h.l.t.Helper()
 	var ln net.Listener
-	err := inNamespace(h.ns, func() (err error) {
-		ln, err = net.Listen(network, addr)
-		return err
-	})
-	if err != nil {
-		h.l.t.Fatalf("lab: host %s: %v", h.Name, err)
+	// One that was closed just now lives on in every process that was forked meanwhile, until that is another program.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := inNamespace(h.ns, func() (err error) {
+			ln, err = net.Listen(network, addr)
+			return err
+		})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(deadline) {
+			h.l.t.Fatalf("lab: host %s: %v", h.Name, err)
+		}
 	}
 	h.l.t.Cleanup(func() { ln.Close() })
 	return ln
