@@ -201,77 +201,35 @@ func (w *world) apply(ctx context.Context, changes []store.Change) (touched inte
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.place(ids, hosts, segments, touched)
-	for _, id := range ids[store.KindNetwork] {
-		if n, ok := networks[id]; ok {
-			w.state.PutNetwork(n, touched)
-		} else {
-			w.state.DeleteNetwork(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindAddressGroup] {
-		if g, ok := addressGroups[id]; ok {
-			w.state.PutAddressGroup(g, touched)
-		} else {
-			w.state.DeleteAddressGroup(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindSecurityGroup] {
-		if g, ok := groups[id]; ok {
-			w.state.PutGroup(g, touched)
-		} else {
-			w.state.DeleteGroup(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindSubnet] {
-		if n, ok := subnets[id]; ok {
-			w.state.PutSubnet(n, touched)
-		} else {
-			w.state.DeleteSubnet(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindMACAllowList] {
-		if l, ok := lists[id]; ok {
-			w.state.PutMACAllowList(l, touched)
-		} else {
-			w.state.DeleteMACAllowList(id, touched)
-		}
-	}
+	replace(ids[store.KindNetwork], networks, w.state.PutNetwork, w.state.DeleteNetwork, touched)
+	replace(ids[store.KindAddressGroup], addressGroups, w.state.PutAddressGroup, w.state.DeleteAddressGroup, touched)
+	replace(ids[store.KindSecurityGroup], groups, w.state.PutGroup, w.state.DeleteGroup, touched)
+	replace(ids[store.KindSubnet], subnets, w.state.PutSubnet, w.state.DeleteSubnet, touched)
+	replace(ids[store.KindMACAllowList], lists, w.state.PutMACAllowList, w.state.DeleteMACAllowList, touched)
 	w.enforce(ids, policies, qosSegments, touched)
-	for _, id := range ids[store.KindBlock] {
-		if b, ok := blocks[id]; ok {
-			w.state.PutBlock(b, touched)
-		} else {
-			w.state.DeleteBlock(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindAffinityPool] {
-		if p, ok := pools[id]; ok {
-			w.state.PutAffinityPool(p, touched)
-		} else {
-			w.state.DeleteAffinityPool(id, touched)
-		}
-	}
-	for _, id := range ids[store.KindPort] {
-		if p, ok := ports[id]; ok {
-			w.state.PutPort(p, touched)
-		} else {
-			w.state.DeletePort(id, touched)
-		}
-	}
+	replace(ids[store.KindBlock], blocks, w.state.PutBlock, w.state.DeleteBlock, touched)
+	replace(ids[store.KindAffinityPool], pools, w.state.PutAffinityPool, w.state.DeleteAffinityPool, touched)
+	replace(ids[store.KindPort], ports, w.state.PutPort, w.state.DeletePort, touched)
 	w.state.Revision = changes[len(changes)-1].Revision
 	return touched, w.state.TakeMoved(), nil
+}
+
+// replace brings the state up to changes of objects of one kind: those that were found are as they
+// are now, the others are gone.
+func replace[T any](ids []string, found map[string]T, put func(T, intent.Touched), remove func(string, intent.Touched), touched intent.Touched) {
+	for _, id := range ids {
+		if o, ok := found[id]; ok {
+			put(o, touched)
+		} else {
+			remove(id, touched)
+		}
+	}
 }
 
 // enforce brings the state up to changes of QoS policies and of the MAC segments that
 // have one.
 func (w *world) enforce(ids map[store.Kind][]string, policies map[string]intent.QoSPolicy, segments []intent.QoSSegment, touched intent.Touched) {
-	for _, id := range ids[store.KindQoSPolicy] {
-		if p, ok := policies[id]; ok {
-			w.state.PutQoSPolicy(p, touched)
-		} else {
-			w.state.DeleteQoSPolicy(id, touched)
-		}
-	}
+	replace(ids[store.KindQoSPolicy], policies, w.state.PutQoSPolicy, w.state.DeleteQoSPolicy, touched)
 	there := map[string]bool{}
 	for _, g := range segments {
 		there[g.ID] = true
